@@ -1,0 +1,1 @@
+"""Automation: what runs when, and why."""

@@ -1,0 +1,1 @@
+"""Contracts: what rows must be before anybody builds on them."""

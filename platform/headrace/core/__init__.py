@@ -1,0 +1,1 @@
+"""What every room may use: names, time, errors, and the base of all declarations."""

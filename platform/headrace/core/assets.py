@@ -1,0 +1,105 @@
+"""The Dagster vocabulary that all rooms share: keys, groups, days, and errors that need no traceback."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from typing import Any, ParamSpec, TypeVar
+
+import dagster as dg
+import pyarrow as pa
+
+from headrace.core.days import Days
+from headrace.core.declaration import Identity
+from headrace.core.errors import DeclarationError, HeadraceError
+from headrace.core.orphans import die_with_parent
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STEP_PROCESS_EXECUTORS = frozenset({"multiprocess", "multi_or_in_process_executor"})
+
+
+def spec(product: Identity, layer: str, name: str, **more: Any) -> dg.AssetSpec:
+    """Return the spec of one asset of a product; its layer is its group."""
+    more.setdefault("kinds", {"python"})
+    return dg.AssetSpec(key=product.key(layer, name), group_name=layer, owners=product.owners, **more)
+
+
+def step_name(product: Identity, layer: str, name: str) -> str:
+    """Return the name of the step that makes an asset."""
+    return "__".join(product.key(layer, name))
+
+
+def daily(product: Identity) -> dg.DailyPartitionsDefinition:
+    """Return the product's days: local days of its time zone from `start` on."""
+    if product.start is None:
+        raise DeclarationError(f"Product '{product.product}' has sources by day: say `start:`, its first day.")
+    return dg.DailyPartitionsDefinition(
+        start_date=product.start.isoformat(),
+        end_date=product.end.isoformat() if product.end else None,
+        timezone=product.timezone,
+    )
+
+
+def days_of(context: dg.AssetExecutionContext) -> Days:
+    """Return the days that a run is asked to make; one run makes any number of them."""
+    keys = sorted(context.partition_keys)
+    return Days(date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
+
+
+def mended(step: Callable[P, R]) -> Callable[P, R]:
+    """Let a step fail with the words of a HeadraceError, without retries and without a traceback of ours."""
+
+    @functools.wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            guard(args)
+            return step(*args, **kwargs)
+        except HeadraceError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+
+    return run
+
+
+def guard(args: Iterable[Any]) -> None:
+    """Tie a step's own process to its run's life: an orphan must not commit."""
+    for context in args:
+        if isinstance(context, dg.AssetExecutionContext) and _own_process(context):
+            die_with_parent()
+
+
+def _own_process(context: dg.AssetExecutionContext) -> bool:
+    executor = context.op_execution_context._step_execution_context.job_def.executor_def.name  # noqa: SLF001
+    return executor in STEP_PROCESS_EXECUTORS
+
+
+def table_metadata(rows: int, schema: pa.Schema, version: int, table: str) -> dict[str, Any]:
+    """Return what the UI shows of a table: rows, columns, version."""
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
+    return {
+        "dagster/row_count": rows,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "version": version,
+        "table": table,
+    }
+
+
+def records(rows: Sequence[dict[str, Any]]) -> dg.TableMetadataValue:
+    """Return rows as a table that the UI can show; values become text where Dagster knows no better."""
+    plain = (bool, int, float, str)
+    shown = [{k: v if isinstance(v, plain) else str(v) for k, v in row.items()} for row in rows]
+    if not shown:
+        return dg.MetadataValue.table([], schema=dg.TableSchema(columns=[]))
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown])
+
+
+def column_lineage(
+    product: Identity, lineage: dict[str, set[tuple[str, str, str]]]
+) -> Iterator[tuple[str, dg.TableColumnLineage]]:
+    """Yield the column lineage metadata: output column ← (layer, table, column) of the same product."""
+    if lineage:
+        deps = {
+            column: [dg.TableColumnDep(dg.AssetKey(product.key(layer, table)), source) for layer, table, source in sorted(found)]
+            for column, found in lineage.items()
+        }
+        yield "dagster/column_lineage", dg.TableColumnLineage(deps)

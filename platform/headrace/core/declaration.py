@@ -1,0 +1,55 @@
+"""The base of what a user may say: closed and frozen; and the identity of a product."""
+
+from datetime import date
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from headrace.core.clock import ClockKind
+from headrace.core.names import Name, did_you_mean
+
+
+class Declaration(BaseModel):
+    """A part of a declaration: unknown keys are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Identity(Declaration):
+    """Who a product is, and which days it lives in."""
+
+    product: Name
+    """The product's name: first part of all its asset keys."""
+    owner: str | None = None
+    """Who answers for it: an e-mail address or `team:name`."""
+    timezone: str = "UTC"
+    """The zone whose calendar days are the product's partitions, such as America/New_York."""
+    start: date | None = None
+    """First day of its history; needed as soon as a source is partitioned by day."""
+    end: date | None = None
+    """Day after the last one, for a history that is closed; open by default."""
+    clock: ClockKind = "wall"
+    """`wall`, or `replay`: now is the end of the last landed day."""
+    description: str = Field(default="", max_length=2000)
+    """What the product is for, in a sentence."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"'{zone}' is not an IANA time zone.{did_you_mean(zone, available_timezones())}")
+        ZoneInfo(zone)
+        return zone
+
+    def key(self, layer: str, name: str) -> list[str]:
+        """Return the asset key of one of the product's assets."""
+        return [self.product, layer, name]
+
+    def table(self, layer: str, name: str) -> str:
+        """Return the name of one of the product's tables: its asset key, joined."""
+        return "/".join(self.key(layer, name))
+
+    @property
+    def owners(self) -> list[str]:
+        """The owner as Dagster wants it."""
+        return [self.owner] if self.owner else []

@@ -1,0 +1,58 @@
+"""Everything that Headrace says no to, as one tree.
+
+HeadraceError
+├── DeclarationError      what the user wrote is wrong: fix the YAML or SQL
+├── DataError             what arrived is wrong: fix or repair the data
+├── StoreError            a table, lock or disk is in the way: try again or mend it
+└── Refused               a rule of the house said no: read the reason
+
+A text says what is wrong with which value, where, and what to do.
+"""
+
+
+class HeadraceError(Exception):
+    """Base of every error that a user may cause; its text is written for that user."""
+
+
+class DeclarationError(HeadraceError):
+    """The declaration (YAML, SQL, Python file) is wrong."""
+
+
+class DataError(HeadraceError):
+    """The data are wrong."""
+
+
+class StoreError(HeadraceError):
+    """Storage is in the way."""
+
+
+class Refused(HeadraceError):
+    """A rule said no, and nothing was changed."""
+
+
+class SqlError(DeclarationError):
+    """SQL that does not parse, or names what does not exist."""
+
+
+class NoRows(DataError):
+    """Nothing to work on where at least one row is needed."""
+
+
+class OneClassOnly(DataError):
+    """A label with a single class: nothing can be learned or judged."""
+
+
+class FileRefused(DataError):
+    """A landed file that cannot be read as declared."""
+
+
+class DigestMismatch(StoreError):
+    """Bytes that are not the bytes that were stored."""
+
+
+class FenceLost(StoreError):
+    """A later run has claimed what this one wanted to commit."""
+
+
+class TableMissing(StoreError):
+    """A table that nobody has written yet."""

@@ -1,0 +1,18 @@
+"""Named places where a test may kill the process, as `kill -9` would."""
+
+import os
+import signal
+from collections import Counter
+
+_passed: Counter[str] = Counter()
+
+
+def failpoint(name: str) -> None:
+    """Die here if FAILPOINT is "<name>" or "<name>:<n>" and this is the n-th time."""
+    wanted = os.environ.get("FAILPOINT")
+    if not wanted:
+        return
+    target, _, count = wanted.partition(":")
+    _passed[name] += 1
+    if target == name and _passed[name] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,60 @@
+"""Names and durations: the small words of every declaration."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, StringConstraints
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""A word that is safe as a key, a folder and an identifier."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the known word that looks most like `word`, or None."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" where a known word is near, else an empty text."""
+    near = nearest(word, words)
+    return f" Did you mean '{near}'?" if near else ""
+
+
+def parse_duration(text: Any) -> timedelta:
+    """Return the time span of "36h", "7d", "30m", "15s" or "2w"."""
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"(\d+)\s*([smhdw])", str(text).strip())
+    if not match:
+        raise ValueError(f"'{text}' is not a duration: write a number and a unit, such as 36h, 7d or 30m")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def duration_text(span: timedelta) -> str:
+    """Return the shortest text that `parse_duration` reads back as `span`."""
+    seconds = int(span.total_seconds())
+    unit = next(u for u in ("d", "h", "m", "s") if seconds % _UNITS[u] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration, json_schema_input_type=str), PlainSerializer(duration_text)
+]
+"""A time span, written "36h"."""
+
+
+def quoted(identifier: str) -> str:
+    """Return the identifier quoted for SQL."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def quoted_text(text: str) -> str:
+    """Return the text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,57 @@
+"""Where a project keeps its things."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project's folders: `root` is what the user owns, `home` is what Headrace writes."""
+
+    root: Path
+    home: Path
+
+    @classmethod
+    def at(cls, root: Path, home: str | None = None) -> "Place":
+        """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
+        return cls(root.resolve(), Path(home).resolve() if home else root.resolve() / ".headrace")
+
+    @property
+    def tables(self) -> Path:
+        """The folder of Delta tables."""
+        return self.home / "tables"
+
+    @property
+    def models(self) -> Path:
+        """The folder of models, addressed by content."""
+        return self.home / "models"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of append-only logs (releases, trainings)."""
+        return self.home / "logs"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of HTML reports."""
+        return self.home / "reports"
+
+    @property
+    def spill(self) -> Path:
+        """The folder where the engine spills what does not fit into memory."""
+        return self.home / "spill"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow tracking store: SQLite, beside the tables."""
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def landing(self) -> Path:
+        """The folder where files land."""
+        return self.root / "landing"
+
+    @property
+    def replay_clock(self) -> Path:
+        """The file that says how far a replay has come."""
+        return self.landing / ".replay_clock"

@@ -1,0 +1,36 @@
+"""What a user may say: one product, all of it."""
+
+from pydantic import Field
+
+from headrace.automation.declaration import Retrain
+from headrace.contracts.declaration import Contract
+from headrace.core.declaration import Identity
+from headrace.core.names import Name
+from headrace.features.declaration import Feature, Label
+from headrace.models.declaration import GateText, Model
+from headrace.monitoring.declaration import Monitors
+from headrace.serving.declaration import Serve
+from headrace.sources.declaration import Source
+
+
+class ProductDeclaration(Identity):
+    """An ML product, from landed files to a monitored model, in one declaration."""
+
+    sources: dict[Name, Source] = Field(min_length=1)
+    """What lands, by name."""
+    contracts: dict[Name, Contract] = Field(default={})
+    """What rows must be, by source."""
+    features: dict[Name, Feature] = Field(default={})
+    """Feature tables, by name."""
+    label: Label | None = None
+    """The rows to predict and what came true; without it the product ends at its features."""
+    model: Model | None = None
+    """What is trained."""
+    gates: list[GateText] = Field(default=[])
+    """What a candidate must meet to be released."""
+    monitors: Monitors = Monitors()
+    """What is watched."""
+    retrain: Retrain = Retrain()
+    """When to train again."""
+    serve: Serve = Serve()
+    """How scores are made."""

@@ -1,0 +1,1 @@
+"""Features: one definition of what was known when."""

@@ -1,0 +1,1 @@
+"""Models: trained, judged, and released only on evidence."""

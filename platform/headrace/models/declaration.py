@@ -1,0 +1,89 @@
+"""What a user may say about the model and its gates."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, PlainSerializer, BeforeValidator
+from typing_extensions import Annotated
+
+from headrace.core.declaration import Declaration
+from headrace.core.names import Duration, did_you_mean
+
+METRICS = ("auc", "average_precision", "log_loss", "brier", "calibration_error")
+
+
+class Split(Declaration):
+    """How rows are held out for the test."""
+
+    by: Literal["time"] = "time"
+    """`time`: the newest rows are the test."""
+    test: Duration
+    """How long the test span is."""
+
+
+class Model(Declaration):
+    """What is trained, and on which columns."""
+
+    trainer: Literal["lightgbm"] = "lightgbm"
+    """The learner."""
+    split: Split
+    """What is held out."""
+    params: dict[str, int | float | str | bool] = Field(default={})
+    """The learner's own parameters, by its own names."""
+    trees: int = Field(default=200, ge=1)
+    """Boosting rounds."""
+    seed: int = 0
+    """The seed of all chance."""
+    ignore: list[str] = Field(default=[])
+    """Columns of the training set that are no inputs. The label, its entity and all times never are."""
+
+
+class Gate(Declaration):
+    """One condition that a candidate must meet: `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`."""
+
+    metric: str
+    by: str | None = None
+    comparison: Literal[">=", "<="]
+    champion: bool = False
+    """Whether the limit is relative to the live model on the same rows."""
+    limit: float
+    """The limit, or the distance to the champion."""
+
+    def __str__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
+        if not self.champion:
+            return f"{self.metric}{by} {self.comparison} {self.limit:g}"
+        distance = f" {'-' if self.limit < 0 else '+'} {abs(self.limit):g}" if self.limit else ""
+        return f"{self.metric}{by} {self.comparison} champion{distance}"
+
+
+_GATE = re.compile(
+    r"(?P<metric>\w+)(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=)\s*"
+    r"(?:(?P<champion>champion)(?:\s*(?P<sign>[+-])\s*(?P<distance>\d+(?:\.\d+)?))?|(?P<number>-?\d+(?:\.\d+)?))"
+)
+
+
+def parse_gate(text: Any) -> Any:
+    """Return the gate that a text such as "auc >= champion - 0.005" says."""
+    if not isinstance(text, str):
+        return text
+    found = _GATE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(
+            f"'{text}' is not a gate: write <metric> [by <column>] >= <number>, or >= champion - <number>"
+        )
+    if found["metric"] not in METRICS:
+        raise ValueError(f"no metric '{found['metric']}'; there are {', '.join(METRICS)}.{did_you_mean(found['metric'], METRICS)}")
+    distance = float(found["distance"] or 0) * (-1 if found["sign"] == "-" else 1)
+    limit = distance if found["champion"] else float(found["number"])
+    return {
+        "metric": found["metric"],
+        "by": found["by"],
+        "comparison": found["comparison"],
+        "champion": bool(found["champion"]),
+        "limit": limit,
+    }
+
+
+GateText = Annotated[Gate, BeforeValidator(parse_gate, json_schema_input_type=str), PlainSerializer(str)]
+"""A gate, written as a sentence."""

@@ -1,0 +1,46 @@
+"""What a user may say about monitoring."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from headrace.core.declaration import Declaration
+from headrace.core.names import Duration
+
+
+class Drift(Declaration):
+    """How far features and scores may move from the training set."""
+
+    window: Duration = timedelta(days=7)
+    """How many days of scored rows are compared."""
+    psi: float = Field(default=0.2, gt=0)
+    """The greatest population stability index of a feature."""
+    score_psi: float = Field(default=0.2, gt=0)
+    """The greatest population stability index of the scores."""
+    missing: float = Field(default=0.1, gt=0, le=1)
+    """The greatest rise of a feature's share of missing values."""
+    ignore: list[str] = Field(default=[])
+    """Features that are shown but never alarm, such as the month."""
+
+
+class Quality(Declaration):
+    """How good the live model must stay, once labels are known."""
+
+    metric: Literal["auc"] = "auc"
+    """What is measured."""
+    floor: float
+    """The least value that is good enough."""
+    window: Duration = timedelta(days=28)
+    """How many days of labelled scores count."""
+
+
+class Monitors(Declaration):
+    """What is watched while the model is live."""
+
+    drift: Drift = Drift()
+    """Against the training profile."""
+    quality: Quality | None = None
+    """Against what came true."""
+    freshness: Duration | None = None
+    """How old the newest label that the live model was judged on may be."""

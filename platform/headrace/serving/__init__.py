@@ -1,0 +1,1 @@
+"""Serving: scores by the model that is live."""

@@ -1,0 +1,1 @@
+"""Sources: what lands, read exactly once."""

@@ -1,0 +1,74 @@
+"""The engine: DuckDB in memory, with snapshots of tables as views."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from headrace.core.days import Days
+from headrace.core.errors import SqlError
+from headrace.core.names import quoted, quoted_text
+from headrace.store.tables import DAY, MONTH, Tables
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as a query sees it: one version (default: the newest), all days or some."""
+
+    table: str
+    days: Days | None = None
+    version: int | None = None
+
+
+class Engine:
+    """Runs SQL over snapshots of tables and over Arrow tables. The session's time zone is always UTC."""
+
+    def __init__(self, tables: Tables, *, spill: Path, memory: str = "1GB") -> None:
+        self._tables = tables
+        self._spill = spill
+        self._memory = memory
+
+    def query(self, sql: str, views: Mapping[str, TableView | pa.Table], *, origin: str = "") -> pa.Table:
+        """Return the rows of one SQL statement; `origin` names the file that an error should point to."""
+        with self.connection(views) as connection:
+            try:
+                return connection.execute(sql).to_arrow_table()
+            except duckdb.Error as error:
+                raise SqlError(_explained(error, origin)) from error
+
+    def connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
+        """Return a session of its own that sees the views, and can reach no file but the tables."""
+        self._spill.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(":memory:")
+        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
+        connection.execute(f"set memory_limit = {quoted_text(self._memory)}")
+        connection.execute(f"set temp_directory = {quoted_text(str(self._spill))}")
+        for name, view in views.items():
+            self._show(connection, name, view)
+        return connection
+
+    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> None:
+        if isinstance(view, pa.Table):
+            connection.register(name, view)
+            return
+        files = self._tables.files(view.table, version=view.version)
+        if not files:
+            connection.register(name, self._tables.schema(view.table).empty_table())
+            return
+        connection.execute(f"create view {quoted(name)} as {_select(files, view.days)}")
+
+
+def _select(files: list[str], days: Days | None) -> str:
+    listed = ", ".join(quoted_text(file) for file in files)
+    monthly = any(f"/{MONTH}=" in file for file in files)
+    hive = f"hive_partitioning = true, hive_types = {{'{MONTH}': varchar}}" if monthly else "hive_partitioning = false"
+    columns = f"* exclude ({MONTH})" if monthly else "*"
+    where = f" where {DAY} between date '{days.first}' and date '{days.last}'" if days else ""
+    return f"select {columns} from read_parquet([{listed}], union_by_name = true, {hive}){where}"
+
+
+def _explained(error: duckdb.Error, origin: str) -> str:
+    text = str(error).strip()
+    return f"{origin}: {text}" if origin else text

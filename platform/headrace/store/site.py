@@ -1,0 +1,63 @@
+"""A product's site: who it is, where its files lie, and the stores it works with."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from headrace.core.clock import Clock, clock_of
+from headrace.core.declaration import Identity
+from headrace.core.errors import DeclarationError
+from headrace.core.names import did_you_mean
+from headrace.core.place import Place
+from headrace.store.engine import Engine
+from headrace.store.log import Log
+from headrace.store.models import Models
+from headrace.store.releases import Releases
+from headrace.store.tables import Tables
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every room of one product works with. `folder` holds the declaration and the SQL files beside it."""
+
+    product: Identity
+    folder: Path
+    place: Place
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The product's one clock."""
+        return clock_of(self.product.clock, self.place.replay_clock)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables of the project."""
+        return Tables(self.place.tables)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine over these tables."""
+        return Engine(self.tables, spill=self.place.spill)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models of the project."""
+        return Models(self.place.models)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """The release logs of the project."""
+        return Releases(self.place.logs)
+
+    @cached_property
+    def trainings(self) -> Log:
+        """The log of this product's trainings, each with its reason, written when it is launched."""
+        return Log(self.place.logs / self.product.product / "trainings")
+
+    def text(self, file: str) -> str:
+        """Return a file beside the declaration."""
+        path = self.folder / file
+        if not path.is_file():
+            beside = [p.name for p in self.folder.iterdir() if p.is_file()]
+            raise DeclarationError(f"{self.folder / 'defs.yaml'} names '{file}', which is not there.{did_you_mean(file, beside)}")
+        return path.read_text()
