@@ -1,11 +1,26 @@
 """The Product component: one declaration becomes a graph of assets."""
 
+import os
+from pathlib import Path
 from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel
 
+from headrace.automation.sensors import automation
+from headrace.contracts.assets import contract_assets
+from headrace.core.errors import DeclarationError
+from headrace.core.place import Place
 from headrace.declaration import ProductDeclaration
+from headrace.features.assets import feature_assets
+from headrace.features.verify import Graph
+from headrace.models.assets import model_assets
+from headrace.monitoring.assets import monitoring_assets
+from headrace.core.positions import position_of
+from headrace.resources import mlflow_resources
+from headrace.serving.assets import serving_assets
+from headrace.sources.assets import source_assets
+from headrace.store.site import Site
 
 
 class Product(dg.Component):
@@ -29,4 +44,22 @@ class Product(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the assets, checks, jobs, sensors and schedules of the product."""
-        return dg.Definitions()
+        place = Place.at(context.project_root.parent, os.environ.get("HEADRACE_HOME"))
+        try:
+            return build(self.declaration, Site(self.declaration, context.path, place))
+        except DeclarationError as error:
+            where = position_of(Path(context.path) / "defs.yaml", ("attributes", *error.path))
+            raise dg.DagsterInvalidDefinitionError(f"{where}: {'.'.join(error.path)}: {error}") from None
+
+
+def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
+    """Return the definitions of a product at a site."""
+    graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
+    assets = [
+        *source_assets(site, declared.sources),
+        *contract_assets(site, declared.sources, declared.contracts),
+        *feature_assets(site, graph),
+    ]
+    if not (declared.model and declared.label):
+        return dg.Definitions.merge(dg.Definitions(assets=assets), automation(site, declared))
+    return dg.Definitions(assets=assets)

@@ -1,7 +1,9 @@
 """The Dagster vocabulary that all rooms share: keys, groups, days, and errors that need no traceback."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,16 +51,29 @@ def days_of(context: dg.AssetExecutionContext) -> Days:
 
 def mended(step: Callable[P, R]) -> Callable[P, R]:
     """Let a step fail with the words of a HeadraceError, without retries and without a traceback of ours."""
+    if inspect.isgeneratorfunction(step):
 
-    @functools.wraps(step)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            guard(args)
-            return step(*args, **kwargs)
-        except HeadraceError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from None
+        @functools.wraps(step)
+        def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with _in_words(args):
+                yield from step(*args, **kwargs)
+    else:
+
+        @functools.wraps(step)
+        def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with _in_words(args):
+                return step(*args, **kwargs)
 
     return run
+
+
+@contextmanager
+def _in_words(args: Iterable[Any]) -> Iterator[None]:
+    try:
+        guard(args)
+        yield
+    except HeadraceError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
 def guard(args: Iterable[Any]) -> None:

@@ -15,7 +15,11 @@ class HeadraceError(Exception):
 
 
 class DeclarationError(HeadraceError):
-    """The declaration (YAML, SQL, Python file) is wrong."""
+    """The declaration (YAML, SQL, Python file) is wrong; `path` leads to the key that is."""
+
+    def __init__(self, text: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 class DataError(HeadraceError):
@@ -40,6 +44,10 @@ class NoRows(DataError):
 
 class OneClassOnly(DataError):
     """A label with a single class: nothing can be learned or judged."""
+
+
+class LeakFound(DataError):
+    """A feature that knows the future."""
 
 
 class FileRefused(DataError):

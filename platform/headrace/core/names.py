@@ -38,9 +38,10 @@ def parse_duration(text: Any) -> timedelta:
 
 
 def duration_text(span: timedelta) -> str:
-    """Return the shortest text that `parse_duration` reads back as `span`."""
+    """Return a short text that `parse_duration` reads back as `span`: whole days from two days on, else hours, ..."""
     seconds = int(span.total_seconds())
-    unit = next(u for u in ("d", "h", "m", "s") if seconds % _UNITS[u] == 0)
+    units = ("d", "h", "m", "s") if seconds >= 2 * _UNITS["d"] else ("h", "m", "s")
+    unit = next(u for u in units if seconds % _UNITS[u] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
 
 

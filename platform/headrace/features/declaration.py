@@ -1,5 +1,6 @@
 """What a user may say about features and labels."""
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -22,7 +23,7 @@ class Windows(Declaration):
     of: dict[Name, str] = Field(min_length=1)
     """What is aggregated: a name for each SQL expression over the source's columns."""
     agg: list[Aggregation] = Field(min_length=1)
-    """How: count (of events with a value), sum, mean."""
+    """How: count (of events, one column a window), sum and mean (of each value)."""
     over: list[Duration] = Field(min_length=1)
     """How far back: an event counts at t if it happened in (t - over, t] and was known at t."""
     where: str | None = None
@@ -32,6 +33,11 @@ class Windows(Declaration):
     def entities(self) -> list[str]:
         """The entity columns, always as a list."""
         return [self.entity] if isinstance(self.entity, str) else list(self.entity)
+
+    @property
+    def expressions(self) -> list[str]:
+        """Every SQL expression that is evaluated on the source's rows."""
+        return [*self.of.values(), *([self.where] if self.where else [])]
 
 
 class Feature(Declaration):
@@ -71,6 +77,16 @@ class Feature(Declaration):
         if self.windows:
             return self.windows.entities
         return [self.entity] if isinstance(self.entity, str) else list(self.entity or [])
+
+    @property
+    def timed(self) -> bool:
+        """Whether its rows hold from an instant on, and so lie in days."""
+        return self.windows is not None or self.time is not None
+
+    @property
+    def reach(self) -> timedelta | None:
+        """How far before a prediction a usable row may lie; None for any distance."""
+        return max(self.windows.over) if self.windows else self.ttl
 
 
 class Label(Declaration):

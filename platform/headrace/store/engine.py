@@ -1,8 +1,10 @@
 """The engine: DuckDB in memory, with snapshots of tables as views."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -32,14 +34,21 @@ class Engine:
 
     def query(self, sql: str, views: Mapping[str, TableView | pa.Table], *, origin: str = "") -> pa.Table:
         """Return the rows of one SQL statement; `origin` names the file that an error should point to."""
-        with self.connection(views) as connection:
+        with self._connection(views) as connection:
             try:
                 return connection.execute(sql).to_arrow_table()
             except duckdb.Error as error:
                 raise SqlError(_explained(error, origin)) from error
 
-    def connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
-        """Return a session of its own that sees the views, and can reach no file but the tables."""
+    @contextmanager
+    def session(self, tables: Mapping[str, TableView]) -> Iterator["Session"]:
+        """Yield a session that holds copies of the tables in memory, for many small questions."""
+        with self._connection({f"_stored{name}": view for name, view in tables.items()}) as connection:
+            for name in tables:
+                connection.execute(f"create table {quoted(name)} as from {quoted(f'_stored{name}')}")
+            yield Session(connection)
+
+    def _connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
         self._spill.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(":memory:")
         connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
@@ -58,6 +67,25 @@ class Engine:
             connection.register(name, self._tables.schema(view.table).empty_table())
             return
         connection.execute(f"create view {quoted(name)} as {_select(files, view.days)}")
+
+
+class Session:
+    """Many small questions to one connection."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def show(self, name: str, sql: str) -> None:
+        """Let a name stand for a query from now on."""
+        self._connection.execute(f"create or replace view {quoted(name)} as {sql}")
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a query as dictionaries."""
+        try:
+            rows: list[dict[str, Any]] = self._connection.execute(sql, list(values)).to_arrow_table().to_pylist()
+        except duckdb.Error as error:
+            raise SqlError(str(error)) from error
+        return rows
 
 
 def _select(files: list[str], days: Days | None) -> str:

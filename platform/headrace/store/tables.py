@@ -83,14 +83,18 @@ class Tables:
     def replace(
         self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str = ""
     ) -> Commit:
-        """Replace the table, or the given days of it, in one commit; equal rows are not written again."""
+        """Replace the table, or the given days of it, in one commit; equal rows are not written again.
+
+        Raises StoreError if the columns changed and only some of the table's days are given.
+        """
         digest = rows_digest(rows)
         fence = fence or self.claim(name, days)
         if self._holds(name, digest, days):
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
+        predicate = None if self._wholly(name, rows, days) else _days_predicate(days)
         failpoint("before_staging")
         with self._fences.holding(fence), _explained(name):
-            self._write(name, rows, "overwrite", _days_predicate(days), _properties(fence, why, digest))
+            self._write(name, rows, "overwrite", predicate, _properties(fence, why, digest))
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
@@ -129,6 +133,19 @@ class Tables:
 
     def _holds(self, name: str, digest: str, days: Days | None) -> bool:
         return self.exists(name) and rows_digest(self.read(name, days=days)) == digest
+
+    def _wholly(self, name: str, rows: pa.Table, days: Days | None) -> bool:
+        """Return whether a write of some days is one of the whole table: then its columns may change."""
+        if days is None or not self.exists(name) or set(self.schema(name).names) == set(rows.column_names):
+            return days is None
+        there = pc.min_max(self.read(name, columns=[DAY])[DAY]).as_py()
+        if there["min"] is None or (days.first <= there["min"] and there["max"] <= days.last):
+            return True
+        raise StoreError(
+            f"The columns of '{name}' changed: new {sorted(set(rows.column_names) - set(self.schema(name).names))}, "
+            f"gone {sorted(set(self.schema(name).names) - set(rows.column_names))}. Make all its days again in one run: "
+            f"--partition-range {min(there['min'], days.first)}...{max(there['max'], days.last)}"
+        )
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         try:

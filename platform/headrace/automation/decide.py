@@ -1,0 +1,94 @@
+"""Whether to train again, and why: a pure function of what is declared, what is seen, and the time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from headrace.automation.declaration import Retrain, Trigger
+from headrace.core.names import duration_text
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A check that failed: which kind, and in words which value against which limit."""
+
+    on: Literal["drift", "quality", "freshness"]
+    what: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a product at a moment."""
+
+    live_since: datetime | None = None
+    signals: tuple[Signal, ...] = ()
+    late_sources: tuple[str, ...] = ()
+    broken_contracts: tuple[str, ...] = ()
+    trainings: tuple[datetime, ...] = ()
+    """When trainings were launched, oldest first."""
+    busy: str = ""
+    """What is under way and must end first; empty when nothing is."""
+    has_rows: bool = True
+    """Whether there is anything to train on."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Train or not, in words."""
+
+    train: bool
+    reasons: tuple[str, ...]
+    obstacles: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.train:
+            return "Train: " + "; ".join(self.reasons)
+        if not self.reasons:
+            return "Nothing to do: no check fails, and the model is young enough."
+        return f"Not now ({'; '.join(self.obstacles)}), although: {'; '.join(self.reasons)}"
+
+
+def decide(policy: Retrain, seen: Seen, now: datetime) -> Decision:
+    """Return whether to train, with every reason for it and every obstacle."""
+    reasons = tuple(_reasons(policy, seen, now))
+    obstacles = tuple(_obstacles(policy, seen, now))
+    return Decision(bool(reasons) and not obstacles, reasons, obstacles)
+
+
+def _reasons(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
+    if seen.live_since is None:
+        return ["no model is live yet"]
+    return [text for trigger in policy.when for text in _fired(trigger, seen, seen.live_since, now)]
+
+
+def _fired(trigger: Trigger, seen: Seen, live_since: datetime, now: datetime) -> list[str]:
+    if trigger.older_than is not None:
+        age = now - live_since
+        too_old = age > trigger.older_than
+        return [f"age: live for {_days(age)}, more than {duration_text(trigger.older_than)}"] if too_old else []
+    return [f"{signal.on}: {signal.what}" for signal in seen.signals if signal.on == trigger.on]
+
+
+def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
+    found = [f"under way: {seen.busy}"] if seen.busy else []
+    if not seen.has_rows:
+        found.append("no data yet")
+    if "late_source" in policy.unless:
+        found += [f"late source: {text}" for text in seen.late_sources]
+    if "broken_contract" in policy.unless:
+        found += [f"broken contract: {text}" for text in seen.broken_contracts]
+    return found + _limits(policy, seen.trainings, now)
+
+
+def _limits(policy: Retrain, trainings: tuple[datetime, ...], now: datetime) -> list[str]:
+    found = []
+    if trainings and now - trainings[-1] < policy.cooldown:
+        found.append(f"cooldown: last training {_days(now - trainings[-1])} ago, less than {duration_text(policy.cooldown)}")
+    spent = sum(1 for at in trainings if now - at < policy.budget.per)
+    if spent >= policy.budget.trainings:
+        found.append(f"budget: {spent} trainings of {policy.budget}")
+    return found
+
+
+def _days(span: timedelta) -> str:
+    return f"{span / timedelta(days=1):.1f} d"

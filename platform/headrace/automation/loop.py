@@ -1,0 +1,92 @@
+"""What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from headrace.automation.decide import Decision
+from headrace.automation.declaration import Retrain
+from headrace.core.days import DAY, Days, last_whole_day, whole_days
+from headrace.features.declaration import Feature
+from headrace.serving.declaration import Serve
+from headrace.sources.declaration import Source
+from headrace.store.site import Site
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One product, as its sensors and schedules see it."""
+
+    site: Site
+    sources: Mapping[str, Source]
+    features: Mapping[str, Feature]
+    retrain: Retrain
+    serve: Serve
+
+    @property
+    def data_keys(self) -> list[list[str]]:
+        """The assets from landed files to features."""
+        product = self.site.product
+        tables = [name for name, feature in self.features.items() if not feature.on_request]
+        return [product.key(layer, s) for s in self.sources for layer in ("raw", "validated", "quarantine")] + [
+            product.key("features", name) for name in tables
+        ]
+
+    @property
+    def model_keys(self) -> list[list[str]]:
+        """The assets of a training, from its rows to its release."""
+        product = self.site.product
+        names = ("candidate", "evaluation", "champion")
+        return [product.key("training", "set"), *(product.key("model", name) for name in names)]
+
+    @property
+    def live_keys(self) -> list[list[str]]:
+        """The assets that a live model has: scores, monitors, the report."""
+        product = self.site.product
+        return [
+            product.key("predictions", "batch"),
+            product.key("monitoring", "drift"),
+            product.key("monitoring", "quality"),
+            product.key("reports", "product"),
+        ]
+
+    def days_to_make(self, touched: Days | None) -> Days:
+        """Return the days to make anew when rows of `touched` days came: as far as their windows reach.
+
+        One day before, too: an event may happen before the day it was planned for.
+        """
+        newest = self.newest_day()
+        if touched is None:
+            return Days(newest, newest)
+        reach = max((whole_days(f.reach) for f in self.features.values() if f.reach and f.windows), default=0)
+        last = min(touched.last + DAY * reach, max(newest, touched.last))
+        return Days(max(touched.first - DAY, self._start()), last)
+
+    def newest_day(self) -> date:
+        """Return the last day that is over: the one that a daily batch scores."""
+        product = self.site.product
+        newest = last_whole_day(self.site.clock.now(), product.timezone)
+        return min(newest, product.end - DAY) if product.end else newest
+
+    def live_since(self) -> datetime | None:
+        """Return since when a model is live, if one is."""
+        live = self.site.releases.live(self.site.product.product)
+        return live.at if live else None
+
+    def trainings(self) -> tuple[datetime, ...]:
+        """Return when trainings were launched, oldest first."""
+        return tuple(datetime.fromisoformat(entry["at"]) for entry in self.site.trainings.entries())
+
+    def record_training(self, decision: Decision) -> str:
+        """Write down why a training is launched, before it is, and return its number as text."""
+        number = len(self.site.trainings.entries())
+        facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons)}
+        return str(self.site.trainings.append(facts, after=number)["number"])
+
+    def has_rows(self) -> bool:
+        """Return whether every source has been validated, so that there is something to train on."""
+        product = self.site.product
+        return all(self.site.tables.exists(product.table("validated", name)) for name in self.sources)
+
+    def _start(self) -> date:
+        return self.site.product.start or date.min + timedelta(days=1)

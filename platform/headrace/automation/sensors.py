@@ -1,0 +1,192 @@
+"""The control loop: new files are ingested, failed checks retrain, each day is scored."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from json import dumps, loads
+from typing import Any, Literal
+
+import dagster as dg
+from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+from headrace.automation.decide import Seen, Signal, decide
+from headrace.automation.loop import Loop
+from headrace.core.days import Days
+from headrace.core.errors import HeadraceError
+from headrace.sources.pending import pending_files
+
+REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+UNDER_WAY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+SIGNALS: dict[tuple[str, str, str], Literal["drift", "quality", "freshness"]] = {
+    ("monitoring", "drift", "features"): "drift",
+    ("monitoring", "drift", "predictions"): "drift",
+    ("monitoring", "quality", "auc"): "quality",
+    ("model", "champion", "freshness"): "freshness",
+}
+
+
+def data_automation(loop: Loop) -> list[dg.SensorDefinition]:
+    """Return the sensor that ingests what lands."""
+    return [_files_sensor(loop)]
+
+
+def model_automation(loop: Loop) -> dg.Definitions:
+    """Return the sensor that retrains, and the schedules that score each day and look at the clock each hour."""
+    return dg.Definitions(
+        sensors=[_retrain_sensor(loop)], schedules=[_daily_schedule(loop), _hourly_schedule(loop)]
+    )
+
+
+def _files_sensor(loop: Loop) -> dg.SensorDefinition:
+    product = loop.site.product.product
+
+    @dg.sensor(
+        name=f"{product}__files",
+        target=dg.AssetSelection.key_prefixes([product]),
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ingests files that have landed and are stable, and scores their days if a model is live.",
+    )
+    def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        seen = loads(context.cursor or "{}")
+        pending = pending_files(loop.site, loop.sources, seen)
+        if not pending.files:
+            return dg.SkipReason("No new file has landed.")
+        key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
+        keys = loop.data_keys + (loop.live_keys if loop.live_since() else [])
+        request = _request(loop, f"files-{key}", keys, loop.days_to_make(pending.days), {})
+        return dg.SensorResult(run_requests=[request], cursor=dumps(pending.seen))
+
+    return files
+
+
+def _retrain_sensor(loop: Loop) -> dg.SensorDefinition:
+    product = loop.site.product.product
+
+    @dg.sensor(
+        name=f"{product}__retrain",
+        target=dg.AssetSelection.key_prefixes([product]),
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Trains when a drift, quality or freshness check has failed or the model is too old.",
+    )
+    def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        lost = _lost_training(loop, context.instance)
+        if lost:
+            return _training_request(loop, **lost)
+        decision = decide(loop.retrain, _seen(loop, context.instance), loop.site.clock.now())
+        if not decision.train:
+            return dg.SkipReason(str(decision))
+        return _training_request(loop, loop.record_training(decision), "; ".join(decision.reasons))
+
+    return retrain
+
+
+def _daily_schedule(loop: Loop) -> dg.ScheduleDefinition:
+    product = loop.site.product
+
+    @dg.schedule(
+        name=f"{product.product}__daily",
+        cron_schedule=loop.serve.batch.cron,
+        execution_timezone=product.timezone,
+        target=dg.AssetSelection.key_prefixes([product.product]),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Scores the last whole day with the model that is live.",
+    )
+    def daily_scores(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not loop.live_since():
+            return dg.SkipReason("No model is live yet.")
+        newest = loop.newest_day()
+        return _request(loop, f"daily-{context.scheduled_execution_time:%Y-%m-%d}", loop.live_keys, Days(newest, newest), {})
+
+    return daily_scores
+
+
+def _hourly_schedule(loop: Loop) -> dg.ScheduleDefinition:
+    product = loop.site.product
+    checks = [AssetCheckKey(AssetKey(product.key("raw", n)), "freshness") for n, s in loop.sources.items() if s.fresh_within]
+
+    @dg.schedule(
+        name=f"{product.product}__hourly",
+        cron_schedule="0 * * * *",
+        target=dg.AssetSelection.checks(*checks),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Looks whether sources and model are still fresh: time passes even when nothing runs.",
+    )
+    def freshness() -> dg.RunRequest:
+        return dg.RunRequest(tags={PRODUCT: product.product})
+
+    return freshness
+
+
+def _training_request(loop: Loop, number: str, reason: str) -> dg.RunRequest:
+    newest = loop.newest_day()
+    tags = {REASON: reason[:500], TRAINING: number}
+    return _request(loop, f"training-{number}", loop.model_keys + loop.live_keys, Days(newest, newest), tags)
+
+
+def _request(loop: Loop, run_key: str, keys: list[list[str]], days: Days, tags: dict[str, str]) -> dg.RunRequest:
+    span = {RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat()}
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=[AssetKey(key) for key in keys],
+        tags={PRODUCT: loop.site.product.product, **span, **tags},
+    )
+
+
+def _lost_training(loop: Loop, instance: dg.DagsterInstance) -> dict[str, str] | None:
+    """Return the newest training if it was written down but never launched: the daemon died in between."""
+    entries = loop.site.trainings.entries()
+    if not entries:
+        return None
+    number = str(entries[-1]["number"])
+    known = instance.get_runs_count(RunsFilter(tags={TRAINING: number, PRODUCT: loop.site.product.product}))
+    return None if known else {"number": number, "reason": "; ".join(entries[-1]["reasons"])}
+
+
+def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
+    product = loop.site.product
+    busy = instance.get_runs(RunsFilter(tags={PRODUCT: product.product}, statuses=UNDER_WAY), limit=1)
+    found = dict(_failed_checks(loop, instance))
+    return Seen(
+        live_since=loop.live_since(),
+        signals=tuple(Signal(SIGNALS[key], text) for key, text in found.items() if key in SIGNALS),
+        late_sources=tuple(text for key, text in found.items() if key[0] == "raw"),
+        broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
+        trainings=loop.trainings(),
+        busy=f"run {busy[0].run_id[:8]}" if busy else "",
+        has_rows=loop.has_rows(),
+    )
+
+
+def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[tuple[str, str, str], str]]:
+    product = loop.site.product
+    named = [("raw", s, "freshness") for s in loop.sources] + [("raw", s, "files") for s in loop.sources]
+    named += [("validated", s, "contract") for s in loop.sources] + list(SIGNALS)
+    keys = {AssetCheckKey(AssetKey(product.key(layer, name)), check): (layer, name, check) for layer, name, check in named}
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    for key, record in records.items():
+        evaluation = _evaluation(record)
+        if evaluation and not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR or (
+            evaluation and not evaluation.passed and keys[key] in SIGNALS
+        ):
+            yield keys[key], _in_words(keys[key], evaluation)
+
+
+def _evaluation(record: AssetCheckExecutionRecord) -> Any:
+    event = record.event
+    if event is None or event.dagster_event is None or not event.dagster_event.is_asset_check_evaluation:
+        return None
+    return event.dagster_event.asset_check_evaluation_data
+
+
+def _in_words(key: tuple[str, str, str], evaluation: Any) -> str:
+    what = evaluation.metadata.get("what")
+    return str(what.value) if what is not None else f"{key[0]}/{key[1]} {key[2]}: {evaluation.description or 'failed'}"

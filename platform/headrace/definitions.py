@@ -1,0 +1,103 @@
+"""The front door to Dagster: what a platform's folder declares, and what its instance is doing."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.scheduler.instigation import TickStatus
+
+from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
+
+STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
+
+
+def load_platform(folder: Path) -> dg.Definitions:
+    """Return the products and plain assets below `folder`; short steps share one process by default."""
+    quiet()
+    declared = dg.load_from_defs_folder(path_within_project=folder)
+    return dg.Definitions.merge(declared, dg.Definitions(executor=dg.in_process_executor))
+
+
+def quiet() -> None:
+    """Keep libraries from phoning home, and from warning about betas that we chose knowingly."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+@dataclass
+class Watch:
+    """Follows the runs of one product on one instance."""
+
+    instance: dg.DagsterInstance
+    product: str
+    _told: set[tuple[str, str]] = field(default_factory=set)
+
+    def news(self) -> Iterator[str]:
+        """Yield a line for each run that was started and each step that ended since the last look."""
+        for run in reversed(self._runs()):
+            if self._first(run.run_id, "run"):
+                yield f"run {run.run_id[:8]}: {_purpose(run)}"
+            yield from self._steps(run)
+
+    def failed(self) -> str | None:
+        """Return what is wrong with the newest run, if it failed."""
+        runs = self._runs()
+        if not runs or runs[0].status != DagsterRunStatus.FAILURE:
+            return None
+        events = self.instance.all_logs(runs[0].run_id, of_type=DagsterEventType.STEP_FAILURE)
+        data = events[0].dagster_event.step_failure_data if events and events[0].dagster_event else None
+        if data and data.user_failure_data and data.user_failure_data.description:
+            return data.user_failure_data.description
+        return data.error.to_string() if data and data.error else f"run {runs[0].run_id} failed"
+
+    def settled(self) -> bool:
+        """Return whether nothing is under way, and each sensor has looked again since and found nothing to do."""
+        if self.instance.get_runs_count(RunsFilter(tags={PRODUCT: self.product}, statuses=UNDER_WAY)):
+            return False
+        records = self.instance.get_run_records(RunsFilter(tags={PRODUCT: self.product}), limit=1)
+        since = (records[0].end_time or 0.0) if records else 0.0
+        return all(self._found_nothing(name, since) for name in (f"{self.product}__files", f"{self.product}__retrain"))
+
+    def _found_nothing(self, sensor: str, since: float) -> bool:
+        state = next((s for s in self.instance.all_instigator_state() if s.name == sensor), None)
+        ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1) if state else []
+        return bool(ticks) and ticks[0].status == TickStatus.SKIPPED and ticks[0].timestamp > since
+
+    def _runs(self) -> list[DagsterRun]:
+        return list(self.instance.get_runs(RunsFilter(tags={PRODUCT: self.product}), limit=20))
+
+    def _steps(self, run: DagsterRun) -> Iterator[str]:
+        for event in self.instance.all_logs(run.run_id, of_type=STEP_ENDS):
+            step = event.dagster_event
+            if step is None or not self._first(run.run_id, step.step_key or ""):
+                continue
+            name = (step.step_key or "").removeprefix(f"{self.product}__").replace("__", "/")
+            if step.event_type == DagsterEventType.STEP_FAILURE:
+                yield f"  failed  {name}"
+            else:
+                yield f"  done    {name:<28} {step.step_success_data.duration_ms / 1000:5.1f} s"
+
+    def _first(self, run_id: str, what: str) -> bool:
+        new = (run_id, what) not in self._told
+        self._told.add((run_id, what))
+        return new
+
+
+@contextmanager
+def watching(product: str) -> Iterator[Watch]:
+    """Yield a watch over the project's instance."""
+    quiet()
+    with dg.DagsterInstance.get() as instance:
+        yield Watch(instance, product)
+
+
+def _purpose(run: DagsterRun) -> str:
+    days = {run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")} - {None}
+    span = " to ".join(sorted(str(day) for day in days))
+    return f"train, because {run.tags[REASON]}" if REASON in run.tags else f"ingest and score {span}"

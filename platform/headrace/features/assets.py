@@ -1,0 +1,149 @@
+"""Feature tables and the training set as assets."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from headrace.core.assets import column_lineage, daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.days import whole_days
+from headrace.core.fingerprint import code_version, sql_version
+from headrace.features.compute import feature_rows, sql_of
+from headrace.features.declaration import Feature
+from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
+from headrace.features.lineage import feature_lineage, training_lineage
+from headrace.features.training import label_statement, training_rows
+from headrace.features.verify import Graph, verify
+from headrace.store.site import Site
+
+LEAKAGE = "leakage"
+
+
+def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
+    """Return an asset for each feature table, and the training set where there is a label."""
+    verify(site, graph)
+    tables = [_feature_asset(site, graph, name, f) for name, f in graph.features.items() if not f.on_request]
+    return [*tables, _training_set(site, graph)] if graph.label else tables
+
+
+def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.AssetsDefinition:
+    product, table = site.product, site.product.table("features", name)
+    by_day = bool(product.start and feature.timed)
+    sources = [feature.windows.source] if feature.windows else sql_of(site, name, feature).tables
+    deps = [_dep(site, graph, source, feature.reach, by_day) for source in sources]
+
+    @dg.multi_asset(
+        name=step_name(product, "features", name),
+        specs=[
+            spec(
+                product,
+                "features",
+                name,
+                deps=deps,
+                kinds={"duckdb", "deltalake"},
+                description=_describe(feature),
+                code_version=_version(site, name, feature),
+                metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
+            )
+        ],
+        partitions_def=daily(product) if by_day else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    @mended
+    def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        days = days_of(context) if by_day else None
+        fence = site.tables.claim(table, days)
+        rows = feature_rows(site, name, feature, graph.sources, days)
+        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run_id}")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(commit.digest),
+            metadata=table_metadata(rows.num_rows, rows.schema, commit.version, table),
+        )
+
+    return features
+
+
+def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
+    label, product, table = graph.label, site.product, site.product.table("training", "set")
+    assert label
+    upstream = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
+    sources = [product.table("validated", n) for n in label_statement(site, label).tables]
+    requests = [sql_version(sql_of(site, n, f).text) for n, f in graph.features.items() if f.on_request]
+
+    @dg.multi_asset(
+        name=step_name(product, "training", "set"),
+        specs=[
+            spec(
+                product,
+                "training",
+                "set",
+                deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
+                kinds={"polars", "deltalake"},
+                description="Every row whose label is known, with what was known of it at its prediction time.",
+                code_version=code_version(
+                    label, training_rows, sql_version(label_statement(site, label).text), *requests
+                ),
+                metadata=dict(column_lineage(product, training_lineage(site, graph))),
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                LEAKAGE,
+                asset=product.key("training", "set"),
+                blocking=True,
+                description="Features recomputed from what was known at the prediction time are what the set holds.",
+            )
+        ],
+    )
+    @mended
+    def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        versions = {name: site.tables.version(name) for name in [*sources, *upstream]}
+        fence = site.tables.claim(table)
+        rows = training_rows(site, graph.features, label)
+        leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
+        yield _leakage(leaks)
+        refuse_leaks(leaks)
+        commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run_id} of {versions}")
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(commit.digest),
+            metadata={
+                **table_metadata(rows.num_rows, rows.schema, commit.version, table),
+                "inputs": records([{"table": name, "version": version or 0} for name, version in versions.items()]),
+            },
+        )
+
+    return training_set
+
+
+def _leakage(leaks: list[Any]) -> dg.AssetCheckResult:
+    found = summarize(leaks)
+    names = ", ".join(row["feature"] for row in found)
+    return dg.AssetCheckResult(
+        check_name=LEAKAGE,
+        passed=not leaks,
+        description=f"These features know the future: {names}" if leaks else "No feature knew the future.",
+        metadata={"leaks": records(found), "cells": len(leaks)},
+    )
+
+
+def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day: bool) -> dg.AssetDep:
+    key = dg.AssetKey(site.product.key("validated", source))
+    if not (by_day and graph.sources[source].partition):
+        return dg.AssetDep(key)
+    back = whole_days(reach) if reach else 1
+    mapping = dg.TimeWindowPartitionMapping(start_offset=-back, allow_nonexistent_upstream_partitions=True)
+    return dg.AssetDep(key, partition_mapping=mapping)
+
+
+def _version(site: Site, name: str, feature: Feature) -> str:
+    if feature.windows:
+        return code_version(feature.windows, feature_rows)
+    return code_version(feature, feature_rows, sql_version(sql_of(site, name, feature).text))
+
+
+def _describe(feature: Feature) -> str:
+    if not feature.windows:
+        return f"What {feature.sql} says of each {' and '.join(feature.entities)}, from each instant on."
+    w = feature.windows
+    return f"{', '.join(w.agg)} of {', '.join(w.of)} by {' and '.join(w.entities)} over trailing windows, from each change on."

@@ -1,0 +1,69 @@
+"""The point-in-time join: to each row what was known at its own moment, and nothing later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+import pyarrow as pa
+
+from headrace.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """A feature table as the join sees it. Without `time` its rows hold for all time."""
+
+    name: str
+    rows: pa.Table
+    entities: Sequence[str]
+    time: str | None = "time"
+    ttl: timedelta | None = None
+    age: bool = False
+    zeros: Sequence[str] = ()
+    """Columns in which no row means zero: nothing has ever happened."""
+
+
+def join_features(requests: pa.Table, time: str, tables: Sequence[FeatureTable]) -> pa.Table:
+    """Return the requests in their order, each with the newest feature rows at or before its `time`.
+
+    A feature row older than its table's ttl counts as missing, as does one for a null entity.
+    No request is lost or doubled. Method: as-of join, backward (polars).
+    """
+    frame = _frame(requests).with_row_index("_request")
+    joined = frame.sort(time, "_request")
+    for table in tables:
+        joined = _join(joined, time, table)
+    ordered = joined.sort("_request").drop("_request")
+    if ordered.height != requests.num_rows:
+        raise DataError(f"The point-in-time join made {ordered.height} rows of {requests.num_rows}: a feature table has doubles.")
+    return ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _join(requests: pl.DataFrame, time: str, table: FeatureTable) -> pl.DataFrame:
+    features = _frame(table.rows).drop("_day", strict=False)
+    keys = list(table.entities)
+    features = features.with_columns(pl.col(key).cast(requests.schema[key]) for key in keys)
+    if table.time is None:
+        return requests.join(features, on=keys, how="left", nulls_equal=False, maintain_order="left")
+    moment = f"_{table.name}_time"
+    joined = requests.join_asof(
+        features.rename({table.time: moment}).sort(moment),
+        left_on=time,
+        right_on=moment,
+        by=keys,
+        strategy="backward",
+        tolerance=table.ttl,
+        coalesce=False,
+        check_sortedness=False,
+    )
+    if table.age:
+        age = (pl.col(time) - pl.col(moment)).dt.total_seconds() / 60
+        joined = joined.with_columns(age.alias(f"{table.name}_age_minutes"))
+    return joined.drop(moment).with_columns(pl.col(c).fill_null(0) for c in table.zeros)
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

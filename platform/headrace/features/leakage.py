@@ -1,0 +1,173 @@
+"""The leakage check: features recomputed from what was known at the prediction time must be what the training set has.
+
+For sampled rows the sources are cut off at the row's own moment: rows that were not known yet are gone, values that
+were not known yet are empty. Each feature is then computed anew, windows by brute force, and compared cell by cell.
+A feature that saw the future differs.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.core.errors import LeakFound
+from headrace.core.names import duration_text, quoted
+from headrace.features.compute import instant, known_times, sql_of
+from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.windows import known_when
+from headrace.sources.declaration import Source
+from headrace.store.engine import Session, TableView
+from headrace.store.site import Site
+
+SAMPLE = 24
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One cell that cannot have been known: what the training set holds against what an honest look gives."""
+
+    feature: str
+    entity: str
+    at: datetime
+    stored: Any
+    honest: Any
+
+    def __str__(self) -> str:
+        return f"{self.feature} of {self.entity} at {self.at:%Y-%m-%d %H:%M} UTC is {self.stored}, but {self.honest} was known then"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the check needs to know of a product."""
+
+    sources: Mapping[str, Source]
+    features: Mapping[str, Feature]
+    label: Label
+
+
+def find_leaks(site: Site, declared: Declared, training_set: pa.Table, sample: int = SAMPLE) -> list[Leak]:
+    """Return the cells of evenly sampled rows that differ from what was known at their prediction time."""
+    rows = _evenly(training_set, sample).to_pylist()
+    tables = {name: f for name, f in declared.features.items() if not f.on_request}
+    with site.engine.session(_tables_used(site, declared)) as session:
+        return [leak for row in rows for leak in _leaks_of_row(site, declared, tables, session, row)]
+
+
+def _leaks_of_row(
+    site: Site, declared: Declared, tables: Mapping[str, Feature], session: Session, row: dict[str, Any]
+) -> Iterator[Leak]:
+    moment = row[declared.label.time]
+    for name, source in declared.sources.items():
+        session.show(name, truncated(f"_all_{name}", source, moment))
+    for name, feature in tables.items():
+        honest = _honest_values(site, name, feature, declared, session, row)
+        for column, value in honest.items():
+            if not _equal(row[column], value):
+                yield Leak(column, str(row[declared.label.entity]), moment, row[column], value)
+
+
+def truncated(table: str, source: Source, moment: datetime) -> str:
+    """Return SQL for what was known of a source's rows at a moment.
+
+    A row appears when the first of it is known; a column with a moment of its own stays empty until then.
+    """
+    if not source.time:
+        return f"select * from {table}"
+    if isinstance(source.known_at, str):
+        return f"select * from {table} where {quoted(source.known_at)} <= {instant(moment)}"
+    known = known_times(source)
+    first = ", ".join(quoted(m) for m in sorted({source.time, *known.values()}))
+    masked = ", ".join(
+        f"case when {quoted(when)} <= {instant(moment)} then {quoted(column)} end as {quoted(column)}"
+        for column, when in known.items()
+    )
+    replace = f" replace ({masked})" if masked else ""
+    return f"select *{replace} from {table} where least({first}) <= {instant(moment)}"
+
+
+def _honest_values(
+    site: Site, name: str, feature: Feature, declared: Declared, session: Session, row: dict[str, Any]
+) -> dict[str, Any]:
+    moment = row[declared.label.time]
+    mine = " and ".join(f"{quoted(e)} = ?" for e in feature.entities)
+    keys = [row[e] for e in feature.entities]
+    if feature.windows:
+        source = declared.sources[feature.windows.source]
+        return session.rows(_brute_force(name, feature.windows, source, moment, mine), keys)[0]
+    statement = sql_of(site, name, feature)
+    time, ttl = feature.time and quoted(feature.time), feature.ttl
+    since = f" and {time} >= {instant(moment - ttl)}" if ttl else ""
+    usable = f"{time} <= {instant(moment)}{since} and " if time else ""
+    order = f"{time} desc, made" if time else "made"
+    made = session.rows(f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1", keys)
+    return _named(name, feature, made[0] if made else {}, row, moment)
+
+
+def _named(
+    name: str, feature: Feature, made: dict[str, Any], row: dict[str, Any], moment: datetime
+) -> dict[str, Any]:
+    values = {f"{name}_{column}": value for column, value in made.items()}
+    stored = [c for c in row if c.startswith(f"{name}_") and not c.endswith("_age_minutes")]
+    honest = {column: values.get(column) for column in stored}
+    if feature.age:
+        since = values.get(f"{name}_{feature.time}")
+        honest[f"{name}_age_minutes"] = (moment - since).total_seconds() // 1 / 60 if since else None
+    return honest
+
+
+def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, mine: str) -> str:
+    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, known_times(source)))
+    where = f" and ({windows.where})" if windows.where else ""
+    parts = []
+    for over in windows.over:
+        inside = f"filter ({quoted(windows.time)} > {instant(moment - over)})"
+        suffix = duration_text(over)
+        if "count" in windows.agg:
+            parts.append(f"count(*) {inside} as {name}_count_{suffix}")
+        for value, sql in windows.of.items():
+            number = f"cast(({sql}) as double)"
+            if "sum" in windows.agg:
+                parts.append(f"coalesce(sum({number}) {inside}, 0) as {name}_{value}_sum_{suffix}")
+            if "mean" in windows.agg:
+                parts.append(f"avg({number}) {inside} as {name}_{value}_mean_{suffix}")
+    return f"select {', '.join(parts)} from {quoted(windows.source)} where {known}{where} and {mine}"
+
+
+def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
+    return {f"_all_{name}": TableView(site.product.table("validated", name)) for name in declared.sources}
+
+
+def _evenly(rows: pa.Table, sample: int) -> pa.Table:
+    step = max(1, rows.num_rows // sample)
+    return rows.take(list(range(0, rows.num_rows, step))[:sample])
+
+
+def _equal(stored: Any, honest: Any) -> bool:
+    if stored is None or honest is None:
+        return stored is honest
+    if isinstance(stored, float) or isinstance(honest, float):
+        return math.isclose(float(stored), float(honest), rel_tol=1e-9, abs_tol=1e-9)
+    return bool(stored == honest)
+
+
+def summarize(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
+    """Return one row a feature that leaks: how many sampled cells, and one of them in words."""
+    by_feature: dict[str, list[Leak]] = {}
+    for leak in leaks:
+        by_feature.setdefault(leak.feature, []).append(leak)
+    return [
+        {"feature": feature, "cells": len(found), "example": str(found[0])} for feature, found in sorted(by_feature.items())
+    ]
+
+
+def refuse_leaks(leaks: Sequence[Leak]) -> None:
+    """Raise LeakFound where there is any: a training set that knows the future is not written."""
+    if leaks:
+        found = "\n".join(f"- {row['example']} ({row['cells']} sampled cells)" for row in summarize(leaks))
+        raise LeakFound(
+            f"{len(leaks)} sampled cells of the training set were not known at the prediction time:\n{found}\n"
+            "Mend the feature's time or its source's known_at; the training set was not replaced."
+        )

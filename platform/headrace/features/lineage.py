@@ -1,0 +1,48 @@
+"""Where each feature column comes from, read from the declaration."""
+
+from headrace.core.sql import columns_of
+from headrace.features.compute import sql_of
+from headrace.features.declaration import Feature
+from headrace.features.verify import Graph
+from headrace.features.training import label_statement
+from headrace.features.windows import window_columns
+from headrace.store.site import Site
+
+Lineage = dict[str, set[tuple[str, str, str]]]
+"""Column → the (layer, table, column) it is made of."""
+
+
+def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Lineage:
+    """Return the origins of a feature table's columns, as far as its declaration tells."""
+    if feature.windows:
+        w = feature.windows
+        used = {(("validated", w.source, c)) for e in [*w.expressions] for c in columns_of(e, name)}
+        used.add(("validated", w.source, w.time))
+        return {column: used for column in window_columns(name, w)} | _same("validated", w.source, w.entities)
+    statement = sql_of(site, name, feature)
+    if not set(statement.tables) <= set(graph.schema):
+        return {}
+    keys = {*feature.entities, feature.time}
+    return {
+        (("time" if c == feature.time else c) if c in keys else f"{name}_{c}"): {("validated", t, s) for t, s in origins}
+        for c, origins in statement.lineage(graph.schema).items()
+    }
+
+
+def training_lineage(site: Site, graph: Graph) -> Lineage:
+    """Return the origins of the training set's columns: feature tables, and sources through the label's SQL."""
+    assert graph.label
+    lineage: Lineage = {}
+    statement = label_statement(site, graph.label)
+    if set(statement.tables) <= set(graph.schema):
+        found = statement.lineage(graph.schema)
+        lineage = {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
+    for name, feature in graph.features.items():
+        columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
+        features = [c for c in columns if c.startswith(f"{name}_")]
+        lineage |= {column: {("features", name, column)} for column in features}
+    return lineage
+
+
+def _same(layer: str, table: str, columns: list[str]) -> Lineage:
+    return {column: {(layer, table, column)} for column in columns}

@@ -1,0 +1,124 @@
+"""Label rows, and the training set: each with what was known at its own prediction time."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.core.days import Days, local_day, whole_days
+from headrace.core.errors import DataError, NoRows
+from headrace.core.names import quoted
+from headrace.core.sql import Statement, with_column
+from headrace.features.compute import instant, source_views, sql_of
+from headrace.features.declaration import Feature, Label
+from headrace.features.join import FeatureTable, join_features
+from headrace.features.windows import zero_columns
+from headrace.store.site import Site
+
+Features = Mapping[str, Feature]
+
+
+def label_statement(site: Site, label: Label) -> Statement:
+    """Return the SQL of the label rows, and where it stands."""
+    return Statement(site.text(label.sql), str(site.folder / label.sql))
+
+
+def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
+    """Return the rows to predict, ordered by time and entity; the label is 0, 1, or null where it never will be known.
+
+    With `days`, only the rows whose prediction time falls into these local days.
+    """
+    statement = label_statement(site, label)
+    span = days.instants(site.product.timezone) if days else None
+    time, entity, column = quoted(label.time), quoted(label.entity), quoted(label.column)
+    during = f"where {time} >= {instant(span[0])} and {time} < {instant(span[1])}" if span else ""
+    sql = (
+        f"select * replace (cast({column} as tinyint) as {column}, cast({time} as timestamptz) as {time}) "
+        f"from ({statement.text}\n) {during} order by {time}, {entity}"
+    )
+    rows = site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+    _refuse_bad_labels(rows, label, statement.origin)
+    return rows
+
+
+def request_rows(site: Site, features: Features, label: Label, days: Days | None = None) -> pa.Table:
+    """Return the label rows of some days with all features joined, as of each prediction time."""
+    return with_features(site, features, label, label_rows(site, label, days))
+
+
+def training_rows(site: Site, features: Features, label: Label) -> pa.Table:
+    """Return the rows whose label is known by now, with all features: the training set in canonical order."""
+    rows = known_by(label_rows(site, label), label, site.clock.now())
+    if not rows.num_rows:
+        raise NoRows(
+            f"No label is known yet at {site.clock.now():%Y-%m-%d %H:%M} UTC: {label.sql} gives no row with a "
+            f"label that is at least {label.known_after} old. Ingest more days, or look at the label's SQL."
+        )
+    return with_features(site, features, label, rows)
+
+
+def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
+    """Return the rows whose label exists and is known at `now`."""
+    latest = pa.scalar(now - label.known_after, pa.timestamp("us", "UTC"))
+    return rows.filter(pc.and_(pc.is_valid(rows[label.column]), pc.less_equal(rows[label.time], latest)))
+
+
+def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
+    """Return label rows with the features of every table joined, then those computed from the request itself."""
+    days = _days_of(site, rows[label.time]) if rows.num_rows else None
+    joined = join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    for name, feature in features.items():
+        if feature.on_request:
+            joined = on_request(site, name, feature, joined, label)
+    return joined
+
+
+def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, label: Label) -> pa.Table:
+    """Return the requests with the columns that a feature's SQL computes from each of them; the label is hidden."""
+    statement = sql_of(site, name, feature)
+    numbered = requests.append_column("_request", pa.array(range(requests.num_rows), pa.int64()))
+    made = site.engine.query(
+        f"select * from ({with_column(statement.text, statement.origin, '_request')}) order by _request",
+        {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
+        origin=statement.origin,
+    )
+    if not made["_request"].equals(numbered["_request"]):
+        raise DataError(f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}.")
+    for column in made.column_names:
+        if column != "_request":
+            requests = requests.append_column(f"{name}_{column}", made[column])
+    return requests
+
+
+def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
+    for name, feature in features.items():
+        if feature.on_request:
+            continue
+        table = site.product.table("features", name)
+        back = whole_days(feature.reach) + 1 if feature.reach else None
+        wanted = days.widened(before=back) if days and back and site.product.start and feature.timed else None
+        yield FeatureTable(
+            name=name,
+            rows=site.tables.read(table, days=wanted),
+            entities=feature.entities,
+            time="time" if feature.timed else None,
+            ttl=feature.ttl,
+            age=feature.age,
+            zeros=zero_columns(name, feature.windows) if feature.windows else [],
+        )
+
+
+def _days_of(site: Site, times: pa.ChunkedArray) -> Days:
+    bounds = pc.min_max(times).as_py()
+    return Days(local_day(bounds["min"], site.product.timezone), local_day(bounds["max"], site.product.timezone))
+
+
+def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:
+    missing = [c for c in (label.entity, label.time, label.column) if c not in rows.column_names]
+    if missing:
+        raise DataError(f"{origin}: the label rows lack {missing}; they have {rows.column_names}.")
+    if rows[label.time].null_count or rows[label.entity].null_count:
+        raise DataError(f"{origin}: every label row needs '{label.entity}' and '{label.time}'; some are null.")
+    if pc.count_distinct(rows[label.entity]).as_py() != rows.num_rows:
+        raise DataError(f"{origin}: '{label.entity}' must name one row each; some name several.")

@@ -1,0 +1,2 @@
+select tailnum, year, seats, engines
+from planes
