@@ -1,0 +1,119 @@
+"""The `headrace` command: a few words beside Dagster's own."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.core.errors import HeadraceError
+
+
+def in_words(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show what a user caused as a sentence, not as a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except HeadraceError as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headrace")
+def main() -> None:
+    """Declare an ML product in one file; get data, models and monitors as Dagster assets."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@in_words
+def init(folder: Path) -> None:
+    """Start a new project in FOLDER, with one small product that runs."""
+    from headrace.starter.start import start_project
+
+    written = start_project(folder)
+    click.echo(f"Wrote {len(written)} files to {folder}. Next:\n\n  cd {folder}\n  dagster dev\n")
+    click.echo("Its sensors ingest, train, gate and release; look at http://127.0.0.1:3000")
+
+
+@main.command()
+@click.argument("product")
+@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="A past moment, in UTC.")
+@in_words
+def live(product: str, at: datetime | None) -> None:
+    """Say which model of PRODUCT is live, since when and why."""
+    from headrace.project import Project
+
+    _, site = Project.around(Path.cwd()).load(product)
+    release = site.releases.live(product, at.replace(tzinfo=UTC) if at else None)
+    if release is None:
+        click.echo(f"No model of {product} {'was' if at else 'is'} live.")
+        return
+    click.echo(f"release {release.number} of {product}: model {release.model[:12]}")
+    click.echo(f"live since {release.at:%Y-%m-%d %H:%M} UTC, by {release.who}\nwhy: {release.why}")
+
+
+@main.command()
+@click.argument("product")
+@in_words
+def summary(product: str) -> None:
+    """Show rows, scores, releases and drift of PRODUCT in plain text."""
+    from headrace.monitoring.facts import product_facts
+    from headrace.monitoring.summary import summary_text
+    from headrace.project import Project
+
+    declared, site = Project.around(Path.cwd()).load(product)
+    click.echo(summary_text(product_facts(site, declared.sources, declared.label, declared.monitors)))
+
+
+@main.command()
+@click.argument("query")
+@in_words
+def sql(query: str) -> None:
+    """Run QUERY over the project's tables: "select count(*) from flight_delays.raw.flights"."""
+    from headrace.project import Project
+    from headrace.store.engine import Engine, TableView
+    from headrace.store.tables import Tables
+
+    place = Project.around(Path.cwd()).place
+    tables = Tables(place.tables)
+    views = {name.replace("/", "."): TableView(name) for name in tables.names()}
+    click.echo(Engine(tables, spill=place.spill).show(query, views))
+
+
+@main.group()
+def demo() -> None:
+    """Real flights of 2013, landed as they would have arrived."""
+
+
+@demo.command()
+@click.option("--through", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The last day to land.")
+@in_words
+def land(through: datetime) -> None:
+    """Replay flights, weather and aircraft into the landing folder."""
+    from headrace.demo.land import land as land_days
+    from headrace.project import Project
+
+    landed = land_days(Project.around(Path.cwd()).place.landing, through.date())
+    click.echo(str(landed))
+
+
+@demo.command()
+@in_words
+def run() -> None:
+    """Go once round the whole loop: land, ingest, train, release, score, drift, retrain."""
+    from headrace.demo.run import run_demo
+    from headrace.project import Project
+
+    run_demo(Project.around(Path.cwd()), click.echo)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

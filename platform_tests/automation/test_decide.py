@@ -1,0 +1,76 @@
+"""The decision to train: a pure function, so every rule of it can be stated."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.automation.decide import Seen, Signal, decide
+from headrace.automation.declaration import Retrain
+
+NOW = datetime(2013, 9, 1, tzinfo=UTC)
+POLICY = Retrain.model_validate(
+    {"when": ["drift", "quality", "age > 30d"], "cooldown": "3d", "budget": "2 per 30d"}
+)
+DRIFT = Signal("drift", "PSI of weather_now_temp is 0.41, limit 0.25, since 2013-07-04")
+
+
+def days_ago(*days: float) -> tuple[datetime, ...]:
+    return tuple(NOW - timedelta(days=d) for d in days)
+
+
+def seen(**changes: object) -> Seen:
+    return Seen(**{"live_since": NOW - timedelta(days=10), **changes})  # type: ignore[arg-type]
+
+
+def test_a_product_without_a_model_trains_one() -> None:
+    assert decide(POLICY, seen(live_since=None), NOW).reasons == ("no model is live yet",)
+
+
+def test_nothing_is_done_for_no_reason_and_it_says_so() -> None:
+    decision = decide(POLICY, seen(), NOW)
+    assert not decision.train
+    assert "Nothing to do" in str(decision)
+
+
+def test_drift_trains_and_is_quoted() -> None:
+    decision = decide(POLICY, seen(signals=(DRIFT,)), NOW)
+    assert decision.train
+    assert str(decision) == f"Train: drift: {DRIFT.what}"
+
+
+def test_a_signal_that_the_policy_does_not_name_is_no_reason() -> None:
+    assert not decide(POLICY, seen(signals=(Signal("freshness", "old"),)), NOW).train
+
+
+def test_age_trains_only_when_past_its_limit() -> None:
+    assert not decide(POLICY, seen(live_since=NOW - timedelta(days=30)), NOW).train
+    assert decide(POLICY, seen(live_since=NOW - timedelta(days=30, seconds=1)), NOW).train
+
+
+def test_a_late_source_or_a_broken_contract_forbids_training() -> None:
+    for obstacle in ({"late_sources": ("weather is 3 d late",)}, {"broken_contracts": ("flights: 9 % bad",)}):
+        decision = decide(POLICY, seen(signals=(DRIFT,), **obstacle), NOW)
+        assert not decision.train
+        assert str(decision).startswith("Not now (")
+
+
+def test_cooldown_and_budget_hold() -> None:
+    assert not decide(POLICY, seen(signals=(DRIFT,), trainings=days_ago(2.9)), NOW).train
+    assert decide(POLICY, seen(signals=(DRIFT,), trainings=days_ago(3.0)), NOW).train
+    assert not decide(POLICY, seen(signals=(DRIFT,), trainings=days_ago(20, 10)), NOW).train
+    assert decide(POLICY, seen(signals=(DRIFT,), trainings=days_ago(31, 10)), NOW).train
+
+
+def test_nothing_starts_while_something_is_under_way() -> None:
+    assert not decide(POLICY, seen(signals=(DRIFT,), busy="run 1234"), NOW).train
+
+
+@given(st.lists(st.booleans(), min_size=60, max_size=120))
+def test_however_the_checks_flap_the_budget_is_never_exceeded(failing: list[bool]) -> None:
+    trainings: list[datetime] = []
+    for day, fails in enumerate(failing):
+        now = NOW + timedelta(days=day)
+        if decide(POLICY, seen(signals=(DRIFT,) if fails else (), trainings=tuple(trainings)), now).train:
+            trainings.append(now)
+    assert all(sum(start <= t < start + timedelta(days=30) for t in trainings) <= 2 for start in trainings)

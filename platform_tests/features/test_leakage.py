@@ -1,0 +1,70 @@
+"""Planted leaks are found and named; an honest product raises no alarm."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from headrace.core.errors import LeakFound
+from headrace.features.compute import feature_rows
+from headrace.features.declaration import Feature
+from headrace.features.leakage import find_leaks, refuse_leaks, summarize
+from headrace.features.training import request_rows
+from headrace.store.site import Site
+from platform_tests.features.airline import LABEL, NOON, SOURCES, airline, declared, flight, windows
+
+LAST_LEG = "select tailnum, {time} as known_at, arr_delay from flights where arr_delay is not null"
+GLOBAL_MEAN = "select origin, min(sched_dep) as known_at, avg(arr_delay) as mean_delay from flights group by origin"
+
+
+def history() -> list[dict[str, object]]:
+    return [
+        flight(i, sched_dep=NOON + timedelta(minutes=37 * i), dep_delay=float(i % 7 * 13 - 10), origin="EWR JFK".split()[i % 2])
+        for i in range(60)
+    ]
+
+
+def leaks_of(site: Site, features: dict[str, Feature]) -> list[str]:
+    for name, feature in features.items():
+        site.tables.replace(f"air/features/{name}", feature_rows(site, name, feature, SOURCES, None))
+    rows = request_rows(site, features, LABEL)
+    return [row["feature"] for row in summarize(find_leaks(site, declared(features), rows, sample=40))]
+
+
+def last_leg(time: str) -> Feature:
+    return Feature(sql=f"last_leg_{time}.sql", entity="tailnum", time="known_at", ttl=timedelta(days=3), age=True)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    files = {f"last_leg_{time}.sql": LAST_LEG.format(time=time) for time in ("arr_at", "dep_at", "sched_dep")}
+    return airline(tmp_path, history(), files | {"global_mean.sql": GLOBAL_MEAN})
+
+
+def test_an_honest_product_raises_no_alarm(site: Site) -> None:
+    assert leaks_of(site, {"now": windows(over=["2h", "6h"]), "leg": last_leg("arr_at")}) == []
+
+
+def test_a_value_used_before_it_was_known_is_found(site: Site) -> None:
+    assert leaks_of(site, {"leg": last_leg("dep_at")}) == ["leg_age_minutes", "leg_arr_delay"]
+
+
+def test_a_mean_over_all_time_is_found(site: Site) -> None:
+    feature = Feature(sql="global_mean.sql", entity="origin", time="known_at")
+    assert leaks_of(site, {"mean": feature}) == ["mean_mean_delay"]
+
+
+def test_a_value_that_was_changed_behind_the_platforms_back_is_found(site: Site) -> None:
+    features = {"now": windows()}
+    assert leaks_of(site, features) == []
+    rows = request_rows(site, features, LABEL)
+    column = rows.column_names.index("now_count_2h")
+    tampered = rows.set_column(column, "now_count_2h", [[value + 1 for value in rows["now_count_2h"].to_pylist()]])
+    assert [row["feature"] for row in summarize(find_leaks(site, declared(features), tampered))] == ["now_count_2h"]
+
+
+def test_a_leak_is_refused_with_feature_row_and_values(site: Site) -> None:
+    features = {"leg": last_leg("sched_dep")}
+    leaks_of(site, features)
+    with pytest.raises(LeakFound, match=r"leg_arr_delay of f\d+ at 2013-01-0\d .* was known then"):
+        refuse_leaks(find_leaks(site, declared(features), request_rows(site, features, LABEL)))
