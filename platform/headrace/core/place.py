@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+REPLAY_CLOCK = ".replay_clock"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -54,4 +56,4 @@ class Place:
     @property
     def replay_clock(self) -> Path:
         """The file that says how far a replay has come."""
-        return self.landing / ".replay_clock"
+        return self.landing / REPLAY_CLOCK

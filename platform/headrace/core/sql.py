@@ -11,7 +11,7 @@ from sqlglot.lineage import lineage as trace
 from sqlglot.optimizer.qualify import qualify
 
 from headrace.core.errors import SqlError
-from headrace.core.names import did_you_mean
+from headrace.core.names import did_you_mean, quoted, quoted_text
 
 DIALECT = "duckdb"
 Schema = Mapping[str, Mapping[str, str]]
@@ -63,6 +63,19 @@ def normalized(text: str) -> str:
 def columns_of(expression: str, origin: str) -> set[str]:
     """Return the columns that an SQL expression names."""
     return {column.name for column in parse(f"select {expression}", origin).find_all(exp.Column)}
+
+
+def made_columns(text: str, origin: str) -> set[str]:
+    """Return the columns that a SELECT makes, beside those that its `*` passes on."""
+    tree = parse(text, origin)
+    return {projection.alias_or_name for projection in tree.selects if not projection.is_star}
+
+
+def instant_sql(column: str, timezone: str) -> str:
+    """Return SQL that reads an ISO 8601 text as an instant; a stamp without an offset is local to the zone."""
+    text = f"trim({quoted(column)})"
+    local = f"timezone({quoted_text(timezone)}, try_cast({text} as timestamp))"
+    return f"case when regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') then try_cast({text} as timestamptz) else {local} end"
 
 
 def with_column(text: str, origin: str, column: str) -> str:

@@ -50,6 +50,12 @@ class Fences:
             yield
 
     @contextmanager
+    def alone(self, scope: str) -> Iterator[None]:
+        """Keep all others out of a scope while working on it."""
+        with self._locked(scope):
+            yield
+
+    @contextmanager
     def _locked(self, scope: str) -> Iterator[Path]:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / sha256(scope.encode()).hexdigest()[:32]

@@ -98,18 +98,28 @@ class Tables:
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep every other process from adding files to the table meanwhile."""
+        with self._fences.alone(f"{name}@files"):
+            yield
+
     def add_files(self, name: str, rows: pa.Table, *, digests: Mapping[str, str], replacing: Sequence[str]) -> Commit:
         """Add the rows of landed files, each exactly once: file and rows commit together.
 
         `digests` maps each file's name to its content digest; rows of the names in `replacing` are taken out first.
         """
         failpoint("before_staging")
-        marks = [Transaction(f"file:{digest}", 1) for digest in digests.values()]
-        properties = CommitProperties(app_transactions=marks)
+        marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in digests.items()]
         predicate = f"_file in ({', '.join(quoted_text(f) for f in replacing)})" if replacing else None
-        with self._fences.holding(self._fences.claim(f"{name}@files")), _explained(name):
-            mode = "overwrite" if replacing else "append"
-            self._write(name, rows, mode, predicate, properties)
+        with _explained(name):
+            self._write(
+                name,
+                rows,
+                "overwrite" if replacing else "append",
+                predicate,
+                CommitProperties(app_transactions=marks),
+            )
         failpoint("committed")
         return Commit(name, self._open(name).version(), rows_digest(rows), rows.num_rows, changed=True)
 
