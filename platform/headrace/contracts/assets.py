@@ -1,0 +1,114 @@
+"""Validated and quarantined rows as assets, with the contract as a check."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from headrace.contracts.declaration import Column, Contract
+from headrace.contracts.validate import Validated, is_broken, validate
+from headrace.core.assets import daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.fingerprint import code_version
+from headrace.sources.declaration import Source
+from headrace.store.site import Site
+
+CONTRACT = "contract"
+
+
+def contract_assets(
+    site: Site, sources: Mapping[str, Source], contracts: Mapping[str, Contract]
+) -> list[dg.AssetsDefinition]:
+    """Return validated/<source> and quarantine/<source> for each source."""
+    return [_validated_asset(site, name, source, contracts.get(name)) for name, source in sources.items()]
+
+
+def _validated_asset(site: Site, name: str, source: Source, contract: Contract | None) -> dg.AssetsDefinition:
+    product = site.product
+    good, aside = product.table("validated", name), product.table("quarantine", name)
+    version = code_version(validate, *([contract] if contract else []))
+    shared: dict[str, Any] = {"deps": [product.key("raw", name)], "code_version": version}
+
+    @dg.multi_asset(
+        name=step_name(product, "validated", name),
+        specs=[
+            spec(
+                product,
+                "quarantine",
+                name,
+                kinds={"polars", "deltalake"},
+                description=f"Rows of {name} that break the contract, each with its reason, file and row.",
+                **shared,
+            ),
+            spec(
+                product,
+                "validated",
+                name,
+                kinds={"pandera", "deltalake"},
+                description=f"Rows of {name} that keep the contract, typed.",
+                **shared,
+            ),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(CONTRACT, asset=product.key("validated", name), description="Rows are what the contract says.")
+        ],
+        partitions_def=daily(product) if source.partition else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    @mended
+    def validated(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        days = days_of(context) if source.partition else None
+        fences = {table: site.tables.claim(table, days) for table in (aside, good)}
+        found = validate(site, name, contract, days)
+        rows = {aside: found.quarantined, good: found.valid}
+        if found.contract.on_fail == "fail" and found.checked.reasons:
+            yield _verdict(found)
+            raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
+        for table, kept in rows.items():
+            commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run_id}")
+            metadata = table_metadata(kept.num_rows, kept.schema, commit.version, table)
+            if table == good:
+                metadata["dagster/column_schema"] = _schema(found.contract)
+            yield dg.MaterializeResult(
+                asset_key=table.split("/"), data_version=dg.DataVersion(commit.digest), metadata=metadata
+            )
+        yield _verdict(found)
+
+    return validated
+
+
+def _verdict(found: Validated) -> dg.AssetCheckResult:
+    failures = [
+        {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)} for f in found.checked.failures
+    ]
+    return dg.AssetCheckResult(
+        check_name=CONTRACT,
+        passed=not found.checked.reasons,
+        severity=dg.AssetCheckSeverity.ERROR if is_broken(found) else dg.AssetCheckSeverity.WARN,
+        description=_words(found),
+        metadata={
+            "value": found.checked.bad_share,
+            "limit": found.contract.max_bad,
+            "what": _words(found),
+            "failures": records(failures),
+        },
+    )
+
+
+def _words(found: Validated) -> str:
+    checked = found.checked
+    if not checked.reasons:
+        return f"All {checked.rows:,} rows keep the contract."
+    worst = max(checked.failures, key=lambda failure: failure.rows)
+    return f"{len(checked.reasons):,} of {checked.rows:,} rows break the contract, most by {worst.column} {worst.rule}: {worst.examples[0]}"
+
+
+def _schema(contract: Contract) -> dg.TableSchema:
+    return dg.TableSchema([_table_column(name, column) for name, column in contract.columns.items()])
+
+
+def _table_column(name: str, column: Column) -> dg.TableColumn:
+    rules = [
+        f"{rule} {value}" for rule in ("one_of", "min", "max", "matches") if (value := getattr(column, rule)) is not None
+    ]
+    constraints = dg.TableColumnConstraints(nullable=column.nullable, unique=column.unique, other=rules)
+    return dg.TableColumn(name, column.type, constraints=constraints)
