@@ -1,0 +1,107 @@
+"""Pictures: a few plain charts in one style, as PNG for the UI and as SVG for pages."""
+
+import base64
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.axes import Axes  # noqa: E402  the backend must be chosen first
+from matplotlib.figure import Figure  # noqa: E402
+
+BLUE, ORANGE, GREY, RED, GREEN = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b", "#3a8f5c"
+STYLE = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#b8c0c8",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8ecf0",
+    "xtick.color": "#55606b",
+    "ytick.color": "#55606b",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "headrace",
+}
+Moment = date | datetime
+
+
+def canvas(title: str, width: float = 6.4, height: float = 2.8) -> tuple[Figure, Axes]:
+    """Return an empty figure in the house's style."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title)
+    return figure, axes
+
+
+def bars(title: str, values: dict[str, float], limit: float | None = None, most: int = 15) -> Figure:
+    """Return horizontal bars, the first on top; those above the limit stand out."""
+    shown = dict(list(values.items())[:most])
+    figure, axes = canvas(title, height=0.9 + 0.21 * max(len(shown), 1))
+    colours = [RED if limit is not None and value > limit else BLUE for value in shown.values()]
+    axes.barh(list(shown), list(shown.values()), color=colours, height=0.7)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    if limit is not None:
+        axes.axvline(limit, color=RED, linewidth=1, linestyle="--")
+        axes.annotate(f"limit {limit:g}", (limit, 0), xytext=(3, 0), textcoords="offset points", color=RED, fontsize=8)
+    return figure
+
+
+def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[str, str], marker: str = "") -> Figure:
+    """Return a curve in the unit square, against the diagonal."""
+    figure, axes = canvas(title, width=3.6, height=3.3)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    axes.plot([x for x, _ in points], [y for _, y in points], color=BLUE, linewidth=1.8, marker=marker or None)
+    axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1))
+    return figure
+
+
+def histogram(title: str, values: Sequence[float], label: str) -> Figure:
+    """Return how values between 0 and 1 are spread."""
+    figure, axes = canvas(title, height=2.2)
+    axes.hist(list(values), bins=40, range=(0, 1), color=BLUE)
+    axes.set(xlabel=label, ylabel="rows", xlim=(0, 1))
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    return data.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as an SVG element that can stand in a page."""
+    data = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(data, format="svg", metadata={"Date": None})
+    text = data.getvalue()
+    return text[text.index("<svg") :]
+
+
+def markdown(figure: Figure) -> str:
+    """Return the figure as a Markdown image that carries its own bytes, for the UI."""
+    return f"![plot](data:image/png;base64,{base64.b64encode(png(figure)).decode()})"
+
+
+def save_all(figures: dict[str, Figure]) -> dict[str, bytes]:
+    """Return file name → PNG for each figure."""
+    return {f"{name}.png": png(figure) for name, figure in figures.items()}
+
+
+def as_text(value: Any) -> str:
+    """Return a number as people read it: three digits after the point, thousands apart."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,202 @@
+"""A model's way as assets: candidate, evaluation, champion."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from headrace.core.assets import mended, records, spec, step_name
+from headrace.core.charts import markdown, png
+from headrace.core.fingerprint import code_version
+from headrace.features.declaration import Label
+from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
+from headrace.models.declaration import Gate, Model
+from headrace.models.freshness import champion_freshness
+from headrace.models.judgement import judge_candidate
+from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.models.release import Request, release_model
+from headrace.resources import mlflow_key
+from headrace.store import runs
+from headrace.store.site import Site
+
+GATES, RELEASED, FRESHNESS = "gates", "released", "freshness"
+REASON_TAG = "headrace/reason"
+
+
+def model_assets(
+    site: Site, label: Label, model: Model, gates: Sequence[Gate], freshness: timedelta | None
+) -> list[dg.AssetsDefinition]:
+    """Return model/candidate, model/evaluation and model/champion, and a freshness check that can be run alone."""
+    assets = [_candidate(site, label, model), _evaluation(site, label, model, gates), _champion(site, gates)]
+    return [*assets, _freshness_check(site, freshness)] if freshness else assets
+
+
+def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
+    product = site.product
+
+    @dg.multi_asset(
+        name=step_name(product, "model", "candidate"),
+        specs=[
+            spec(
+                product,
+                "model",
+                "candidate",
+                deps=[product.key("training", "set")],
+                kinds={"lightgbm", "mlflow"},
+                description="The model trained last. It is nobody's model until it is released.",
+                code_version=code_version(model, train_candidate),
+            )
+        ],
+        required_resource_keys={mlflow_key(product.product)},
+    )
+    @mended
+    def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        reason = context.run.tags.get(REASON_TAG, MANUAL)
+        version = site.tables.version(product.table("training", "set")) or 0
+        digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
+        remember(site, Candidate(digest, version, site.clock.now(), reason))
+        facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows, "training_set": version}
+        registered = runs.log_model(
+            product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
+        )
+        picture = importance_plot(shares)
+        runs.log_evaluation({}, {"importance.png": png(picture)}, {"reason": reason})
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(digest),
+            metadata={
+                "model": digest,
+                "reason": reason,
+                "rows": meta.rows,
+                "trained on": f"{meta.train_from:%Y-%m-%d} to {meta.train_to:%Y-%m-%d}",
+                "training set version": version,
+                "mlflow version": registered,
+                "importance": dg.MetadataValue.md(markdown(picture)),
+            },
+        )
+
+    return candidate
+
+
+def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> dg.AssetsDefinition:
+    product = site.product
+    key = product.key("model", "evaluation")
+
+    @dg.multi_asset(
+        name=step_name(product, "model", "evaluation"),
+        specs=[
+            spec(
+                product,
+                "model",
+                "evaluation",
+                deps=[product.key("model", "candidate"), product.key("training", "set")],
+                kinds={"python"},
+                description="How the candidate does on the newest rows, and against the live model on the same rows.",
+                code_version=code_version(model.split, label, judge_candidate, *gates),
+            )
+        ],
+        check_specs=[dg.AssetCheckSpec(GATES, asset=key, description="The candidate meets every gate of the declaration.")],
+        required_resource_keys={mlflow_key(product.product)},
+    )
+    @mended
+    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        candidate = the_candidate(site)
+        judgement = judge_candidate(site, label, model, candidate.digest, candidate.version, gates)
+        verdicts = judgement.verdicts(gates)
+        measured = judgement.evaluation.overall
+        pictures = evaluation_plots(judgement.evaluation)
+        metrics = {name: value for name, value in measured.metrics.items() if value is not None}
+        runs.log_evaluation(metrics, {f"{n}.png": png(p) for n, p in pictures.items()}, {"model": candidate.digest})
+        failed = [verdict for verdict in verdicts if not verdict.passed]
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(code_version(judgement)),
+            metadata={
+                **metrics,
+                "rows": measured.rows,
+                "positives": measured.positives,
+                "compared with": judgement.champion or "no model is live yet",
+                **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=GATES,
+                    passed=not failed,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="; ".join(f"{v.gate}: {v.why}" for v in failed) or f"All {len(verdicts)} gates passed.",
+                    metadata={"gates": records([vars(verdict) for verdict in verdicts])},
+                )
+            ],
+        )
+
+    return evaluation
+
+
+def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
+    product = site.product
+
+    @dg.multi_asset(
+        name=step_name(product, "model", "champion"),
+        specs=[
+            spec(
+                product,
+                "model",
+                "champion",
+                deps=[product.key("model", "evaluation"), product.key("model", "candidate")],
+                kinds={"mlflow"},
+                description="The model that is live: the newest whose own evaluation passed every gate.",
+                code_version=code_version(release_model, *gates),
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(RELEASED, asset=product.key("model", "champion"), description="The last candidate was released.")
+        ],
+    )
+    @mended
+    def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        candidate = the_candidate(site)
+        who = context.run.tags.get("dagster/sensor_name", "a person")
+        decision = release_model(site, Request(candidate.digest, who, candidate.reason), gates)
+        live = site.releases.live(product.product)
+        if live is None:
+            raise dg.Failure(f"Nothing is live: {decision.why}", allow_retries=False)
+        mirrored = runs.mirror_champion(site.place.mlflow_uri, product.product, live.model)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(live.model),
+            metadata={
+                "decision": decision.outcome,
+                "why": decision.why,
+                "live model": live.model,
+                "release": live.number,
+                "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
+                "mlflow version": mirrored or "not registered",
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=RELEASED,
+                    passed=decision.outcome == "released",
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=decision.why,
+                )
+            ],
+        )
+
+    return champion
+
+
+def _freshness_check(site: Site, limit: timedelta) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(site.product.key("model", "champion")),
+        name=FRESHNESS,
+        description="The labels that the live model was judged on are young enough, by the product's clock.",
+    )
+    @mended
+    def is_fresh() -> dg.AssetCheckResult:
+        passed, days, what = champion_freshness(site, limit)
+        return dg.AssetCheckResult(
+            passed=passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=what,
+            metadata={"value": days, "limit": limit / timedelta(days=1), "what": what},
+        )
+
+    return is_fresh

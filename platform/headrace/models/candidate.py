@@ -1,0 +1,58 @@
+"""A candidate: trained on one version of the training set, stored under the digest of its content."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from headrace.core.errors import Refused
+from headrace.features.declaration import Label
+from headrace.models.declaration import Model
+from headrace.models.encode import Input
+from headrace.models.predict import load_predictor, score_rows
+from headrace.models.profile import profile_of
+from headrace.models.train import Meta, Say, importance, split_by_time, train_model
+from headrace.store.site import Site
+
+SCORE = "score"
+MANUAL = "started by hand"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Which model waits to be judged: trained when, on which version, why."""
+
+    digest: str
+    version: int
+    at: datetime
+    reason: str
+
+
+def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> tuple[str, Meta, dict[str, float]]:
+    """Train on a version of the training set and store model, meta and profile; return digest, meta, importance."""
+    rows = site.tables.read(site.product.table("training", "set"), version=version)
+    split = split_by_time(rows, label.time, model.split.test)
+    trained = train_model(split.train, label, model, say)
+    meta = trained.meta.model_dump_json().encode()
+    digest = site.models.put({"model.txt": trained.text, "meta.json": meta})
+    scored = split.test.append_column(SCORE, pa.array(score_rows(split.test, load_predictor(site.models, digest))))
+    profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
+    shares = importance(trained.text, trained.meta.inputs)
+    site.models.record(digest, "profile", profile)
+    site.models.record(digest, "importance", {"shares": list(shares.items())})
+    return digest, trained.meta, shares
+
+
+def remember(site: Site, candidate: Candidate) -> None:
+    """Make a model the product's candidate."""
+    facts = {"digest": candidate.digest, "version": candidate.version, "at": candidate.at, "reason": candidate.reason}
+    site.tables.replace(site.product.table("model", "candidate"), pa.Table.from_pylist([facts]), why=json.dumps(facts, default=str))
+
+
+def the_candidate(site: Site) -> Candidate:
+    """Return the product's candidate; raises Refused if nothing was ever trained."""
+    table = site.product.table("model", "candidate")
+    if not site.tables.exists(table):
+        raise Refused("There is no candidate: materialize model/candidate first. Nothing is released by hand.")
+    return Candidate(**site.tables.read(table).to_pylist()[0])

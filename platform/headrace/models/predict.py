@@ -1,0 +1,33 @@
+"""Scores by a stored model: its bytes are checked, and nothing is unpickled."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+from headrace.models.encode import Input, encode
+from headrace.models.train import Meta
+from headrace.store.models import Models
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that is ready to score."""
+
+    booster: lgb.Booster
+    inputs: list[Input]
+
+
+def load_predictor(models: Models, digest: str) -> Predictor:
+    """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
+    meta = Meta.model_validate_json(models.get(digest, "meta.json"))
+    return Predictor(lgb.Booster(model_str=models.get(digest, "model.txt").decode()), meta.inputs)
+
+
+def score_rows(rows: pa.Table, predictor: Predictor) -> Any:
+    """Return one probability a row, in row order."""
+    if not rows.num_rows:
+        return np.array([])
+    return predictor.booster.predict(encode(rows, predictor.inputs))

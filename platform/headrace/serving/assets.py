@@ -1,0 +1,56 @@
+"""Batch scores as an asset."""
+
+from typing import Any
+
+import dagster as dg
+
+from headrace.core.assets import daily, days_of, mended, spec, step_name, table_metadata
+from headrace.core.charts import histogram, markdown
+from headrace.core.fingerprint import code_version
+from headrace.features.declaration import Label
+from headrace.features.training import Features
+from headrace.serving.score import SCORE, score_days
+from headrace.store.site import Site
+
+
+def serving_assets(site: Site, features: Features, label: Label) -> list[dg.AssetsDefinition]:
+    """Return predictions/batch."""
+    product, table = site.product, site.product.table("predictions", "batch")
+    upstream = [product.key("features", name) for name, feature in features.items() if not feature.on_request]
+
+    @dg.multi_asset(
+        name=step_name(product, "predictions", "batch"),
+        specs=[
+            spec(
+                product,
+                "predictions",
+                "batch",
+                deps=[product.key("model", "champion"), *upstream],
+                kinds={"lightgbm", "deltalake"},
+                description="The score of every row of a day, by the model that was live, with the features it saw.",
+                code_version=code_version(score_days),
+            )
+        ],
+        partitions_def=daily(product),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    @mended
+    def batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        days = days_of(context)
+        fence = site.tables.claim(table, days)
+        scored = score_days(site, features, label, days)
+        commit = site.tables.replace(table, scored.rows, days=days, fence=fence, why=f"run {context.run_id}")
+        scores = scored.rows[SCORE].to_pylist()
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(commit.digest),
+            metadata={
+                **table_metadata(scored.rows.num_rows, scored.rows.schema, commit.version, table),
+                "new rows": scored.new,
+                "release": scored.live.number,
+                "model": scored.live.model,
+                "mean score": sum(scores) / len(scores) if scores else 0.0,
+                "scores": dg.MetadataValue.md(markdown(histogram(f"Scores of {days}", scores, "probability"))),
+            },
+        )
+
+    return [batch]
