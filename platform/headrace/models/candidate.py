@@ -10,12 +10,11 @@ from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model
 from headrace.models.encode import Input
-from headrace.models.predict import load_predictor, score_rows
+from headrace.models.predict import SCORE, load_predictor, score_rows
 from headrace.models.profile import profile_of
 from headrace.models.train import Meta, Say, importance, split_by_time, train_model
 from headrace.store.site import Site
 
-SCORE = "score"
 MANUAL = "started by hand"
 
 

@@ -11,6 +11,9 @@ from headrace.models.encode import Input, encode
 from headrace.models.train import Meta
 from headrace.store.models import Models
 
+SCORE, MODEL, RELEASE = "score", "model", "release"
+"""The columns that every table of scores has beside the rows' own."""
+
 
 @dataclass(frozen=True)
 class Predictor:

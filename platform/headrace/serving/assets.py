@@ -9,7 +9,8 @@ from headrace.core.charts import histogram, markdown
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
 from headrace.features.training import Features
-from headrace.serving.score import SCORE, score_days
+from headrace.models.predict import SCORE
+from headrace.serving.score import score_days
 from headrace.store.site import Site
 
 

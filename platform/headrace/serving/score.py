@@ -10,11 +10,9 @@ from headrace.core.days import Days, local_day
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.training import Features, request_rows
-from headrace.models.predict import load_predictor, score_rows
+from headrace.models.predict import MODEL, RELEASE, SCORE, load_predictor, score_rows
 from headrace.store.releases import Release
 from headrace.store.site import Site
-
-SCORE, MODEL, RELEASE = "score", "model", "release"
 
 
 @dataclass(frozen=True)

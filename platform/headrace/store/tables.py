@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,22 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from headrace.core.days import Days
 from headrace.core.errors import StoreError, TableMissing
 from headrace.core.failpoints import failpoint
-from headrace.core.names import quoted_text
 from headrace.store.digest import rows_digest
 from headrace.store.fences import Fence, Fences
+from headrace.store.layout import (
+    DAY,
+    MONTH,
+    days_predicate,
+    files_predicate,
+    fitted,
+    in_days,
+    month_of,
+    same_types,
+    with_month,
+    without_month,
+)
 
-DAY, MONTH = "_day", "_month"
+__all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,19 @@ class Commit:
     digest: str
     rows: int
     changed: bool
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Rows of landed files that enter a table in one commit."""
+
+    rows: pa.Table
+    digests: Mapping[str, str]
+    """File → digest of its content."""
+    replacing: Sequence[str] | None = ()
+    """Files whose earlier rows go out; None for all rows."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the commit should remember."""
 
 
 class Tables:
@@ -56,8 +80,7 @@ class Tables:
 
     def schema(self, name: str) -> pa.Schema:
         """Return the columns of the newest version, without the physical month."""
-        schema = pa.schema(self._open(name).schema().to_arrow())
-        return pa.schema([field for field in schema if field.name != MONTH])
+        return without_month(_columns(self._open(name)))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return the commits, newest first."""
@@ -73,7 +96,7 @@ class Tables:
         """Return the rows of one version (default: the newest), of some days if asked."""
         dataset = self._open(name, version).to_pyarrow_dataset()
         wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
-        rows: pa.Table = dataset.to_table(columns=wanted, filter=_in_days(days))
+        rows: pa.Table = dataset.to_table(columns=wanted, filter=in_days(days))
         return rows
 
     def claim(self, name: str, days: Days | None = None) -> Fence:
@@ -91,10 +114,9 @@ class Tables:
         fence = fence or self.claim(name, days)
         if self._holds(name, digest, days):
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
-        predicate = None if self._wholly(name, rows, days) else _days_predicate(days)
         failpoint("before_staging")
         with self._fences.holding(fence), _explained(name):
-            self._write(name, rows, "overwrite", predicate, _properties(fence, why, digest))
+            self._replace(name, rows, days, _properties(fence, why, digest))
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
@@ -104,53 +126,73 @@ class Tables:
         with self._fences.alone(f"{name}@files"):
             yield
 
-    def add_files(self, name: str, rows: pa.Table, *, digests: Mapping[str, str], replacing: Sequence[str]) -> Commit:
+    def add_files(self, name: str, added: Addition, *, after: int | None) -> Commit:
         """Add the rows of landed files, each exactly once: file and rows commit together.
 
-        `digests` maps each file's name to its content digest; rows of the names in `replacing` are taken out first.
+        `after` is the version that was looked at to find out what is new (None: there was no table). Raises
+        StoreError if another process has added one of the files, or rows that these replace, since then.
         """
         failpoint("before_staging")
-        marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in digests.items()]
-        predicate = f"_file in ({', '.join(quoted_text(f) for f in replacing)})" if replacing else None
+        marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
+        properties = CommitProperties(app_transactions=marks, custom_metadata=dict(added.facts))
         with _explained(name):
-            self._write(
-                name,
-                rows,
-                "overwrite" if replacing else "append",
-                predicate,
-                CommitProperties(app_transactions=marks),
-            )
+            if after is None:
+                self._create(name, added.rows, properties)
+            else:
+                self._onto(self._open(name, after), added.rows, files_predicate(added.replacing), properties)
         failpoint("committed")
-        return Commit(name, self._open(name).version(), rows_digest(rows), rows.num_rows, changed=True)
+        return Commit(name, self._open(name).version(), rows_digest(added.rows), added.rows.num_rows, changed=True)
 
-    def _write(
-        self, name: str, rows: pa.Table, mode: str, predicate: str | None, properties: CommitProperties
-    ) -> None:
-        rows = _with_month(rows)
-        partition_by = [MONTH] if MONTH in rows.column_names else None
-        target = self._folder / name
-        kind: dict[str, Any] = {"mode": mode, "partition_by": partition_by, "commit_properties": properties}
+    def facts(self, name: str) -> dict[str, str]:
+        """Return what the newest commit of files remembers; nothing where there is none."""
+        history = self.history(name) if self.exists(name) else []
+        kept = next((commit for commit in history if any(key.startswith("headrace.") for key in commit)), {})
+        return {key: value for key, value in kept.items() if key.startswith("headrace.")}
+
+    def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
-            target.mkdir(parents=True, exist_ok=True)
-            kind["mode"] = "error"
-        elif predicate is not None:
-            kind |= {"predicate": predicate, "schema_mode": None}
-        elif mode == "overwrite":
+            try:
+                return self._create(name, rows, properties)
+            except DeltaError as error:
+                if not _is_there_already(error):
+                    raise
+        predicate = None if self._wholly(name, rows, days) else days_predicate(days)
+        self._onto(self._open(name), rows, predicate, properties)
+
+    def _create(self, name: str, rows: pa.Table, properties: CommitProperties) -> None:
+        target = self._folder / name
+        target.mkdir(parents=True, exist_ok=True)
+        rows = with_month(rows)
+        write_deltalake(
+            str(target), rows, mode="error", partition_by=month_of(rows), commit_properties=properties
+        )
+
+    def _onto(self, table: DeltaTable, rows: pa.Table, predicate: str | None, properties: CommitProperties) -> None:
+        """Write onto one version: all rows change (None), those of a predicate do, or none ("")."""
+        kind: dict[str, Any] = {"mode": "append" if predicate == "" else "overwrite"}
+        if predicate is None:
             kind["schema_mode"] = "overwrite"
-        elif mode == "append":
+        elif predicate:
+            kind["predicate"] = predicate
+        else:
             kind["schema_mode"] = "merge"
-        write_deltalake(str(target), rows, **kind)
+        if predicate is not None:
+            rows = fitted(rows, without_month(_columns(table)), table.table_uri)
+        rows = with_month(rows)
+        write_deltalake(table, rows, partition_by=month_of(rows), commit_properties=properties, **kind)
 
     def _holds(self, name: str, digest: str, days: Days | None) -> bool:
         return self.exists(name) and rows_digest(self.read(name, days=days)) == digest
 
     def _wholly(self, name: str, rows: pa.Table, days: Days | None) -> bool:
         """Return whether a write of some days is one of the whole table: then its columns may change."""
-        if days is None or not self.exists(name) or set(self.schema(name).names) == set(rows.column_names):
+        if days is None or same_types(self.schema(name), rows.schema):
             return days is None
         there = pc.min_max(self.read(name, columns=[DAY])[DAY]).as_py()
         if there["min"] is None or (days.first <= there["min"] and there["max"] <= days.last):
             return True
+        if set(self.schema(name).names) == set(rows.column_names):
+            return False
         raise StoreError(
             f"The columns of '{name}' changed: new {sorted(set(rows.column_names) - set(self.schema(name).names))}, "
             f"gone {sorted(set(self.schema(name).names) - set(rows.column_names))}. Make all its days again in one run: "
@@ -166,20 +208,12 @@ class Tables:
             raise StoreError(f"Table '{name}' has no version {version}: {error}") from error
 
 
-def _in_days(days: Days | None) -> pc.Expression | None:
-    if days is None:
-        return None
-    return (pc.field(DAY) >= pa.scalar(days.first)) & (pc.field(DAY) <= pa.scalar(days.last))
+def _columns(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
 
 
-def _days_predicate(days: Days | None) -> str | None:
-    return days and f"{DAY} >= date '{days.first}' and {DAY} <= date '{days.last}'"
-
-
-def _with_month(rows: pa.Table) -> pa.Table:
-    if DAY not in rows.column_names:
-        return rows
-    return rows.append_column(MONTH, pc.strftime(rows[DAY], format="%Y-%m"))
+def _is_there_already(error: DeltaError) -> bool:
+    return "already exists" in str(error)
 
 
 def _properties(fence: Fence, why: str, digest: str) -> CommitProperties:
@@ -198,6 +232,10 @@ def _explained(name: str) -> Iterator[None]:
         raise StoreError(
             f"Another run wrote '{name}' at the same moment and won ({error}). Nothing was written twice: run this again."
         ) from error
+    except DeltaError as error:
+        if not _is_there_already(error):
+            raise
+        raise StoreError(f"Another run created '{name}' at the same moment. Nothing was written twice: run this again.") from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

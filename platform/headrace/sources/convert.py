@@ -1,0 +1,90 @@
+"""Conversion: landed text gets the columns that a source's own SQL makes, and each row its day."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from hashlib import sha256
+
+import pyarrow as pa
+
+from headrace.core.days import local_day
+from headrace.core.errors import DataError
+from headrace.core.names import did_you_mean, quoted, quoted_text
+from headrace.core.sql import instant_sql, normalized
+from headrace.sources.declaration import Source
+from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW
+from headrace.store.site import Site
+from headrace.store.tables import DAY
+
+OWN = (FILE, DIGEST, ROW, MALFORMED, DAY)
+"""The columns that ingestion adds to those of the file."""
+AHEAD_DAYS = 366
+"""How far ahead of now an open product believes a time."""
+
+
+def converted(site: Site, name: str, source: Source, landed: pa.Table) -> pa.Table:
+    """Return the landed rows with the columns that the source's SQL makes, and the day of each."""
+    rows = _made(site, source, landed) if source.sql else landed
+    if not source.partition:
+        return rows
+    assert source.time
+    if source.time not in rows.column_names:
+        raise DataError(
+            f"Source '{name}' has no column '{source.time}', which is its time; it has "
+            f"{', '.join(c for c in rows.column_names if c not in OWN)}.{did_you_mean(source.time, rows.column_names)}"
+        )
+    return _with_days(site, source.time, rows)
+
+
+def conversion_version(site: Site, source: Source) -> str:
+    """Return a version that changes when landed text would be converted to other rows."""
+    product = site.product
+    sql = normalized(site.text(source.sql)) if source.sql else ""
+    parts = [sql, source.time, source.partition, product.timezone, product.start, product.end]
+    return sha256("|".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def own_day_sql(site: Site, time: str, types: pa.Schema) -> str:
+    """Return SQL for the local day of a row's time: null where it cannot be read, or lies outside the product's days."""
+    moment = quoted(time) if pa.types.is_timestamp(types.field(time).type) else instant_sql(time, site.product.timezone)
+    day = f"try_cast(timezone({quoted_text(site.product.timezone)}, {moment}) as date)"
+    return f"case when {day} between date '{site.product.start}' and date '{last_day(site)}' then {day} end"
+
+
+def last_day(site: Site) -> date:
+    """Return the last day that a row may lie in: the product's last, or one far ahead of now."""
+    product = site.product
+    if product.end:
+        return product.end - timedelta(days=1)
+    return local_day(site.clock.now(), product.timezone) + timedelta(days=AHEAD_DAYS)
+
+
+def _made(site: Site, source: Source, landed: pa.Table) -> pa.Table:
+    assert source.sql
+    origin = str(site.folder / source.sql)
+    rows = site.engine.query(site.text(source.sql), {"landed": landed}, origin=origin)
+    lost = [c for c in (FILE, DIGEST, ROW, MALFORMED) if c not in rows.column_names]
+    if lost or rows.num_rows != landed.num_rows or _places(rows) != _places(landed):
+        raise DataError(
+            f"{origin}: one row out for each row in, with all its columns: write `select *, ... from landed`. "
+            f"It made {rows.num_rows} rows of {landed.num_rows}{f' and lost {lost}' if lost else ''}."
+        )
+    return rows
+
+
+def _places(rows: pa.Table) -> int:
+    return rows.group_by([FILE, ROW]).aggregate([]).num_rows
+
+
+def _with_days(site: Site, time: str, rows: pa.Table) -> pa.Table:
+    """Add the local day of each row; a row without one goes with most rows of its file."""
+    sql = f"""
+with timed as (select *, {own_day_sql(site, time, rows.schema)} as _own from landed),
+usual as (select {FILE}, mode(_own) as _usual from timed group by {FILE})
+select timed.* exclude (_own), coalesce(_own, _usual, date '{site.product.start}') as {DAY}
+from timed join usual using ({FILE}) order by {FILE}, {ROW}"""
+    return site.engine.query(sql, {"landed": rows}, origin=f"sources: the day of '{time}'")
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all tables, columns by name."""
+    return pa.concat_tables(tables, promote_options="default")
