@@ -11,7 +11,7 @@ from headrace.contracts.declaration import Column, Contract
 from headrace.core.days import Days
 from headrace.core.errors import DataError
 from headrace.core.names import did_you_mean
-from headrace.sources.ingest import OWN
+from headrace.sources.convert import OWN
 from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW
 from headrace.store.site import Site
 from headrace.store.tables import DAY

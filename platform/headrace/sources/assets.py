@@ -1,18 +1,23 @@
 """Landed files as assets: raw/<source>, with checks on its files and its freshness."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import date
 
 import dagster as dg
+import pyarrow as pa
 
 from headrace.core.assets import daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.days import Days
 from headrace.core.fingerprint import code_version, sql_version
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
-from headrace.sources.ingest import Ingested, ingest
+from headrace.sources.ingest import days_in, ingest
+from headrace.sources.ingested import Ingested
+from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
 FILES, FRESHNESS = "files", "freshness"
+DATA_VERSION = "dagster/data_version"
 
 
 def source_assets(site: Site, sources: Mapping[str, Source]) -> list[dg.AssetsDefinition]:
@@ -34,7 +39,7 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
                 name,
                 kinds={"csv", "deltalake"},
                 description=f"What landed as {source.files}, as text, with the file and row it came from.",
-                code_version=code_version(source, ingest, sql),
+                code_version=code_version(_as_read(source), ingest, sql),
             )
         ],
         check_specs=[
@@ -46,38 +51,72 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
-    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         found = ingest(site, name, source)
-        days = days_of(context) if source.partition else None
-        for day in found.days or () if source.partition else ():
-            if days and not days.first <= day <= days.last:
-                context.log_event(dg.AssetMaterialization(product.key("raw", name), partition=str(day)))
-        rows = site.tables.read(table, days=days) if site.tables.exists(table) else None
-        if rows is None:
+        if not site.tables.exists(table):
             raise dg.Failure(_nothing_landed(site, name, source, found), allow_retries=False)
+        days = days_of(context) if source.partition else None
+        rows = site.tables.read(table, days=days)
+        for event in _elsewhere(site, name, found, days):
+            context.log_event(event)
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(rows_digest(rows)),
             metadata={
                 **table_metadata(rows.num_rows, rows.schema, site.tables.version(table) or 0, table),
                 "new rows": found.rows,
                 "new files": len(found.files),
+                "changed files": len(found.replaced),
                 "duplicates": records([{"file": f, "same as": other} for f, other in found.duplicates.items()]),
             },
-            check_results=[_files_check(found, rows.num_rows, str(days or ""))],
+            check_results=[_files_check(found, _empty_days(rows, days))],
         )
 
     return raw
 
 
-def _files_check(found: Ingested, rows: int, days: str) -> dg.AssetCheckResult:
-    notes = [*found.notes, *([f"no file holds rows of {days}"] if not rows else [])]
+def _as_read(source: Source) -> Source:
+    """Return the part of a declaration that says how files are read."""
+    return source.model_copy(update={"fresh_within": None, "known_at": None})
+
+
+def _elsewhere(site: Site, name: str, found: Ingested, days: Days | None) -> Iterator[dg.AssetMaterialization]:
+    """Yield an event for each day that changed although the run did not ask for it: late rows, and early ones."""
+    product, table = site.product, site.product.table("raw", name)
+    others = [day for day in found.days if days and not days.first <= day <= days.last]
+    known = set(daily(product).get_partition_keys()) if others else set()
+    for day in others:
+        if str(day) in known:
+            digest = rows_digest(site.tables.read(table, days=Days(day, day)))
+            yield dg.AssetMaterialization(
+                product.key("raw", name), partition=str(day), tags={DATA_VERSION: digest}
+            )
+
+
+def _empty_days(rows: pa.Table, days: Days | None) -> list[date]:
+    return sorted(set(days or ()) - days_in(rows))
+
+
+def _files_check(found: Ingested, empty: list[date]) -> dg.AssetCheckResult:
+    notes = [*found.notes, *([f"no file holds rows of {_listed(empty)}"] if empty else [])]
     refused = [{"file": file, "why": why} for file, why in found.refused.items()]
     return dg.AssetCheckResult(
         check_name=FILES,
         passed=not refused and not notes,
         severity=dg.AssetCheckSeverity.ERROR if refused else dg.AssetCheckSeverity.WARN,
         description="; ".join([*found.refused.values(), *notes][:5]) or "All landed files could be read.",
-        metadata={"refused": records(refused), "notes": records([{"note": note} for note in notes])},
+        metadata={
+            "refused": records(refused),
+            "notes": records([{"note": note} for note in notes]),
+            "value": float(len(refused)),
+            "limit": 0.0,
+            "what": "; ".join([*found.refused.values(), *notes][:1]) or "all landed files could be read",
+        },
     )
+
+
+def _listed(days: list[date]) -> str:
+    more = f" and {len(days) - 5} more days" if len(days) > 5 else ""
+    return ", ".join(map(str, days[:5])) + more
 
 
 def _nothing_landed(site: Site, name: str, source: Source, found: Ingested) -> str:
@@ -89,7 +128,7 @@ def _freshness_check(site: Site, name: str, source: Source) -> dg.AssetChecksDef
     @dg.asset_check(
         asset=dg.AssetKey(site.product.key("raw", name)),
         name=FRESHNESS,
-        description=f"The newest row is younger than the source's fresh_within, by the product's clock.",
+        description="The newest row is younger than the source's fresh_within, by the product's clock.",
     )
     @mended
     def is_fresh() -> dg.AssetCheckResult:

@@ -1,6 +1,5 @@
 """Conversion: landed text gets the columns that a source's own SQL makes, and each row its day."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from hashlib import sha256
 
@@ -72,7 +71,8 @@ def _made(site: Site, source: Source, landed: pa.Table) -> pa.Table:
 
 
 def _places(rows: pa.Table) -> int:
-    return rows.group_by([FILE, ROW]).aggregate([]).num_rows
+    places: int = rows.group_by([FILE, ROW]).aggregate([]).num_rows
+    return places
 
 
 def _with_days(site: Site, time: str, rows: pa.Table) -> pa.Table:
@@ -83,8 +83,3 @@ usual as (select {FILE}, mode(_own) as _usual from timed group by {FILE})
 select timed.* exclude (_own), coalesce(_own, _usual, date '{site.product.start}') as {DAY}
 from timed join usual using ({FILE}) order by {FILE}, {ROW}"""
     return site.engine.query(sql, {"landed": rows}, origin=f"sources: the day of '{time}'")
-
-
-def concat(tables: Sequence[pa.Table]) -> pa.Table:
-    """Return the rows of all tables, columns by name."""
-    return pa.concat_tables(tables, promote_options="default")

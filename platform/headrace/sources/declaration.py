@@ -18,7 +18,7 @@ class Source(Declaration):
     time: str | None = None
     """The column that says when the row's event happens; a text column is read as ISO 8601, naive stamps in the product's zone."""
     partition: Literal["day"] | None = None
-    """`day`: rows lie in the local day of `time`. Without it the source is one table, the newest files win."""
+    """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table."""
     known_at: str | dict[str, str] | None = None
     """When values become known: a time column for the whole row, or one for each column that is known later than `time`."""
     nulls: list[str] = Field(default=[""])
@@ -32,6 +32,8 @@ class Source(Declaration):
     def _days_need_a_time(self) -> "Source":
         if self.partition and not self.time:
             raise ValueError("a source that is partitioned by day needs `time`: the column whose day it is")
+        if self.fresh_within and not self.time:
+            raise ValueError("`fresh_within` needs `time`: the column that says how new a row is")
         return self
 
     def known_columns(self) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """What has landed and was not taken yet: the question that a sensor asks every few seconds."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from headrace.core.days import Days
+from headrace.core.errors import HeadraceError
 from headrace.sources.declaration import Source
-from headrace.sources.ingest import days_in, readable_rows
+from headrace.sources.ingest import days_in, days_of_files, readable_rows
 from headrace.sources.read import Landed, landed_files
 from headrace.store.site import Site
 
@@ -20,18 +23,20 @@ class Pending:
 
     files: dict[str, list[str]]
     days: Days | None
+    """None where no file holds rows with a day, or none could be read: the run says why."""
     seen: dict[str, dict[str, list[int]]]
     """What the next look should call known."""
 
 
-def pending_files(site: Site, sources: Mapping[str, Source], seen: Stamps, now: float) -> Pending:
-    """Return the files that are not among `seen` and settled at `now` (seconds since 1970)."""
-    new = {name: list(_unseen(site, source, seen.get(name, {}), now)) for name, source in sources.items()}
-    days = [d for name, files in new.items() if files and (d := _days(site, name, sources[name], files))]
+def pending_files(site: Site, sources: Mapping[str, Source], seen: Stamps, now: float | None = None) -> Pending:
+    """Return the files that are not among `seen` and settled at `now` (seconds since 1970, default: this moment)."""
+    moment = time.time() if now is None else now
+    new = {name: _unseen(site, source, seen.get(name, {}), moment) for name, source in sources.items()}
+    days = [day for name, files in new.items() if files for day in _days(site, name, sources[name], files)]
     known = {name: {**seen.get(name, {}), **{f.name: list(f.stamp) for f in files}} for name, files in new.items()}
     return Pending(
         files={name: [f.name for f in files] for name, files in new.items() if files},
-        days=Days(min(d.first for d in days), max(d.last for d in days)) if days else None,
+        days=Days(min(days), max(days)) if days else None,
         seen=known,
     )
 
@@ -41,6 +46,12 @@ def _unseen(site: Site, source: Source, seen: Mapping[str, list[int]], now: floa
     return [f for f in landed if seen.get(f.name) != list(f.stamp) and f.is_settled(now, SETTLE_S)]
 
 
-def _days(site: Site, name: str, source: Source, files: list[Landed]) -> Days | None:
-    rows = readable_rows(site, name, source, files) if source.partition else None
-    return days_in(rows) if rows is not None else None
+def _days(site: Site, name: str, source: Source, files: list[Landed]) -> set[date]:
+    if not source.partition:
+        return set()
+    try:
+        rows = readable_rows(site, name, source, files)
+    except HeadraceError:
+        return set()  # the run that ingests these files fails with the same words
+    gone = days_of_files(site, name, [file.name for file in files])
+    return gone | (days_in(rows) if rows is not None else set())

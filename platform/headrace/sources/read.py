@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from csv import reader
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,8 @@ from headrace.core.errors import FileRefused
 from headrace.sources.declaration import Source
 from headrace.store.digest import bytes_digest
 
-FILE, DIGEST, ROW, MALFORMED = "_file", "_digest", "_row", "_malformed"
+FILE, DIGEST, ROW, MALFORMED = ADDED = "_file", "_digest", "_row", "_malformed"
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class FileText:
     digest: str
     rows: pa.Table
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that stand in the file."""
+        return [c for c in self.rows.column_names if c not in ADDED]
+
 
 @dataclass
 class _Lines:
@@ -66,18 +73,52 @@ def landed_files(root: Path, source: Source) -> Iterator[Landed]:
 def read_text(file: Landed, source: Source) -> FileText:
     """Return the rows of a CSV file as text; raises FileRefused for a file that has no header or is not UTF-8."""
     data = file.path.read_bytes()
-    if not data.strip():
+    digest = bytes_digest(data)
+    if not data.removeprefix(BOM).strip():
         raise FileRefused(f"{file.name} is empty: not even a header. Land it again, or remove it.")
+    names = _header(file.name, data, source)
+    whole, torn = _whole_records(data)
     lines = _Lines()
     try:
-        rows = _parse(data, source, lines)
+        rows = _parse(whole, names, source, lines)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise FileRefused(f"{file.name} cannot be read as CSV in UTF-8 with '{source.delimiter}': {error}") from None
-    return FileText(file.name, bytes_digest(data), _numbered(rows, file.name, bytes_digest(data), lines.found))
+    last = rows.num_rows + len(lines.found)
+    lines.found += [(last + 2 + i, f"a quote that never ends: {line}") for i, line in enumerate(torn)]
+    kept = rows.select([name for name in names if name])
+    return FileText(file.name, digest, _numbered(kept, file.name, digest, lines.found))
 
 
-def _parse(data: bytes, source: Source, lines: _Lines) -> pa.Table:
-    names = _header(data, source)
+def _header(file: str, data: bytes, source: Source) -> list[str]:
+    """Return the names in the first record."""
+    text = data.removeprefix(BOM).decode(errors="replace")
+    names = next(reader(StringIO(text.lstrip("\r\n"), newline=""), delimiter=source.delimiter))
+    folded = [name.casefold() for name in names if name]
+    doubles = sorted({name for name in folded if folded.count(name) > 1})
+    if doubles:
+        raise FileRefused(f"{file}: its header names {', '.join(doubles)} twice. Columns are told apart by name: rename one.")
+    taken = sorted(set(folded) & {*ADDED, "_day", "_month"})
+    if taken:
+        raise FileRefused(f"{file}: its header names {', '.join(taken)}, which Headrace adds itself. Rename the column.")
+    return names
+
+
+def _whole_records(data: bytes) -> tuple[bytes, list[str]]:
+    """Return the bytes up to a record whose quote never ends, and the lines from there on: a reader would swallow them."""
+    if data.count(b'"') % 2 == 0:
+        return data, []
+    lines = data.splitlines(keepends=True)
+    opened, start = False, 0
+    for number, line in enumerate(lines):
+        if not opened:
+            start = number
+        opened ^= line.count(b'"') % 2 == 1
+    return b"".join(lines[:start]), [line.decode(errors="replace").rstrip("\r\n") for line in lines[start:]]
+
+
+def _parse(data: bytes, names: list[str], source: Source, lines: _Lines) -> pa.Table:
+    if not data.endswith(b"\n"):
+        data += b"\n"
     return csv.read_csv(
         pa.BufferReader(data),
         csv.ReadOptions(use_threads=False, block_size=len(data) + 1),
@@ -89,15 +130,6 @@ def _parse(data: bytes, source: Source, lines: _Lines) -> pa.Table:
             quoted_strings_can_be_null=True,
         ),
     )
-
-
-def _header(data: bytes, source: Source) -> list[str]:
-    first = data.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
-    names = next(reader([first], delimiter=source.delimiter))
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
-        raise pa.ArrowInvalid(f"the header names {', '.join(doubles)} twice")
-    return names
 
 
 def _numbered(rows: pa.Table, name: str, digest: str, malformed: list[tuple[int, str]]) -> pa.Table:

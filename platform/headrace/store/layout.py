@@ -21,7 +21,7 @@ def in_days(days: Days | None) -> pc.Expression | None:
 
 def days_predicate(days: Days | None) -> str | None:
     """Return the predicate of the rows that a write of some days replaces; None for all."""
-    return days and f"{DAY} >= date '{days.first}' and {DAY} <= date '{days.last}'"
+    return f"{DAY} >= date '{days.first}' and {DAY} <= date '{days.last}'" if days else None
 
 
 def files_predicate(files: Sequence[str] | None) -> str | None:
