@@ -58,7 +58,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     def validated(context: dg.AssetExecutionContext) -> Iterator[Any]:
         days = days_of(context) if source.partition else None
         fences = {table: site.tables.claim(table, days) for table in (aside, good)}
-        found = validate(site, name, contract, days)
+        found = validate(site, name, source, contract, days)
         rows = {aside: found.quarantined, good: found.valid}
         if found.contract.on_fail == "fail" and found.checked.reasons:
             yield _verdict(found)

@@ -1,12 +1,13 @@
 """Contracts compiled to pandera, and rows split into those that keep them and those that do not, with reasons."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandera.polars as pap
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from headrace.contracts.declaration import Column, ColumnType, Contract
@@ -42,6 +43,22 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows to be judged, and what is known about them beforehand."""
+
+    landed: pa.Table
+    """As they stand in the files."""
+    typed: pa.Table
+    """The contract's columns of `landed`, row by row; null where a value does not fit."""
+    malformed: list[str | None]
+    """For each row: the line, if it was no row at all."""
+    timeless: Mapping[int, str] = field(default_factory=dict)
+    """Row → why it has no day of its own."""
+    earlier: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Unique column → values that stand in earlier days."""
+
+
+@dataclass(frozen=True)
 class Checked:
     """The verdict on rows: which are bad and why, in row order."""
 
@@ -61,23 +78,20 @@ def compile_contract(contract: Contract) -> pap.DataFrameSchema:
     return pap.DataFrameSchema({name: _column(column) for name, column in contract.columns.items()}, strict=True)
 
 
-def check_rows(landed: pa.Table, typed: pa.Table, contract: Contract, malformed: list[str | None]) -> Checked:
-    """Return which rows break the contract, and how.
-
-    `typed` are the contract's columns of `landed`, row by row; `malformed` says which lines were no rows at all.
-    Of rows that share a unique value the first stays.
-    """
-    miscast = list(_miscast(landed, typed, contract, malformed))
+def check_rows(rows: Rows, contract: Contract) -> Checked:
+    """Return which rows break the contract, and how. Of rows that share a unique value the first stays."""
+    miscast = list(_miscast(rows, contract))
     named = {(row, column) for row, column, _, _ in miscast}
-    broken = [case for case in _broken(typed, contract) if not malformed[case[0]] and case[:2] not in named]
-    found = [*_malformed(malformed), *miscast, *broken]
+    broken = [case for case in (*_broken(rows.typed, contract), *_seen_before(rows)) if case[:2] not in named]
+    timeless = [(row, "", "time", text) for row, text in rows.timeless.items()]
+    found = [*_malformed(rows), *(case for case in (*miscast, *broken, *timeless) if not rows.malformed[case[0]])]
     reasons: dict[int, list[str]] = {}
     for row, _, _, text in found:
         reasons.setdefault(row, []).append(text)
     return Checked(
         reasons={row: "; ".join(dict.fromkeys(texts)) for row, texts in sorted(reasons.items())},
         failures=tuple(_summed(found)),
-        rows=landed.num_rows,
+        rows=rows.landed.num_rows,
     )
 
 
@@ -86,37 +100,36 @@ _Found = tuple[int, str, str, str]
 
 
 def _column(column: Column) -> pap.Column:
-    rules = {
+    rules: Mapping[str, Callable[..., pap.Check]] = {
         "one_of": pap.Check.isin,
         "min": pap.Check.ge,
         "max": pap.Check.le,
         "matches": lambda pattern: pap.Check.str_matches(f"^(?:{pattern})$"),
     }
     checks = [make(value) for rule, make in rules.items() if (value := getattr(column, rule)) is not None]
-    return pap.Column(
-        _DTYPES[column.type], checks, nullable=column.nullable, unique=column.unique
-    )
+    return pap.Column(_DTYPES[column.type], checks, nullable=column.nullable, unique=column.unique)
 
 
-def _malformed(malformed: list[str | None]) -> Iterator[_Found]:
-    for row, text in enumerate(malformed):
+def _malformed(rows: Rows) -> Iterator[_Found]:
+    for row, text in enumerate(rows.malformed):
         if text:
             yield row, "", "row", f"not a row: {text}"
 
 
-def _miscast(
-    landed: pa.Table, typed: pa.Table, contract: Contract, malformed: list[str | None]
-) -> Iterator[_Found]:
-    """Yield the values that were there as text and are gone as typed."""
-    for name in typed.column_names:
-        if not pa.types.is_string(landed.schema.field(name).type):
-            continue
-        text, value = pl.Series(landed[name].to_pylist(), dtype=pl.String), pl.from_arrow(typed[name])
-        assert isinstance(value, pl.Series)
-        kind = contract.columns[name].type
-        for row in (text.is_not_null() & value.is_null()).arg_true().to_list():
-            if not malformed[row]:
-                yield row, name, "type", f"{name}: '{text[row]}' is no {kind}"
+def _miscast(rows: Rows, contract: Contract) -> Iterator[_Found]:
+    """Yield the values that landed and are gone as typed."""
+    for name, column in contract.columns.items():
+        there, typed = pc.is_valid(rows.landed[name]), pc.is_null(rows.typed[name])
+        lost = pc.indices_nonzero(pc.and_(there, typed))
+        for row, value in zip(lost.to_pylist(), rows.landed[name].take(lost).to_pylist(), strict=True):
+            yield row, name, "type", f"{name}: '{value}' is no {column.type}"
+
+
+def _seen_before(rows: Rows) -> Iterator[_Found]:
+    for name, values in rows.earlier.items():
+        twice = pc.indices_nonzero(pc.is_in(rows.typed[name], values, skip_nulls=True))
+        for row, value in zip(twice.to_pylist(), rows.typed[name].take(twice).to_pylist(), strict=True):
+            yield row, name, "unique", _twice(name, value)
 
 
 def _broken(typed: pa.Table, contract: Contract) -> Iterator[_Found]:
@@ -136,8 +149,12 @@ def _words(column: str, rule: str, value: Any, contract: Contract) -> str:
     if rule == "nullable":
         return f"{column} is missing"
     if rule == "unique":
-        return f"{column}: {value} stands in an earlier row, too"
+        return _twice(column, value)
     return f"{column}: {value} breaks {rule} {getattr(contract.columns[column], rule)}"
+
+
+def _twice(column: str, value: Any) -> str:
+    return f"{column}: {value} stands in an earlier row, too"
 
 
 def _summed(found: list[_Found]) -> Iterator[Failure]:

@@ -14,6 +14,8 @@ from headrace.core.errors import SqlError
 from headrace.core.names import did_you_mean, quoted, quoted_text
 
 DIALECT = "duckdb"
+_DAY = "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+_STAMP = _DAY + "[T ][0-9]{1,2}:[0-9]{2}"
 Schema = Mapping[str, Mapping[str, str]]
 """Table → column → type, as far as it is declared."""
 
@@ -73,9 +75,12 @@ def made_columns(text: str, origin: str) -> set[str]:
 
 def instant_sql(column: str, timezone: str) -> str:
     """Return SQL that reads an ISO 8601 text as an instant; a stamp without an offset is local to the zone."""
-    text = f"trim({quoted(column)})"
+    text = f"trim(cast({quoted(column)} as varchar))"
     local = f"timezone({quoted_text(timezone)}, try_cast({text} as timestamp))"
-    return f"case when regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') then try_cast({text} as timestamptz) else {local} end"
+    return (
+        f"case when regexp_matches({text}, '{_STAMP}.*(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$') then try_cast({text} as timestamptz) "
+        f"when regexp_matches({text}, '{_DAY}') then {local} end"
+    )
 
 
 def with_column(text: str, origin: str, column: str) -> str:
