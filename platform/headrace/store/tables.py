@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from headrace.core.days import Days
 from headrace.core.errors import StoreError, TableMissing
@@ -94,7 +95,7 @@ class Tables:
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
     ) -> pa.Table:
         """Return the rows of one version (default: the newest), of some days if asked."""
-        dataset = self._open(name, version).to_pyarrow_dataset()
+        dataset = self._open(name, version).to_pyarrow_dataset(filesystem=self._native(name))
         wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
         rows: pa.Table = dataset.to_table(columns=wanted, filter=in_days(days))
         return rows
@@ -198,6 +199,13 @@ class Tables:
             f"gone {sorted(set(self.schema(name).names) - set(rows.column_names))}. Make all its days again in one run: "
             f"--partition-range {min(there['min'], days.first)}...{max(there['max'], days.last)}"
         )
+
+    def _native(self, name: str) -> SubTreeFileSystem:
+        """Return the table's folder as Arrow's own file system.
+
+        deltalake's is a Python object, which Arrow's threads may let go of when Python is gone already: exit code 134.
+        """
+        return SubTreeFileSystem(str(self._folder / name), LocalFileSystem())
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         try:
