@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
 
@@ -46,7 +46,17 @@ class Watch:
             yield from self._steps(run)
 
     def failed(self) -> str | None:
-        """Return what is wrong with the newest run, if it failed."""
+        """Return what is wrong with the newest run or with a sensor's newest look, if it failed."""
+        return self._failed_run() or self._failed_sensor()
+
+    def _failed_sensor(self) -> str | None:
+        for sensor in self._sensors:
+            tick = self._newest_tick(sensor)
+            if tick and tick.status == TickStatus.FAILURE:
+                return f"sensor {sensor}: {tick.error.to_string() if tick.error else 'failed'}"
+        return None
+
+    def _failed_run(self) -> str | None:
         runs = self._runs()
         if not runs or runs[0].status != DagsterRunStatus.FAILURE:
             return None
@@ -62,12 +72,20 @@ class Watch:
             return False
         records = self.instance.get_run_records(RunsFilter(tags={PRODUCT: self.product}), limit=1)
         since = (records[0].end_time or 0.0) if records else 0.0
-        return all(self._found_nothing(name, since) for name in (f"{self.product}__files", f"{self.product}__retrain"))
+        return all(self._found_nothing(sensor, since) for sensor in self._sensors)
+
+    @property
+    def _sensors(self) -> list[str]:
+        return [f"{self.product}__files", f"{self.product}__retrain"]
 
     def _found_nothing(self, sensor: str, since: float) -> bool:
+        tick = self._newest_tick(sensor)
+        return tick is not None and tick.status == TickStatus.SKIPPED and tick.timestamp > since
+
+    def _newest_tick(self, sensor: str) -> InstigatorTick | None:
         state = next((s for s in self.instance.all_instigator_state() if s.name == sensor), None)
         ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1) if state else []
-        return bool(ticks) and ticks[0].status == TickStatus.SKIPPED and ticks[0].timestamp > since
+        return ticks[0] if ticks else None
 
     def _runs(self) -> list[DagsterRun]:
         return list(self.instance.get_runs(RunsFilter(tags={PRODUCT: self.product}), limit=20))

@@ -7,7 +7,8 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
-from headrace.automation.sensors import automation
+from headrace.automation.loop import Loop
+from headrace.automation.sensors import data_automation, model_automation
 from headrace.contracts.assets import contract_assets
 from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
@@ -55,11 +56,26 @@ class Product(dg.Component):
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
-    assets = [
-        *source_assets(site, declared.sources),
-        *contract_assets(site, declared.sources, declared.contracts),
-        *feature_assets(site, graph),
-    ]
+    loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve)
+    data = dg.Definitions(
+        assets=[
+            *source_assets(site, declared.sources),
+            *contract_assets(site, declared.sources, declared.contracts),
+            *feature_assets(site, graph),
+        ],
+        sensors=data_automation(loop),
+    )
+    return dg.Definitions.merge(data, _modelled(declared, site, loop))
+
+
+def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Definitions:
+    """Return what a product with a model has beside its data."""
     if not (declared.model and declared.label):
-        return dg.Definitions.merge(dg.Definitions(assets=assets), automation(site, declared))
-    return dg.Definitions(assets=assets)
+        return dg.Definitions()
+    label, monitors = declared.label, declared.monitors
+    assets = [
+        *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
+        *serving_assets(site, declared.features, label),
+        *monitoring_assets(site, declared.sources, label, monitors),
+    ]
+    return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from hashlib import sha256
 from json import dumps, loads
-from typing import Any, Literal
+from time import time
+from typing import Literal
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
@@ -12,7 +13,6 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
-from headrace.core.errors import HeadraceError
 from headrace.sources.pending import pending_files
 
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
@@ -56,7 +56,7 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
     )
     def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         seen = loads(context.cursor or "{}")
-        pending = pending_files(loop.site, loop.sources, seen)
+        pending = pending_files(loop.site, loop.sources, seen, time())
         if not pending.files:
             return dg.SkipReason("No new file has landed.")
         key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
@@ -174,19 +174,16 @@ def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[t
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
     for key, record in records.items():
         evaluation = _evaluation(record)
-        if evaluation and not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR or (
-            evaluation and not evaluation.passed and keys[key] in SIGNALS
-        ):
+        if evaluation and not evaluation.passed and (keys[key] in SIGNALS or evaluation.severity == dg.AssetCheckSeverity.ERROR):
             yield keys[key], _in_words(keys[key], evaluation)
 
 
-def _evaluation(record: AssetCheckExecutionRecord) -> Any:
-    event = record.event
-    if event is None or event.dagster_event is None or not event.dagster_event.is_asset_check_evaluation:
-        return None
-    return event.dagster_event.asset_check_evaluation_data
+def _evaluation(record: AssetCheckExecutionRecord) -> dg.AssetCheckEvaluation | None:
+    event = record.event.dagster_event if record.event else None
+    found = event.event_specific_data if event else None
+    return found if isinstance(found, dg.AssetCheckEvaluation) else None
 
 
-def _in_words(key: tuple[str, str, str], evaluation: Any) -> str:
+def _in_words(key: tuple[str, str, str], evaluation: dg.AssetCheckEvaluation) -> str:
     what = evaluation.metadata.get("what")
     return str(what.value) if what is not None else f"{key[0]}/{key[1]} {key[2]}: {evaluation.description or 'failed'}"

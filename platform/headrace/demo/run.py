@@ -9,9 +9,16 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from headrace.core.days import last_whole_day
 from headrace.core.errors import Refused
-from headrace.definitions import Watch
+from headrace.definitions import Watch, watching
+from headrace.demo.land import land
+from headrace.monitoring.facts import product_facts
+from headrace.monitoring.summary import summary_text
+from headrace.project import Project
+from headrace.store.site import Site
 
+PRODUCT = "flight_delays"
 FIRST_HALF, SUMMER = date(2013, 6, 30), date(2013, 8, 31)
 PATIENCE_S, LOOK_EVERY_S = 1200.0, 1.0
 Say = Callable[[str], None]
@@ -46,3 +53,34 @@ def follow(watch: Watch, process: subprocess.Popen[bytes], say: Say, log: Path) 
         time.sleep(LOOK_EVERY_S)
     for line in watch.news():
         say(line)
+
+
+def run_demo(project: Project, say: Say) -> None:
+    """Go round the loop on real flights and say what came of it; what is done already is not done again."""
+    started = time.monotonic()
+    declared, site = project.load(PRODUCT)
+    with watching(PRODUCT) as watch:
+        if not _is_done(site):
+            _go_round(project, site, watch, say)
+    assert declared.label
+    facts = product_facts(site, declared.sources, declared.label, declared.monitors)
+    say(f"\n{summary_text(facts)}\n\n  time taken  {time.monotonic() - started:.0f} s")
+    say(f"  report      {site.place.reports / f'{PRODUCT}.html'}\n  UI          make ui")
+
+
+def _go_round(project: Project, site: Site, watch: Watch, say: Say) -> None:
+    log = site.place.home / "daemon.log"
+    with daemon(project.root, log) as process:
+        for through in (FIRST_HALF, SUMMER):
+            say(f"\n{land(site.place.landing, through)}")
+            follow(watch, process, say, log)
+
+
+def _is_done(site: Site) -> bool:
+    """Return whether both halves have landed, nothing is pending, and every training that was launched was decided."""
+    trainings, decisions = site.trainings.entries(), site.releases.all(PRODUCT)
+    return _landed_through(site, SUMMER) and bool(decisions) and len(decisions) >= len(trainings)
+
+
+def _landed_through(site: Site, day: date) -> bool:
+    return site.place.replay_clock.exists() and last_whole_day(site.clock.now(), site.product.timezone) >= day

@@ -51,7 +51,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
-    def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         days = days_of(context) if by_day else None
         fence = site.tables.claim(table, days)
         rows = feature_rows(site, name, feature, graph.sources, days)

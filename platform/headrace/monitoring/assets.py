@@ -65,7 +65,7 @@ def _drift(site: Site, monitors: Monitors) -> dg.AssetsDefinition:
         ],
     )
     @mended
-    def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         live = site.releases.live(product.product)
         moved = live_drift(site, live, monitors.drift) if live else []
         rows = _with_history(site, table, moved, live.model if live else "")
@@ -142,7 +142,7 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
         ],
     )
     @mended
-    def quality(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def quality(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         rows = realized_rows(site, label)
         days = realized_by_day(rows, label, policy)
         facts = [
@@ -192,7 +192,7 @@ def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: M
         ],
     )
     @mended
-    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         path = write_report(product_facts(site, sources, label, monitors), site.place.reports / f"{product.product}.html")
         return dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.url(path.as_uri()), "path": dg.MetadataValue.path(str(path))}

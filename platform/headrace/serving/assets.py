@@ -1,7 +1,5 @@
 """Batch scores as an asset."""
 
-from typing import Any
-
 import dagster as dg
 
 from headrace.core.assets import daily, days_of, mended, spec, step_name, table_metadata
@@ -36,7 +34,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
-    def batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         days = days_of(context)
         fence = site.tables.claim(table, days)
         scored = score_days(site, features, label, days)
