@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Models:
         staged.mkdir(parents=True, exist_ok=True)
         for name, data in {**files, _MANIFEST: manifest}.items():
             _write_durably(staged / name, data)
-        staged.rename(target)
+        _publish(staged, target)
         failpoint("model_stored")
         return digest
 
@@ -42,7 +43,7 @@ class Models:
             raise StoreError(f"There is no model {digest[:12]} in {self._folder}.")
         manifest = (folder / _MANIFEST).read_bytes()
         listed = json.loads(manifest) if bytes_digest(manifest) == digest else {}
-        data = (folder / name).read_bytes() if name in listed else b""
+        data = (folder / name).read_bytes() if name in listed and (folder / name).exists() else b""
         if bytes_digest(data) != listed.get(name):
             raise DigestMismatch(
                 f"{folder / name} is not the file that was stored with model {digest[:12]}: it was edited or damaged. "
@@ -67,6 +68,16 @@ class Models:
         path = self._folder / "records" / digest / f"{kind}.json"
         facts: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return facts
+
+
+def _publish(staged: Path, target: Path) -> None:
+    """Give a staged folder its name; where another process stored the same model first, its folder stays."""
+    try:
+        staged.rename(target)
+    except OSError:
+        if not (target / _MANIFEST).exists():
+            raise
+        shutil.rmtree(staged)
 
 
 def _json(facts: Mapping[str, Any]) -> bytes:

@@ -58,6 +58,11 @@ class Addition:
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the commit should remember."""
 
+    @property
+    def predicate(self) -> str | None:
+        """Which rows go out; Delta asks that all rows that come in are among them, so the new files are named, too."""
+        return files_predicate(self.replacing and sorted({*self.replacing, *self.digests}))
+
 
 class Tables:
     """A folder of Delta tables. Tables with a `_day` column lie in month partitions and are replaced by days."""
@@ -140,7 +145,7 @@ class Tables:
             if after is None:
                 self._create(name, added.rows, properties)
             else:
-                self._onto(self._open(name, after), added.rows, files_predicate(added.replacing), properties)
+                self._onto(self._open(name, after), added.rows, added.predicate, properties)
         failpoint("committed")
         return Commit(name, self._open(name).version(), rows_digest(added.rows), added.rows.num_rows, changed=True)
 
