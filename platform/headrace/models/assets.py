@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 
@@ -12,7 +11,7 @@ from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
-from headrace.models.freshness import champion_freshness
+from headrace.models.freshness import champion_age
 from headrace.models.judgement import judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
 from headrace.models.release import Request, release_model
@@ -51,7 +50,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         required_resource_keys={mlflow_key(product.product)},
     )
     @mended
-    def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         reason = context.run.tags.get(REASON_TAG, MANUAL)
         version = site.tables.version(product.table("training", "set")) or 0
         digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
@@ -99,7 +98,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         required_resource_keys={mlflow_key(product.product)},
     )
     @mended
-    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         candidate = the_candidate(site)
         judgement = judge_candidate(site, label, model, candidate.digest, candidate.version, gates)
         verdicts = judgement.verdicts(gates)
@@ -152,7 +151,7 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         ],
     )
     @mended
-    def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         candidate = the_candidate(site)
         who = context.run.tags.get("dagster/sensor_name", "a person")
         decision = release_model(site, Request(candidate.digest, who, candidate.reason), gates)
@@ -191,12 +190,12 @@ def _freshness_check(site: Site, limit: timedelta) -> dg.AssetChecksDefinition:
     )
     @mended
     def is_fresh() -> dg.AssetCheckResult:
-        passed, days, what = champion_freshness(site, limit)
+        age = champion_age(site, limit)
         return dg.AssetCheckResult(
-            passed=passed,
+            passed=age.fresh,
             severity=dg.AssetCheckSeverity.WARN,
-            description=what,
-            metadata={"value": days, "limit": limit / timedelta(days=1), "what": what},
+            description=age.what,
+            metadata={"value": age.days, "limit": limit / timedelta(days=1), "what": age.what},
         )
 
     return is_fresh

@@ -1,7 +1,6 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from headrace.models.declaration import Model
 from headrace.models.encode import Input
 from headrace.models.predict import SCORE, load_predictor, score_rows
 from headrace.models.profile import profile_of
-from headrace.models.train import Meta, Say, importance, split_by_time, train_model
+from headrace.models.train import Meta, Say, Split, canonical, importance, split_by_time, train_model
 from headrace.store.site import Site
 
 MANUAL = "started by hand"
@@ -30,8 +29,7 @@ class Candidate:
 
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> tuple[str, Meta, dict[str, float]]:
     """Train on a version of the training set and store model, meta and profile; return digest, meta, importance."""
-    rows = site.tables.read(site.product.table("training", "set"), version=version)
-    split = split_by_time(rows, label.time, model.split.test)
+    split = split_version(site, label, model, version)
     trained = train_model(split.train, label, model, say)
     meta = trained.meta.model_dump_json().encode()
     digest = site.models.put({"model.txt": trained.text, "meta.json": meta})
@@ -43,10 +41,15 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     return digest, trained.meta, shares
 
 
+def split_version(site: Site, label: Label, model: Model, version: int) -> Split:
+    """Return the rows of one version of the training set that a model learns from, and those it is judged on."""
+    rows = site.tables.read(site.product.table("training", "set"), version=version)
+    return split_by_time(canonical(rows, label), label.time, model.split.test)
+
+
 def remember(site: Site, candidate: Candidate) -> None:
     """Make a model the product's candidate."""
-    facts = {"digest": candidate.digest, "version": candidate.version, "at": candidate.at, "reason": candidate.reason}
-    site.tables.replace(site.product.table("model", "candidate"), pa.Table.from_pylist([facts]), why=json.dumps(facts, default=str))
+    site.tables.replace(site.product.table("model", "candidate"), pa.Table.from_pylist([asdict(candidate)]), why=candidate.reason)
 
 
 def the_candidate(site: Site) -> Candidate:

@@ -1,13 +1,14 @@
 """What a user may say about the model and its gates."""
 
 import re
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, BeforeValidator
-from typing_extensions import Annotated
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, did_you_mean
+from headrace.models.parameters import refuse_unknown
 
 METRICS = ("auc", "average_precision", "log_loss", "brier", "calibration_error")
 
@@ -17,7 +18,7 @@ class Split(Declaration):
 
     by: Literal["time"] = "time"
     """`time`: the newest rows are the test."""
-    test: Duration
+    test: Duration = Field(gt=timedelta())
     """How long the test span is."""
 
 
@@ -29,13 +30,19 @@ class Model(Declaration):
     split: Split
     """What is held out."""
     params: dict[str, int | float | str | bool] = Field(default={})
-    """The learner's own parameters, by its own names."""
+    """The learner's own parameters, by its own first names: num_leaves, learning_rate, ..."""
     trees: int = Field(default=200, ge=1)
     """Boosting rounds."""
     seed: int = 0
     """The seed of all chance."""
     ignore: list[str] = Field(default=[])
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
+
+    @field_validator("params")
+    @classmethod
+    def _known(cls, params: dict[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
+        refuse_unknown(params)
+        return params
 
 
 class Gate(Declaration):
@@ -46,7 +53,7 @@ class Gate(Declaration):
     comparison: Literal[">=", "<="]
     champion: bool = False
     """Whether the limit is relative to the live model on the same rows."""
-    limit: float
+    limit: float = Field(allow_inf_nan=False)
     """The limit, or the distance to the champion."""
 
     def __str__(self) -> str:
@@ -69,15 +76,14 @@ def parse_gate(text: Any) -> Any:
         return text
     found = _GATE.fullmatch(text.strip())
     if not found:
-        raise ValueError(
-            f"'{text}' is not a gate: write <metric> [by <column>] >= <number>, or >= champion - <number>"
-        )
-    if found["metric"] not in METRICS:
-        raise ValueError(f"no metric '{found['metric']}'; there are {', '.join(METRICS)}.{did_you_mean(found['metric'], METRICS)}")
+        raise ValueError(f"'{text}' is not a gate: write <metric> [by <column>] >= <number>, or >= champion - <number>")
+    metric = found["metric"]
+    if metric not in METRICS:
+        raise ValueError(f"no metric '{metric}'; there are {', '.join(METRICS)}.{did_you_mean(metric, METRICS)}")
     distance = float(found["distance"] or 0) * (-1 if found["sign"] == "-" else 1)
     limit = distance if found["champion"] else float(found["number"])
     return {
-        "metric": found["metric"],
+        "metric": metric,
         "by": found["by"],
         "comparison": found["comparison"],
         "champion": bool(found["champion"]),

@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from headrace.core.errors import DataError
 
+Kind = Literal["numeric", "categorical"]
+
 
 class Input(BaseModel):
     """One input column of a model; a categorical one knows its categories, in code order."""
 
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: Kind
     categories: list[str] = []
 
 
@@ -25,28 +27,49 @@ def inputs_of(rows: pa.Table, ignore: Sequence[str]) -> list[Input]:
     for name, dtype in frame.schema.items():
         if name in ignore or name.startswith("_"):
             continue
-        if dtype == pl.String:
-            categories = frame[name].drop_nulls().unique().sort().to_list()
-            inputs.append(Input(name=name, kind="categorical", categories=categories))
-        elif dtype.is_numeric() or dtype == pl.Boolean:
-            inputs.append(Input(name=name, kind="numeric"))
+        kind = _kind(dtype)
+        if kind == "categorical":
+            categories = frame[name].cast(pl.String).drop_nulls().unique().sort().to_list()
+            inputs.append(Input(name=name, kind=kind, categories=categories))
+        elif kind == "numeric":
+            inputs.append(Input(name=name, kind=kind))
     return inputs
 
 
 def encode(rows: pa.Table, inputs: Sequence[Input]) -> pa.Table:
-    """Return one float column an input: categories as their codes, what is missing or never seen as null."""
+    """Return one float column an input: categories as their codes, what is missing or never seen as null.
+
+    Raises DataError where the rows lack a column, or hold texts where the model saw numbers, or numbers for texts.
+    """
     missing = [i.name for i in inputs if i.name not in rows.column_names]
     if missing:
         raise DataError(f"The model needs columns {missing} that the rows do not have; they have {rows.column_names}.")
     frame = _frame(rows.select([i.name for i in inputs]))
+    for column in inputs:
+        _refuse_other_kind(column, frame.schema[column.name])
     return frame.select(_encoded(i) for i in inputs).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _kind(dtype: pl.DataType) -> Kind | None:
+    if dtype == pl.String or dtype in (pl.Categorical, pl.Enum):
+        return "categorical"
+    return "numeric" if dtype.is_numeric() or dtype == pl.Boolean else None
+
+
+def _refuse_other_kind(column: Input, dtype: pl.DataType) -> None:
+    if dtype != pl.Null and _kind(dtype) != column.kind:
+        raise DataError(
+            f"Column '{column.name}' is {column.kind} for the model, but {dtype} in these rows: "
+            "a model scores the types that it was trained on. Bring the old type back, or train again."
+        )
 
 
 def _encoded(column: Input) -> pl.Expr:
     if column.kind == "numeric":
         return pl.col(column.name).cast(pl.Float64).fill_nan(None)
     codes = {category: float(code) for code, category in enumerate(column.categories)}
-    return pl.col(column.name).replace_strict(codes, default=None, return_dtype=pl.Float64).alias(column.name)
+    texts = pl.col(column.name).cast(pl.String)
+    return texts.replace_strict(codes, default=None, return_dtype=pl.Float64).alias(column.name)
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:

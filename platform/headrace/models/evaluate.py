@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
 
-from headrace.core.errors import NoRows
 from headrace.core.days import local_day
+from headrace.core.errors import DeclarationError, NoRows
+from headrace.core.names import did_you_mean
 
 CALIBRATION_BINS = 10
 CURVE_POINTS = 200
 LEAST_ROWS = 100
-"""A slice with fewer rows is shown, and judged by nobody: its metrics are chance."""
+"""Metrics of fewer rows are shown, and decide nothing: they are chance."""
 
 
 class Measured(BaseModel):
@@ -43,6 +43,7 @@ def evaluate(rows: pa.Table, scores: Any, label: str, time: str, slices: Sequenc
     """Return the evaluation of `scores` against the label column; raises NoRows for none."""
     if not rows.num_rows:
         raise NoRows("There is no row to evaluate on: no label of the test span is known.")
+    _refuse_unknown_slices(rows, slices)
     answers = rows[label].to_numpy().astype(np.int8)
     months = np.array([f"{local_day(t, timezone):%Y-%m}" for t in rows[time].to_pylist()])
     return Evaluation(
@@ -56,6 +57,8 @@ def evaluate(rows: pa.Table, scores: Any, label: str, time: str, slices: Sequenc
 
 def measure(answers: Any, scores: Any) -> Measured:
     """Return the metrics of some rows: AUC, average precision, log loss, Brier score, expected calibration error."""
+    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
     positives = int(answers.sum())
     counts = {"rows": len(answers), "positives": positives}
     if positives in (0, len(answers)):
@@ -85,6 +88,15 @@ def by_value(values: Sequence[Any] | Any, answers: Any, scores: Any) -> dict[str
     return {str(name): measure(answers[names == name], scores[names == name]) for name in np.unique(names)}
 
 
+def _refuse_unknown_slices(rows: pa.Table, slices: Sequence[str]) -> None:
+    for column in slices:
+        if column not in rows.column_names:
+            raise DeclarationError(
+                f"A gate is `by {column}`, which is no column of the training set.{did_you_mean(column, rows.column_names)}",
+                ("gates",),
+            )
+
+
 def _calibration(answers: Any, scores: Any) -> list[tuple[float, float, int]]:
     order = np.argsort(scores, kind="stable")
     parts = [part for part in np.array_split(order, CALIBRATION_BINS) if len(part)]
@@ -92,6 +104,8 @@ def _calibration(answers: Any, scores: Any) -> list[tuple[float, float, int]]:
 
 
 def _roc(answers: Any, scores: Any) -> list[tuple[float, float]]:
+    from sklearn.metrics import roc_curve
+
     if len(np.unique(answers)) < 2 or not np.isfinite(scores).all():
         return []
     false, true, _ = roc_curve(answers, scores)

@@ -1,19 +1,30 @@
-"""Whether the live model has seen recent labels."""
+"""Whether the live model has been judged on recent labels."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.core.names import duration_text
-from headrace.models.train import Meta
+from headrace.models.judgement import recorded_judgement
 from headrace.store.site import Site
 
 
-def champion_freshness(site: Site, limit: timedelta) -> tuple[bool, float, str]:
-    """Return whether the newest row that the live model was trained on is younger than the limit, its age in days, and a sentence."""
+@dataclass(frozen=True)
+class ModelAge:
+    """How old the newest label is that the live model was judged on, in days, and that in words."""
+
+    fresh: bool
+    days: float
+    what: str
+
+
+def champion_age(site: Site, limit: timedelta) -> ModelAge:
+    """Return the age of the live model's evidence by the product's clock; a product without a live model is fresh."""
     live = site.releases.live(site.product.product)
     if live is None:
-        return True, 0.0, "no model is live yet"
-    meta = Meta.model_validate_json(site.models.get(live.model, "meta.json"))
-    age = site.clock.now() - meta.train_to
-    verdict = "within" if age <= limit else "more than"
+        return ModelAge(True, 0.0, "no model is live yet")
+    newest = recorded_judgement(site, live.model).newest
+    age = site.clock.now() - newest
     days = age / timedelta(days=1)
-    return age <= limit, days, f"the live model was trained on rows to {meta.train_to:%Y-%m-%d}, {days:.0f} d ago, {verdict} {duration_text(limit)}"
+    verdict = "within" if age <= limit else "more than"
+    what = f"the live model was judged on labels to {newest:%Y-%m-%d}, {days:.0f} d ago, {verdict} {duration_text(limit)}"
+    return ModelAge(age <= limit, days, what)

@@ -1,18 +1,20 @@
 """A candidate before its judges: its own test rows, and a duel with the live model on rows that neither has seen."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
+from headrace.models.candidate import split_version
 from headrace.models.declaration import Gate, Model
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
 from headrace.models.predict import load_predictor, score_rows
-from headrace.models.train import Meta, split_by_time
+from headrace.models.train import Meta
 from headrace.store.site import Site
 
 RECORD = "evaluation"
@@ -25,6 +27,8 @@ class Judgement(BaseModel):
     training_set: str
     version: int
     """Which version of the training set it was trained and tested on."""
+    newest: datetime
+    """The prediction time of the newest row that it was tested on."""
     evaluation: Evaluation
     champion: str | None
     duel: Duel | None
@@ -36,15 +40,15 @@ class Judgement(BaseModel):
 
 def judge_candidate(site: Site, label: Label, model: Model, digest: str, version: int, gates: Sequence[Gate]) -> Judgement:
     """Return, and record with the model, how a candidate does on the test rows of its training set."""
-    table = site.product.table("training", "set")
-    test = split_by_time(site.tables.read(table, version=version), label.time, model.split.test).test
+    test = split_version(site, label, model, version).test
     slices = sorted({gate.by for gate in gates if gate.by})
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
     judgement = Judgement(
         model=digest,
-        training_set=table,
+        training_set=site.product.table("training", "set"),
         version=version,
+        newest=pc.max(test[label.time]).as_py(),
         evaluation=_evaluated(site, label, digest, test, slices),
         champion=champion,
         duel=_duel(site, label, (digest, champion), test, slices) if champion else None,
@@ -58,7 +62,10 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
     facts = site.models.recorded(digest, RECORD)
     if facts is None:
         raise Refused(f"Model {digest[:12]} was never evaluated: materialize model/evaluation first.")
-    judgement = Judgement.model_validate(facts)
+    try:
+        judgement = Judgement.model_validate(facts)
+    except ValidationError as error:
+        raise Refused(f"The evaluation of model {digest[:12]} cannot be read: materialize model/evaluation again.") from error
     if judgement.model != digest:
         raise Refused(f"The evaluation kept with model {digest[:12]} is about {judgement.model[:12]}: evaluate it again.")
     return judgement

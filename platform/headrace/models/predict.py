@@ -1,15 +1,17 @@
 """Scores by a stored model: its bytes are checked, and nothing is unpickled."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
 from headrace.models.encode import Input, encode
 from headrace.models.train import Meta
 from headrace.store.models import Models
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 SCORE, MODEL, RELEASE = "score", "model", "release"
 """The columns that every table of scores has beside the rows' own."""
@@ -19,12 +21,14 @@ SCORE, MODEL, RELEASE = "score", "model", "release"
 class Predictor:
     """A model that is ready to score."""
 
-    booster: lgb.Booster
+    booster: "lgb.Booster"
     inputs: list[Input]
 
 
 def load_predictor(models: Models, digest: str) -> Predictor:
     """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
+    import lightgbm as lgb
+
     meta = Meta.model_validate_json(models.get(digest, "meta.json"))
     return Predictor(lgb.Booster(model_str=models.get(digest, "model.txt").decode()), meta.inputs)
 

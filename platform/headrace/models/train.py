@@ -1,17 +1,18 @@
 """Training: the same rows, parameters and seed give the same bytes."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from headrace.core.errors import NoRows, OneClassOnly
+from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
+from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model
 from headrace.models.encode import Input, encode, inputs_of
@@ -52,11 +53,16 @@ class Trained:
     meta: Meta
 
 
+def canonical(rows: pa.Table, label: Label) -> pa.Table:
+    """Return the rows by time and entity, the order that a store need not keep and the model's bytes depend on."""
+    return rows.sort_by([(label.time, "ascending"), (label.entity, "ascending")])
+
+
 def split_by_time(rows: pa.Table, time: str, test: timedelta) -> Split:
     """Return the rows split at the newest prediction time less `test`; raises NoRows where a side would be empty."""
     newest = pc.max(rows[time]).as_py()
     if newest is None:
-        raise NoRows("The training set is empty.")
+        raise NoRows("The training set is empty: nothing can be learned. Ingest days whose labels are known.")
     cut = pa.scalar(newest - test, rows.schema.field(time).type)
     older = pc.less_equal(rows[time], cut)
     split = Split(rows.filter(older), rows.filter(pc.invert(older)))
@@ -69,14 +75,16 @@ def split_by_time(rows: pa.Table, time: str, test: timedelta) -> Split:
 
 
 def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print) -> Trained:
-    """Return a LightGBM model of the rows, in their canonical order; raises OneClassOnly for a label without two classes."""
-    answers = rows[label.column].to_numpy().astype(np.float64)
-    _refuse_one_class(answers, label)
+    """Return a LightGBM model of the rows, in the order given.
+
+    Raises NoRows for none, OneClassOnly for a label without two classes, DataError where nothing can be an input,
+    DeclarationError for parameters that LightGBM refuses.
+    """
+    answers = _answers(rows, label)
+    _refuse_unknown_columns(rows, model)
     inputs = inputs_of(rows, [label.entity, label.column, label.time, *model.ignore])
-    params = {**FIXED, "seed": model.seed, **model.params}
-    categorical = [i for i, column in enumerate(inputs) if column.kind == "categorical"]
-    data = lgb.Dataset(encode(rows, inputs), answers, categorical_feature=categorical, params=params, free_raw_data=True)
-    booster = lgb.train(params, data, num_boost_round=model.trees, callbacks=[_progress(model.trees, say)])
+    if not inputs:
+        raise DataError(f"The training set has no column to learn from; it has {rows.column_names}. Declare some features.")
     span = pc.min_max(rows[label.time]).as_py()
     meta = Meta(
         inputs=inputs,
@@ -89,24 +97,58 @@ def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print) ->
         train_to=span["max"],
         rows=rows.num_rows,
     )
-    return Trained(booster.model_to_string(num_iteration=-1).encode(), meta)
+    return Trained(_boosted(encode(rows, inputs), answers, meta, say), meta)
 
 
 def importance(text: bytes, inputs: list[Input]) -> dict[str, float]:
     """Return each input's share of the total gain, the greatest first."""
+    import lightgbm as lgb
+
     gains = lgb.Booster(model_str=text.decode()).feature_importance("gain")
     total = float(gains.sum()) or 1.0
     shares = {column.name: float(gain) / total for column, gain in zip(inputs, gains, strict=True)}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _refuse_one_class(answers: Any, label: Label) -> None:
+def _boosted(encoded: pa.Table, answers: Any, meta: Meta, say: Say) -> bytes:
+    """Return the text of a booster."""
+    import lightgbm as lgb
+
+    params = {**meta.params, **FIXED, "seed": meta.seed}
+    categorical = [number for number, column in enumerate(meta.inputs) if column.kind == "categorical"]
+    # LightGBM refuses brackets, quotes, commas and colons in names.
+    names = [re.sub(r"\W", "_", column.name) for column in meta.inputs]
+    try:
+        data = lgb.Dataset(encoded.rename_columns(names), answers, categorical_feature=categorical, params=params)
+        booster = lgb.train(params, data, num_boost_round=meta.trees, callbacks=[_progress(meta.trees, say)])
+    except lgb.basic.LightGBMError as error:
+        raise DeclarationError(f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params")) from error
+    return booster.model_to_string(num_iteration=-1).encode()
+
+
+def _answers(rows: pa.Table, label: Label) -> Any:
+    """Return the label as 0.0 and 1.0."""
+    if not rows.num_rows:
+        raise NoRows("There is no row to train on: no label of the training span is known.")
+    answers = rows[label.column].cast(pa.float64()).to_numpy()
     classes = np.unique(answers)
+    if not set(classes) <= {0.0, 1.0}:
+        raise DataError(f"{label.sql}: {label.column} must be 0 or 1 (or a boolean); it holds {classes[:5].tolist()}.")
     if len(classes) < 2:
         raise OneClassOnly(
             f"All {len(answers)} training rows have {label.column} = {classes[0]:g}: nothing can be learned. "
             f"Look at {label.sql} and at the rows behind it."
         )
+    return answers
+
+
+def _refuse_unknown_columns(rows: pa.Table, model: Model) -> None:
+    for name in model.ignore:
+        if name not in rows.column_names:
+            raise DeclarationError(
+                f"`ignore` names '{name}', which is no column of the training set.{did_you_mean(name, rows.column_names)}",
+                ("model", "ignore"),
+            )
 
 
 def _progress(trees: int, say: Say) -> Callable[[Any], None]:

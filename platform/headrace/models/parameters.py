@@ -1,0 +1,36 @@
+"""The learner's parameters that a declaration may hold, by LightGBM's own first names."""
+
+from collections.abc import Iterable
+
+from headrace.core.names import did_you_mean
+
+_WORDS = """
+boosting data_sample_strategy bagging_fraction pos_bagging_fraction neg_bagging_fraction bagging_freq
+bagging_by_query feature_fraction feature_fraction_bynode extra_trees top_rate other_rate
+drop_rate max_drop skip_drop uniform_drop xgboost_dart_mode
+num_leaves max_depth learning_rate min_data_in_leaf min_sum_hessian_in_leaf min_gain_to_split max_delta_step
+lambda_l1 lambda_l2 path_smooth
+cat_l2 cat_smooth min_data_per_group max_cat_threshold max_cat_to_onehot
+max_bin min_data_in_bin bin_construct_sample_cnt feature_pre_filter use_missing zero_as_missing
+scale_pos_weight is_unbalance boost_from_average sigmoid
+"""
+LEARNER = frozenset(_WORDS.split())
+
+OURS = {
+    "objective": "the label is 0 or 1, so it is binary",
+    "num_iterations": "say `trees`",
+    "seed": "say `seed` beside `params`",
+    "num_threads": "it would change the model's bytes; set OMP_NUM_THREADS where the training runs",
+    "deterministic": "it is always on: the same rows give the same bytes",
+    "force_row_wise": "it is always on: the same rows give the same bytes",
+}
+"""What is decided elsewhere, and where."""
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that LightGBM would ignore without a word, or that is not the user's to set."""
+    for name in names:
+        if name in OURS:
+            raise ValueError(f"'{name}' is not for `params`: {OURS[name]}")
+        if name not in LEARNER:
+            raise ValueError(f"'{name}' is no parameter of LightGBM that can be set here.{did_you_mean(name, LEARNER)}")

@@ -1,0 +1,75 @@
+"""A small shop whose customers may return what they bought: a training set with a known truth, real stores, no Dagster."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.core.declaration import Identity
+from headrace.core.place import Place
+from headrace.features.declaration import Label
+from headrace.models.candidate import Candidate, remember, train_candidate
+from headrace.models.declaration import Gate, Model, parse_gate
+from headrace.models.judgement import Judgement, judge_candidate
+from headrace.store.site import Site
+
+SPRING = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS = 40
+LABEL = Label(sql="label.sql", entity="order_id", time="at", column="returned", known_after=timedelta(days=1))
+GATES = ["auc >= 0.6", "auc >= champion - 0.005"]
+
+
+def orders(rows: int = 2000, *, seed: int = 0, flipped: float = 0.0) -> pa.Table:
+    """Return orders over 40 days in canonical order: returns follow price and country; some labels flipped if asked."""
+    chance = np.random.default_rng(seed)
+    price = chance.normal(size=rows)
+    country = chance.choice(["DE", "FR", "PT"], size=rows)
+    odds = 1.5 * price + np.where(country == "PT", 1.5, -0.5)
+    returned = (chance.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.int8)
+    wrong = chance.random(rows) < flipped
+    return pa.table(
+        {
+            "order_id": [f"o{i:05d}" for i in range(rows)],
+            "at": pa.array([SPRING + timedelta(days=DAYS) * i / rows for i in range(rows)], pa.timestamp("us", "UTC")),
+            "returned": np.where(wrong, 1 - returned, returned),
+            "price": pa.array(np.where(chance.random(rows) < 0.05, None, price), pa.float64()),
+            "country": country,
+            "gift": chance.random(rows) < 0.2,
+            "noise": chance.normal(size=rows),
+        }
+    )
+
+
+def model(**changes: Any) -> Model:
+    """Return a small, fast model judged on the last ten days, but for the changes."""
+    declared = {"split": {"test": "10d"}, "trees": 20, "params": {"num_leaves": 7, "learning_rate": 0.2}}
+    return Model.model_validate(declared | changes)
+
+
+def gates(*texts: str) -> list[Gate]:
+    """Return the gates that the texts say, the shop's own by default."""
+    return [Gate.model_validate(parse_gate(text)) for text in texts or GATES]
+
+
+def shop(folder: Path, rows: pa.Table | None = None, **identity: Any) -> Site:
+    """Return a site with a training set."""
+    folder.mkdir(parents=True, exist_ok=True)
+    site = Site(Identity(product="shop", **identity), folder, Place.at(folder))
+    site.tables.replace("shop/training/set", orders() if rows is None else rows)
+    return site
+
+
+def trained(site: Site, declared: Model | None = None) -> str:
+    """Train on the newest training set, make the model the candidate, and return its digest."""
+    version = site.tables.version("shop/training/set") or 0
+    digest = train_candidate(site, LABEL, declared or model(), version, lambda text: None)[0]
+    remember(site, Candidate(digest, version, site.clock.now(), "a test"))
+    return digest
+
+
+def judged(site: Site, digest: str, *texts: str, declared: Model | None = None) -> Judgement:
+    """Judge a model on the newest training set and record it."""
+    version = site.tables.version("shop/training/set") or 0
+    return judge_candidate(site, LABEL, declared or model(), digest, version, gates(*texts))
