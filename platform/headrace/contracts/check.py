@@ -95,6 +95,14 @@ def check_rows(rows: Rows, contract: Contract) -> Checked:
     )
 
 
+def rows_where(mask: pa.ChunkedArray) -> pa.Array:
+    """Return the numbers of the rows where the mask is true.
+
+    pyarrow 25's own `indices_nonzero` takes the whole process down when there are no rows.
+    """
+    return pl.Series(mask.to_numpy(zero_copy_only=False)).cast(pl.Boolean).arg_true().to_arrow()
+
+
 _Found = tuple[int, str, str, str]
 """Row, column, rule, reason in words."""
 
@@ -120,14 +128,14 @@ def _miscast(rows: Rows, contract: Contract) -> Iterator[_Found]:
     """Yield the values that landed and are gone as typed."""
     for name, column in contract.columns.items():
         there, typed = pc.is_valid(rows.landed[name]), pc.is_null(rows.typed[name])
-        lost = pc.indices_nonzero(pc.and_(there, typed))
+        lost = rows_where(pc.and_(there, typed))
         for row, value in zip(lost.to_pylist(), rows.landed[name].take(lost).to_pylist(), strict=True):
             yield row, name, "type", f"{name}: '{value}' is no {column.type}"
 
 
 def _seen_before(rows: Rows) -> Iterator[_Found]:
     for name, values in rows.earlier.items():
-        twice = pc.indices_nonzero(pc.is_in(rows.typed[name], values, skip_nulls=True))
+        twice = rows_where(pc.is_in(rows.typed[name], values, skip_nulls=True))
         for row, value in zip(twice.to_pylist(), rows.typed[name].take(twice).to_pylist(), strict=True):
             yield row, name, "unique", _twice(name, value)
 
@@ -141,7 +149,7 @@ def _broken(typed: pa.Table, contract: Contract) -> Iterator[_Found]:
         first = {name: frame[name].is_first_distinct() for name, c in contract.columns.items() if c.unique}
         for case in errors.failure_cases.iter_rows(named=True):
             rule, row, column = _RULES[case["check"].partition("(")[0]], case["index"], case["column"]
-            if rule != "unique" or not first[column][row]:
+            if rule != "unique" or not (first[column][row] or case["failure_case"] is None):
                 yield row, column, rule, _words(column, rule, case["failure_case"], contract)
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.contracts.cast import cast_rows, columns_of_schema, guess_columns
-from headrace.contracts.check import Checked, Rows, check_rows
+from headrace.contracts.check import Checked, Rows, check_rows, rows_where
 from headrace.contracts.declaration import Column, Contract
 from headrace.core.days import Days
 from headrace.core.errors import DataError
@@ -98,9 +98,9 @@ def _timeless(site: Site, source: Source, landed: pa.Table) -> dict[int, str]:
         {"landed": landed},
         origin="contract",
     )
-    lost = pc.indices_nonzero(pc.is_null(own["own"])).to_pylist()
-    texts = own["text"].take(pa.array(lost, pa.int64())).to_pylist()
-    return {row: _without_a_day(source.time, text) for row, text in zip(lost, texts, strict=True)}
+    lost = rows_where(pc.is_null(own["own"]))
+    texts = own["text"].take(lost).to_pylist()
+    return {row: _without_a_day(source.time, text) for row, text in zip(lost.to_pylist(), texts, strict=True)}
 
 
 def _without_a_day(time: str, text: str | None) -> str:
