@@ -1,6 +1,7 @@
 """The front door to Dagster: what a platform's folder declares, and what its instance is doing."""
 
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ class Watch:
 
     instance: dg.DagsterInstance
     product: str
+    since: float
+    """What failed before is old news."""
     _told: set[tuple[str, str]] = field(default_factory=set)
 
     def news(self) -> Iterator[str]:
@@ -52,19 +55,21 @@ class Watch:
     def _failed_sensor(self) -> str | None:
         for sensor in self._sensors:
             tick = self._newest_tick(sensor)
-            if tick and tick.status == TickStatus.FAILURE:
+            if tick and tick.status == TickStatus.FAILURE and tick.timestamp > self.since:
                 return f"sensor {sensor}: {tick.error.to_string() if tick.error else 'failed'}"
         return None
 
     def _failed_run(self) -> str | None:
-        runs = self._runs()
-        if not runs or runs[0].status != DagsterRunStatus.FAILURE:
+        records = self.instance.get_run_records(RunsFilter(tags={PRODUCT: self.product}), limit=1)
+        newest = records[0] if records and records[0].create_timestamp.timestamp() > self.since else None
+        if newest is None or newest.dagster_run.status != DagsterRunStatus.FAILURE:
             return None
-        events = self.instance.all_logs(runs[0].run_id, of_type=DagsterEventType.STEP_FAILURE)
+        run = newest.dagster_run
+        events = self.instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
         data = events[0].dagster_event.step_failure_data if events and events[0].dagster_event else None
         if data and data.user_failure_data and data.user_failure_data.description:
             return data.user_failure_data.description
-        return data.error.to_string() if data and data.error else f"run {runs[0].run_id} failed"
+        return data.error.to_string() if data and data.error else f"run {run.run_id} failed"
 
     def settled(self) -> bool:
         """Return whether nothing is under way, and each sensor has looked again since and found nothing to do."""
@@ -112,7 +117,7 @@ def watching(product: str) -> Iterator[Watch]:
     """Yield a watch over the project's instance."""
     quiet()
     with dg.DagsterInstance.get() as instance:
-        yield Watch(instance, product)
+        yield Watch(instance, product, time.time())
 
 
 def _purpose(run: DagsterRun) -> str:

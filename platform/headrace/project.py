@@ -1,6 +1,7 @@
 """A project on disk: its root, and the products that are declared in it."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,21 @@ class Project:
     def place(self) -> Place:
         """Where the project keeps its things."""
         return Place.at(self.root, os.environ.get("HEADRACE_HOME"))
+
+    def instance_home(self) -> Path:
+        """Return the folder of the project's Dagster instance, made and configured from `dagster.yaml` beside the workspace.
+
+        A DAGSTER_HOME that is set already wins.
+        """
+        if os.environ.get("DAGSTER_HOME"):
+            return Path(os.environ["DAGSTER_HOME"])
+        home = self.place.home / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        settings = self.root / "dagster.yaml"
+        if settings.exists():
+            shutil.copyfile(settings, home / settings.name)
+        os.environ["DAGSTER_HOME"] = str(home)
+        return home
 
     def products(self) -> dict[str, Path]:
         """Return the declaration file of each product."""

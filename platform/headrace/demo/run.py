@@ -59,6 +59,7 @@ def run_demo(project: Project, say: Say) -> None:
     """Go round the loop on real flights and say what came of it; what is done already is not done again."""
     started = time.monotonic()
     declared, site = project.load(PRODUCT)
+    project.instance_home()
     with watching(PRODUCT) as watch:
         if not _is_done(site):
             _go_round(project, site, watch, say)
