@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
 from headrace.models.train import canonical, importance, split_by_time, train_model
-from platform_tests.models.shop import DAYS, LABEL, SPRING, model, orders
+from platform_tests.models.shop import DAYS, LABEL, SPRING, model, orders, relabelled
 
 QUIET = lambda text: None  # noqa: E731
 DIGEST = """
@@ -28,10 +28,6 @@ print(sha256(train_model(orders(20000), LABEL, model(), print).text).hexdigest()
 
 def text_of(rows: pa.Table, **changes: object) -> bytes:
     return train_model(rows, LABEL, model(**changes), QUIET).text
-
-
-def with_label(rows: pa.Table, values: object) -> pa.Table:
-    return rows.set_column(rows.column_names.index("returned"), "returned", pa.array(values))
 
 
 @given(st.integers(1, DAYS - 1))
@@ -107,7 +103,7 @@ def test_progress_is_told_while_it_trains() -> None:
 
 def test_one_class_only_is_refused_with_the_label_and_its_file() -> None:
     with pytest.raises(OneClassOnly, match=r"All 50 training rows have returned = 1.*label\.sql"):
-        text_of(with_label(orders(50), [1] * 50))
+        text_of(relabelled(orders(50), [1] * 50))
 
 
 def test_no_rows_are_refused() -> None:
@@ -117,12 +113,12 @@ def test_no_rows_are_refused() -> None:
 
 def test_a_label_that_is_neither_0_nor_1_is_refused() -> None:
     with pytest.raises(DataError, match="must be 0 or 1"):
-        text_of(with_label(orders(50), [0, 2] * 25))
+        text_of(relabelled(orders(50), [0, 2] * 25))
 
 
 def test_a_boolean_label_is_as_good_as_0_and_1() -> None:
     rows = orders(300)
-    assert text_of(with_label(rows, rows["returned"].cast(pa.bool_()).to_pylist())) == text_of(rows)
+    assert text_of(relabelled(rows, rows["returned"].cast(pa.bool_()).to_pylist())) == text_of(rows)
 
 
 def test_rows_without_any_input_are_refused() -> None:
