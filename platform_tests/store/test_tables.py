@@ -1,0 +1,160 @@
+"""Tables are replaced atomically, by days, never silently changed, and readable at every version."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from headrace.core.days import Days
+from headrace.core.errors import FenceLost, StoreError, TableMissing
+from headrace.store.tables import Tables
+
+ROOT = Path(__file__).parents[2]
+FIRST, SECOND = date(2013, 1, 31), date(2013, 2, 1)
+BOTH = Days(FIRST, SECOND)
+
+
+def one(day: date) -> Days:
+    return Days(day, day)
+
+
+def rows(values: list[Any], day: date = FIRST, kind: pa.DataType | None = None) -> pa.Table:
+    return pa.table({"v": pa.array(values, kind or pa.int64()), "_day": pa.array([day] * len(values), pa.date32())})
+
+
+def values(tables: Tables, **read: Any) -> list[Any]:
+    return sorted(tables.read("t", columns=["v"], **read)["v"].to_pylist())
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    tables = Tables(tmp_path)
+    tables.replace("t", pa.concat_tables([rows([1, 2]), rows([3], SECOND)]), days=BOTH)
+    return tables
+
+
+def test_days_are_replaced_and_others_stay(tables: Tables) -> None:
+    tables.replace("t", rows([9]), days=one(FIRST))
+    assert values(tables) == [3, 9]
+    assert values(tables, days=one(FIRST)) == [9]
+
+
+def test_every_version_stays_readable(tables: Tables) -> None:
+    tables.replace("t", rows([9]), days=one(FIRST))
+    assert values(tables, version=0) == [1, 2, 3]
+
+
+def test_the_month_that_rows_lie_in_is_not_shown(tables: Tables) -> None:
+    assert tables.schema("t").names == tables.read("t").column_names == ["v", "_day"]
+
+
+def test_equal_rows_in_another_order_are_not_written_again(tables: Tables) -> None:
+    commit = tables.replace("t", rows([2, 1]), days=one(FIRST))
+    assert (commit.changed, commit.version) == (False, 0)
+
+
+def test_no_rows_empty_their_days(tables: Tables) -> None:
+    tables.replace("t", rows([]), days=one(FIRST))
+    assert values(tables) == [3]
+
+
+def test_a_digest_depends_on_the_rows_alone(tables: Tables, tmp_path: Path) -> None:
+    other = Tables(tmp_path / "other").replace("x", pa.concat_tables([rows([3], SECOND), rows([2]), rows([1])]))
+    assert other.digest == tables.replace("t", tables.read("t"), days=BOTH).digest
+
+
+def test_a_changed_type_of_some_days_is_refused_instead_of_cut(tables: Tables) -> None:
+    with pytest.raises(StoreError, match=r"v \(was int64, is double\).*Make all its days again in one run"):
+        tables.replace("t", rows([1.5], kind=pa.float64()), days=one(FIRST))
+    assert values(tables) == [1, 2, 3]
+
+
+def test_a_value_that_fits_the_type_of_the_table_is_taken(tables: Tables) -> None:
+    tables.replace("t", rows([7.0], kind=pa.float64()), days=one(FIRST))
+    assert values(tables) == [3, 7]
+
+
+def test_types_may_change_when_all_days_are_made_again(tables: Tables) -> None:
+    tables.replace("t", pa.concat_tables([rows([1.5], kind=pa.float64()), rows([2.5], SECOND, pa.float64())]), days=BOTH)
+    assert values(tables) == [1.5, 2.5]
+
+
+def test_changed_columns_of_some_days_are_refused_with_the_range_to_make(tables: Tables) -> None:
+    with pytest.raises(StoreError, match=r"new \['w'\], gone \[\].*--partition-range 2013-01-31...2013-02-01"):
+        tables.replace("t", rows([1]).append_column("w", pa.array([1])), days=one(FIRST))
+
+
+def test_a_table_that_nobody_has_written_says_what_to_do(tables: Tables) -> None:
+    assert (tables.exists("x"), tables.version("x")) == (False, None)
+    with pytest.raises(TableMissing, match="materialize the asset of that name first"):
+        tables.read("x")
+
+
+def test_a_version_that_is_not_there_is_named(tables: Tables) -> None:
+    with pytest.raises(StoreError, match="no version 7"):
+        tables.read("t", version=7)
+
+
+def test_an_older_claim_cannot_commit(tables: Tables) -> None:
+    orphan = tables.claim("t", one(FIRST))
+    tables.replace("t", rows([9]), days=one(FIRST), fence=tables.claim("t", one(FIRST)))
+    with pytest.raises(FenceLost, match="A later run has claimed"):
+        tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
+    assert values(tables) == [3, 9]
+
+
+def test_the_reason_of_a_commit_is_kept(tables: Tables) -> None:
+    tables.replace("t", rows([9]), days=one(FIRST), why="run 42")
+    assert tables.history("t")[0]["headrace.why"] == "run 42"
+
+
+KILLED = """
+import sys
+from datetime import date
+from pathlib import Path
+from headrace.core.days import Days
+from platform_tests.store.test_tables import FIRST, one, rows
+from headrace.store.tables import Tables
+Tables(Path(sys.argv[1])).replace("t", rows([9]), days=one(FIRST))
+"""
+
+
+@pytest.mark.parametrize(("point", "after"), [("before_staging", [1, 2, 3]), ("committed", [3, 9])])
+def test_a_kill_leaves_the_old_rows_or_the_new_ones(tables: Tables, tmp_path: Path, point: str, after: list[int]) -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)]), "FAILPOINT": point}
+    run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=env, check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert values(tables) == after
+    tables.replace("t", rows([9]), days=one(FIRST))
+    assert values(tables) == [3, 9]
+
+
+RACING = """
+import sys
+from datetime import date
+from pathlib import Path
+from headrace.core.errors import StoreError
+from headrace.store.tables import Tables
+from platform_tests.store.test_tables import FIRST, one, rows
+mine = int(sys.argv[2])
+for round in range(6):
+    try:
+        Tables(Path(sys.argv[1])).replace("new", rows([mine] * 50), days=one(FIRST))
+    except StoreError:
+        pass
+"""
+
+
+def test_of_eight_processes_that_replace_the_same_days_one_wins_wholly(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
+    racers = [subprocess.Popen([sys.executable, "-c", RACING, str(tmp_path), str(n)], env=env) for n in range(8)]
+    assert [racer.wait(timeout=120) for racer in racers] == [0] * 8
+    found = Tables(tmp_path).read("new")["v"].to_pylist()
+    assert len(found) == 50
+    assert len(set(found)) == 1
