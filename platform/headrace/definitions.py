@@ -71,12 +71,12 @@ class Watch:
             return data.user_failure_data.description
         return data.error.to_string() if data and data.error else f"run {run.run_id} failed"
 
-    def settled(self) -> bool:
-        """Return whether nothing is under way, and each sensor has looked again since and found nothing to do."""
+    def settled(self, since: float) -> bool:
+        """Return whether nothing is under way, and each sensor has looked after `since` and the last run, and found nothing."""
         if self.instance.get_runs_count(RunsFilter(tags={PRODUCT: self.product}, statuses=UNDER_WAY)):
             return False
         records = self.instance.get_run_records(RunsFilter(tags={PRODUCT: self.product}), limit=1)
-        since = (records[0].end_time or 0.0) if records else 0.0
+        since = max(since, (records[0].end_time or 0.0) if records else 0.0)
         return all(self._found_nothing(sensor, since) for sensor in self._sensors)
 
     @property

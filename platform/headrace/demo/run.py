@@ -16,6 +16,7 @@ from headrace.demo.land import land
 from headrace.monitoring.facts import product_facts
 from headrace.monitoring.summary import summary_text
 from headrace.project import Project
+from headrace.sources.pending import SETTLE_S
 from headrace.store.site import Site
 
 PRODUCT = "flight_delays"
@@ -40,8 +41,8 @@ def daemon(root: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def follow(watch: Watch, process: subprocess.Popen[bytes], say: Say, log: Path) -> None:
     """Tell what happens until nothing is left to do; raises Refused if a run fails or the daemon dies."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not watch.settled():
+    deadline, landed = time.monotonic() + PATIENCE_S, time.time() + SETTLE_S
+    while not watch.settled(landed):
         for line in watch.news():
             say(line)
         if process.poll() is not None:

@@ -106,7 +106,7 @@ def _drift_check(name: str, moved: list[Moved]) -> dg.AssetCheckResult:
     most = worst(moved)
     if most is None:
         return dg.AssetCheckResult(
-            check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description="Nothing is scored yet by the live model."
+            check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description="Too few days are scored yet to compare a whole window with the training set."
         )
     others = sum(m.alarms for m in moved) - most.alarms
     what = str(most) + (f", and {others} more beyond their limits" if others else "")

@@ -45,10 +45,15 @@ class Moved:
 
 
 def drift_by_day(days: Mapping[date, Profile], reference: Profile, policy: Drift) -> list[Moved]:
-    """Return the drift of every column for each day, over the window that ends on it."""
+    """Return the drift of every column for each day that a whole window ends on.
+
+    Part of a window would alarm on its weekdays: the first windows of a new product are not measured.
+    """
     back = whole_days(policy.window) - 1
     found = []
     for day in sorted(days):
+        if min(days) > window_start(day, policy.window):
+            continue
         window = [days[d] for d in (day - DAY * i for i in range(back, -1, -1)) if d in days]
         found += list(_moved(day, add_profiles(_shared(window)), reference, policy))
     return found

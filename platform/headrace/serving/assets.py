@@ -38,7 +38,8 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
         days = days_of(context)
         fence = site.tables.claim(table, days)
         scored = score_days(site, features, label, days)
-        commit = site.tables.replace(table, scored.rows, days=days, fence=fence, why=f"run {context.run_id}")
+        rows = site.tables.widen(table, scored.rows)
+        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
         scores = scored.rows[SCORE].to_pylist()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),

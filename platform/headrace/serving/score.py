@@ -37,7 +37,7 @@ def score_days(site: Site, features: Features, label: Label, days: Days) -> Scor
     kept = dict.fromkeys([label.entity, label.time, *(i.name for i in predictor.inputs)])
     scores = score_rows(requests, predictor)
     added = _labelled(site, requests.select(list(kept)), label, scores, live)
-    rows = pa.concat_tables([before, added], promote_options="default") if before is not None else added
+    rows = pa.concat_tables([before, added], promote_options="permissive") if before is not None else added
     return Scored(rows.sort_by([(label.time, "ascending"), (label.entity, "ascending")]), added.num_rows, live)
 
 

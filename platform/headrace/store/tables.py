@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
@@ -125,6 +125,18 @@ class Tables:
             self._replace(name, rows, days, _properties(fence, why, digest))
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
+
+    def widen(self, name: str, rows: pa.Table) -> pa.Table:
+        """Give the table the columns that only the rows have, and return the rows with the columns that only it has."""
+        if not self.exists(name):
+            return rows
+        new = [field for field in rows.schema if field.name not in self.schema(name).names]
+        if new:
+            self._open(name).alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
+        for field in self.schema(name):
+            if field.name not in rows.column_names:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+        return rows
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:

@@ -1,0 +1,72 @@
+# The words of this project. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME := $(CURDIR)/.headrace/dagster
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test lint types fast slow bench docs lock clean
+
+help: ## list these words
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.base .env ## install what running needs, into .venv
+
+demo: setup ## go once round the whole loop on real flights
+	$(BIN)/headrace demo run
+
+ui: setup ## open the Dagster UI on http://127.0.0.1:3000
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+
+test: $(VENV)/.dev .env ## install what tests need, then lint, types and all tests
+	@bash .ci/system-packages
+	$(MAKE) --no-print-directory lint types fast slow
+
+lint: $(VENV)/.dev ## style and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+fast: $(VENV)/.dev ## the tests that are quick
+	$(BIN)/pytest -n 2 -m "not slow"
+
+slow: $(VENV)/.dev ## the tests that start daemons, browsers and whole products
+	$(BIN)/pytest -m slow
+
+bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## run the code of README and docs
+	$(BIN)/pytest platform_tests/test_docs.py
+
+lock: ## write the lock files anew from setup.cfg
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --generate-hashes --no-emit-index-url --no-header --no-annotate --no-config --python-version 3.11 -o requirements/base.txt
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra dev -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-config --python-version 3.11 -o requirements/dev.txt
+
+clean: ## remove what was made: data, environments, caches
+	rm -rf .headrace landing $(VENV) .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Headrace needs Python 3.11 or newer; say where it is: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: requirements/base.txt setup.cfg | $(BIN)/python
+	@echo "Installing what Headrace needs into $(VENV) (a minute or two, once) ..."
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/base.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt setup.cfg | $(VENV)/.base
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.env: dagster.yaml
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	@printf 'DAGSTER_HOME=%s\nMLFLOW_DISABLE_TELEMETRY=true\nDO_NOT_TRACK=true\n' "$(DAGSTER_HOME)" > .env
