@@ -33,6 +33,6 @@ def mlflow_resources(site: Site) -> dict[str, dg.ResourceDefinition]:
 
 
 def _has_failed(context: dg.InitResourceContext) -> bool:
-    if context.instance is None or context.run_id is None:
+    if context.instance is None or context.run is None:
         return False
-    return bool(context.instance.all_logs(context.run_id, of_type=DagsterEventType.STEP_FAILURE))
+    return bool(context.instance.all_logs(context.run.run_id, of_type=DagsterEventType.STEP_FAILURE))

@@ -52,15 +52,16 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
     @mended
     def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         reason = context.run.tags.get(REASON_TAG, MANUAL)
-        version = site.tables.version(product.table("training", "set")) or 0
+        table = product.table("training", "set")
+        version = site.tables.version(table) or 0
         digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
         remember(site, Candidate(digest, version, site.clock.now(), reason))
-        facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows, "training_set": version}
+        facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
         registered = runs.log_model(
             product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
         )
         picture = importance_plot(shares)
-        runs.log_evaluation({}, {"importance.png": png(picture)}, {"reason": reason})
+        runs.log_evaluation({}, {"importance.png": png(picture)}, {"reason": reason, "training_set": f"{table}@{version}"})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest),
             metadata={

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 DIGEST_TAG = "headrace.digest"
 
 
 def prepare(uri: str, experiment: str, artifacts: Path) -> None:
-    """Make sure that the experiment is there, with its files under `artifacts`."""
+    """Make sure that the experiment is there, with its files under `artifacts`; one process at a time."""
     import mlflow
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     artifacts.mkdir(parents=True, exist_ok=True)
-    if mlflow.get_experiment_by_name(experiment) is None:
-        mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri())
+    # MLflow makes the tables of its database at the first look, and fails where two processes do so at once.
+    with FileLock(artifacts.parent / ".lock"):
+        if mlflow.get_experiment_by_name(experiment) is None:
+            mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri())
 
 
 def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,104 @@
+"""MLflow as a mirror: runs, models and the champion's alias can be looked up, and nothing is there twice."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from headrace.core.place import Place
+from headrace.store import runs
+from platform_tests.models.shop import LABEL, model, orders
+
+PREPARE = """
+import sys
+from pathlib import Path
+from headrace.core.place import Place
+from headrace.store import runs
+place = Place.at(Path(sys.argv[1]))
+runs.prepare(place.mlflow_uri, sys.argv[2], place.home / "mlflow" / sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    made = Place.at(tmp_path_factory.mktemp("project"))
+    runs.prepare(made.mlflow_uri, "shop", made.home / "mlflow/shop")
+    return made
+
+
+@pytest.fixture(scope="module")
+def text() -> bytes:
+    from headrace.models.train import train_model
+
+    return train_model(orders(300), LABEL, model(trees=3), lambda said: None).text
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[mlflow.MlflowClient]:
+    mlflow.set_tracking_uri(place.mlflow_uri)
+    mlflow.set_experiment("shop")
+    mlflow.start_run()
+    yield mlflow.MlflowClient()
+    mlflow.end_run()
+
+
+def log(digest: str, text: bytes) -> str:
+    return runs.log_model("shop", digest, text, ["price", "country", "gift", "noise"], {"trees": 3})
+
+
+def test_preparing_again_changes_nothing(place: Place, client: mlflow.MlflowClient) -> None:
+    before = client.get_experiment_by_name("shop")
+    runs.prepare(place.mlflow_uri, "shop", place.home / "elsewhere")
+    assert client.get_experiment_by_name("shop").artifact_location == before.artifact_location
+
+
+def test_a_model_is_registered_once_under_its_digest(client: mlflow.MlflowClient, text: bytes) -> None:
+    version = log("a" * 64, text)
+    assert log("a" * 64, text) == version
+    assert client.get_model_version("shop", version).tags == {"headrace.digest": "a" * 64}
+
+
+def test_the_alias_follows_the_release_log_back_and_forth(place: Place, client: mlflow.MlflowClient, text: bytes) -> None:
+    versions = {digest: log(digest, text) for digest in ("b" * 64, "c" * 64)}
+    for digest in ("b" * 64, "c" * 64, "b" * 64):
+        assert runs.mirror_champion(place.mlflow_uri, "shop", digest) == versions[digest]
+        assert client.get_model_version_by_alias("shop", "champion").version == int(versions[digest])
+
+
+def test_a_model_that_was_never_registered_leaves_the_alias(place: Place, client: mlflow.MlflowClient, text: bytes) -> None:
+    runs.mirror_champion(place.mlflow_uri, "shop", "d" * 64) if log("d" * 64, text) else None
+    assert runs.mirror_champion(place.mlflow_uri, "shop", "e" * 64) is None
+    version = client.get_model_version_by_alias("shop", "champion")
+    assert version.tags["headrace.digest"] == "d" * 64
+
+
+def test_metrics_tags_and_pictures_reach_the_run(client: mlflow.MlflowClient) -> None:
+    runs.log_evaluation({"auc": 0.75}, {"roc.png": b"png"}, {"reason": "a test"})
+    run = mlflow.active_run()
+    assert run is not None
+    found = client.get_run(run.info.run_id)
+    assert (found.data.metrics, found.data.tags["reason"]) == ({"auc": 0.75}, "a test")
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "plots")] == ["plots/roc.png"]
+
+
+@pytest.mark.parametrize(("failed", "status"), [(True, "FAILED"), (False, "FINISHED")])
+def test_a_run_ends_with_the_status_that_is_true(client: mlflow.MlflowClient, failed: bool, status: str) -> None:
+    run = mlflow.active_run()
+    assert run is not None
+    runs.finish(failed=failed)
+    assert client.get_run(run.info.run_id).info.status == status
+
+
+def test_several_processes_may_start_on_a_fresh_home(tmp_path: Path) -> None:
+    starts = [
+        subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path), product], env=dict(os.environ), stderr=subprocess.PIPE)
+        for product in ("shop", "shop", "ferry")
+    ]
+    words = [start.communicate(timeout=120)[1].decode() for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0], words
+    found = mlflow.MlflowClient(Place.at(tmp_path).mlflow_uri).search_experiments()
+    assert {experiment.name for experiment in found} >= {"shop", "ferry"}
