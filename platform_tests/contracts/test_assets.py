@@ -49,13 +49,20 @@ def test_good_rows_pass(site: Site) -> None:
 
 
 def test_bad_rows_go_aside_with_counts_and_examples(site: Site) -> None:
-    land_file(site, "crossings/a.csv", csv([*(crossing(n) for n in range(98)), crossing(98, passengers="-1"), crossing(99, passengers="?")]))
+    land_file(
+        site,
+        "crossings/a.csv",
+        csv([*(crossing(n) for n in range(98)), crossing(98, passengers="-1"), crossing(99, passengers="?")]),
+    )
     result = run(site)
     found = contract_check(result)
     assert result.success
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (found.metadata["value"].value, found.metadata["limit"].value) == (0.02, 0.05)
-    assert found.metadata["what"].value == "2 of 100 rows break the contract, most by passengers min: passengers: -1 breaks min 0.0"
+    assert (
+        found.metadata["what"].value
+        == "2 of 100 rows break the contract, most by passengers min: passengers: -1 breaks min 0.0"
+    )
     assert [record.data for record in found.metadata["failures"].records] == [
         {"column": "passengers", "rule": "min", "rows": 1, "examples": "passengers: -1 breaks min 0.0"},
         {"column": "passengers", "rule": "type", "rows": 1, "examples": "passengers: '?' is no integer"},

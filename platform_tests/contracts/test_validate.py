@@ -102,7 +102,9 @@ def test_of_rows_with_one_key_the_first_stays_by_day_file_and_row(site: Site) ->
     assert split(site, columns=columns).valid["ship"].to_pylist() == ["Ada"]
 
 
-@pytest.mark.parametrize("days", [MARCH, Days(date(2013, 3, 6), date(2013, 3, 6))], ids=["one run", "a run of the later day"])
+@pytest.mark.parametrize(
+    "days", [MARCH, Days(date(2013, 3, 6), date(2013, 3, 6))], ids=["one run", "a run of the later day"]
+)
 def test_a_key_of_an_earlier_day_goes_aside_however_the_days_are_run(site: Site, days: Days) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1, "2013-03-05"), crossing(1, "2013-03-06")]))
     found = split(site, days)
@@ -122,7 +124,7 @@ def test_a_contract_is_broken_by_the_share_of_bad_rows_or_by_any_with_fail(
 
 def test_a_column_that_nothing_has_is_refused_with_the_nearest_name(site: Site) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1)]))
-    with pytest.raises(DataError, match="names 'pasengers'.*Did you mean 'passengers'"):
+    with pytest.raises(DataError, match=r"names 'pasengers'.*Did you mean 'passengers'"):
         split(site, columns={"pasengers": {"type": "integer"}})
 
 

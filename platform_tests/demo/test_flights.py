@@ -1,6 +1,5 @@
 """The SQL of the flights, on all flights of 2013: local wall-clock numbers become the right instants."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ DECLARED = ProductDeclaration.model_validate(yaml.safe_load((FOLDER / "defs.yaml
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Return the product's site with the whole year ingested."""
     site = Site(DECLARED, FOLDER, Place.at(tmp_path_factory.mktemp("year")))
     land(site.place.landing, date(2013, 12, 31))
     for name, source in DECLARED.sources.items():
         assert not ingest(site, name, source).refused
-    yield site
+    return site
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,11 @@ def ask(site: Site, flights: pa.Table, sql: str) -> dict[str, Any]:
 
 
 def test_no_flight_is_lost_and_each_has_an_id_of_its_own(site: Site, flights: pa.Table) -> None:
-    assert ask(site, flights, "select count(*) as n, count(distinct flight_id) as ids, count(sched_dep) as planned from flights") == {
+    assert ask(
+        site,
+        flights,
+        "select count(*) as n, count(distinct flight_id) as ids, count(sched_dep) as planned from flights",
+    ) == {
         "n": 336_776,
         "ids": 336_776,
         "planned": 336_776,
@@ -66,7 +69,9 @@ def test_a_scheduled_departure_is_what_the_clocks_of_new_york_said(site: Site, f
 
 
 def test_each_flight_lies_in_its_local_day(site: Site, flights: pa.Table) -> None:
-    assert ask(site, flights, "select count(*) as wrong from flights where _day <> make_date(year::int, month::int, day::int)") == {"wrong": 0}
+    assert ask(
+        site, flights, "select count(*) as wrong from flights where _day <> make_date(year::int, month::int, day::int)"
+    ) == {"wrong": 0}
 
 
 def test_no_flight_takes_less_time_than_it_was_in_the_air(site: Site, flights: pa.Table) -> None:
@@ -88,8 +93,12 @@ def test_arrivals_agree_with_the_plan_and_the_delay_to_the_minute(site: Site, fl
     assert found["agree"] == found["n"]
 
 
-@pytest.mark.parametrize(("day", "hours"), [("2013-03-09", 24), ("2013-03-10", 23), ("2013-11-03", 25), ("2013-11-04", 24)])
-def test_days_on_which_the_clocks_change_are_as_long_as_they_were(site: Site, flights: pa.Table, day: str, hours: int) -> None:
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2013-03-09", 24), ("2013-03-10", 23), ("2013-11-03", 25), ("2013-11-04", 24)]
+)
+def test_days_on_which_the_clocks_change_are_as_long_as_they_were(
+    site: Site, flights: pa.Table, day: str, hours: int
+) -> None:
     sql = f"""select count(*) as outside, (select count(*) from flights where _day = date '{day}') as n from flights
         where _day = date '{day}' and not (sched_dep >= timezone('America/New_York', timestamp '{day}')
           and sched_dep < timezone('America/New_York', timestamp '{day}') + interval {hours} hours)"""
@@ -107,7 +116,9 @@ def test_weather_is_observed_at_its_hour_in_utc(site: Site) -> None:
     assert found["other_hour"] == 0
 
 
-@pytest.mark.parametrize(("name", "rows", "aside"), [("flights", 336_776, 1), ("weather", 26_115, 1), ("planes", 3_322, 0)])
+@pytest.mark.parametrize(
+    ("name", "rows", "aside"), [("flights", 336_776, 1), ("weather", 26_115, 1), ("planes", 3_322, 0)]
+)
 def test_real_rows_keep_the_contracts_but_for_two(site: Site, name: str, rows: int, aside: int) -> None:
     found = validate(site, name, DECLARED.sources[name], DECLARED.contracts[name], None)
     assert (found.valid.num_rows, found.quarantined.num_rows) == (rows - aside, aside)

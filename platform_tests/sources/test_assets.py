@@ -20,12 +20,14 @@ def site(tmp_path: Path) -> Site:
     return ferry_line(tmp_path)
 
 
-def run(site: Site, first: str, last: str, instance: dg.DagsterInstance | None = None, source: Source = CROSSINGS) -> Any:
+def run(
+    site: Site, first: str, last: str, instance: dg.DagsterInstance | None = None, source: Source = CROSSINGS
+) -> Any:
     return dg.materialize(
         source_assets(site, {"crossings": source}),
         tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
         raise_on_error=False,
-        instance=instance or dg.DagsterInstance.ephemeral(),
+        instance=instance,
     )
 
 
@@ -39,7 +41,9 @@ def test_many_days_are_one_step(site: Site) -> None:
     assert result.success
     assert len(result.get_step_success_events()) == 1
     assert check(result, "files").passed
-    assert {e.partition for e in result.get_asset_materialization_events()} == {f"2013-03-{n:02d}" for n in range(1, 11)}
+    assert {e.partition for e in result.get_asset_materialization_events()} == {
+        f"2013-03-{n:02d}" for n in range(1, 11)
+    }
 
 
 def test_a_refused_file_fails_the_check_with_its_reason_and_the_good_files_are_kept(site: Site) -> None:
@@ -112,7 +116,9 @@ def test_freshness_is_a_check_that_runs_with_the_data_and_alone(tmp_path: Path, 
     assert (fresh.passed, fresh.metadata["value"].value, fresh.metadata["limit"].value) == (passed, float(hours), 36.0)
     defs = dg.Definitions(assets=source_assets(site, {"crossings": source}))
     alone = dg.AssetSelection.checks(dg.AssetCheckKey(RAW_KEY, "freshness"))
-    job = dg.Definitions.merge(defs, dg.Definitions(jobs=[dg.define_asset_job("hourly", selection=alone)])).resolve_job_def("hourly")
+    job = dg.Definitions.merge(
+        defs, dg.Definitions(jobs=[dg.define_asset_job("hourly", selection=alone)])
+    ).resolve_job_def("hourly")
     assert check(job.execute_in_process(), "freshness").passed is passed
 
 

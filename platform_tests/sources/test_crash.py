@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,19 +30,30 @@ take(site)
 """
 
 
-def worker(site: Site, **env: str) -> subprocess.Popen[str]:
-    """Start a process that ingests once it is told to go."""
-    path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORK, str(site.place.root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, **env},
-    )
-    assert process.stdout and process.stdout.readline() == "ready\n"
-    return process
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def worker() -> Iterator[Start]:
+    """Return what starts a process that ingests once it is told to go; it ends with the test."""
+    with ExitStack() as open_processes:
+
+        def start(site: Site, **env: str) -> subprocess.Popen[str]:
+            path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
+            process = open_processes.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", WORK, str(site.place.root)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env={**os.environ, "PYTHONPATH": path, **env},
+                )
+            )
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            return process
+
+        yield start
 
 
 def go(process: subprocess.Popen[str]) -> None:
@@ -52,7 +65,11 @@ def go(process: subprocess.Popen[str]) -> None:
 def land_ledger(site: Site, files: int = 20, rows: int = 50) -> int:
     """Land numbered rows and return how many there are."""
     for f in range(files):
-        land_file(site, f"crossings/{f:03d}.csv", csv(crossing(f * rows + n, f"2013-03-{f % 20 + 1:02d}") for n in range(rows)))
+        land_file(
+            site,
+            f"crossings/{f:03d}.csv",
+            csv(crossing(f * rows + n, f"2013-03-{f % 20 + 1:02d}") for n in range(rows)),
+        )
     return files * rows
 
 
@@ -63,7 +80,9 @@ def assert_ledger(site: Site, expected: int) -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["first ingestion", "later ingestion"])
 @pytest.mark.parametrize("point", ["before_staging", "committed"])
-def test_a_kill_at_a_named_place_loses_and_doubles_nothing(tmp_path: Path, point: str, first: bool) -> None:
+def test_a_kill_at_a_named_place_loses_and_doubles_nothing(
+    tmp_path: Path, point: str, first: bool, worker: Start
+) -> None:
     site, clean = ferry_line(tmp_path / "killed"), ferry_line(tmp_path / "clean")
     if not first:
         land_file(site, "crossings/000.csv", csv([crossing(9999)]))
@@ -79,7 +98,7 @@ def test_a_kill_at_a_named_place_loses_and_doubles_nothing(tmp_path: Path, point
     assert rows_digest(site.tables.read(RAW)) == rows_digest(clean.tables.read(RAW))
 
 
-def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path, worker: Start) -> None:
     site, chance = ferry_line(tmp_path), random.Random(7)
     expected = land_ledger(site, files=60)
     for _ in range(8):
@@ -92,7 +111,7 @@ def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path) -> None:
     assert_ledger(site, expected)
 
 
-def test_eight_processes_at_once_take_each_file_once(tmp_path: Path) -> None:
+def test_eight_processes_at_once_take_each_file_once(tmp_path: Path, worker: Start) -> None:
     site = ferry_line(tmp_path)
     expected = land_ledger(site)
     processes = [worker(site) for _ in range(8)]
@@ -109,7 +128,7 @@ def test_without_the_lock_the_table_itself_refuses_a_file_that_another_process_h
     rows = site.tables.read(RAW)
     added, looked_at = Addition(rows, {"landing/crossings/b.csv": "digest"}), site.tables.version(RAW)
     site.tables.add_files(RAW, added, after=looked_at)
-    with pytest.raises(StoreError, match="Another run wrote .* run this again"):
+    with pytest.raises(StoreError, match=r"Another run wrote .* run this again"):
         site.tables.add_files(RAW, added, after=looked_at)
     assert site.tables.read(RAW).num_rows == 2
 
@@ -121,11 +140,11 @@ def test_without_the_lock_two_first_ingestions_make_one_table(tmp_path: Path) ->
     rows = site.tables.read(RAW)
     added = Addition(rows, {"landing/crossings/a.csv": "digest"})
     site.tables.add_files("ferry/raw/other", added, after=None)
-    with pytest.raises(StoreError, match="Another run created .* run this again"):
+    with pytest.raises(StoreError, match=r"Another run created .* run this again"):
         site.tables.add_files("ferry/raw/other", added, after=None)
 
 
-def test_a_process_that_has_read_a_table_ends_with_code_0(tmp_path: Path) -> None:
+def test_a_process_that_has_read_a_table_ends_with_code_0(tmp_path: Path, worker: Start) -> None:
     site = ferry_line(tmp_path)
     land_ledger(site, files=2)
     take(site)

@@ -139,7 +139,9 @@ def test_a_late_row_lands_in_the_day_it_happened(site: Site) -> None:
     assert raw_rows(site, "crossing", "_day") == [("c001", date(2013, 3, 5)), ("c002", date(2013, 3, 6))]
 
 
-@pytest.mark.parametrize("unreadable", ["2013-02-30T12:00:00", "soon", "infinity", "", "1913-03-05T12:00:00", "2913-01-01"])
+@pytest.mark.parametrize(
+    "unreadable", ["2013-02-30T12:00:00", "soon", "infinity", "", "1913-03-05T12:00:00", "2913-01-01"]
+)
 def test_a_row_without_a_day_of_its_own_goes_with_its_file(site: Site, unreadable: str) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2), crossing(3, departs=unreadable)]))
     take(site)
@@ -229,5 +231,5 @@ def test_changed_sql_converts_again_what_landed_earlier_even_if_the_files_are_go
 
 def test_a_source_without_its_time_column_is_refused_with_the_nearest_name(site: Site) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1)]))
-    with pytest.raises(DataError, match="no column 'departed'.*Did you mean 'departs'"):
+    with pytest.raises(DataError, match=r"no column 'departed'.*Did you mean 'departs'"):
         take(site, CROSSINGS.model_copy(update={"time": "departed"}))

@@ -54,7 +54,9 @@ def test_ragged_lines_are_kept_aside_and_the_rest_keeps_its_numbers(tmp_path: Pa
 def test_a_quote_that_never_ends_swallows_no_lines(tmp_path: Path) -> None:
     found = rows_of(tmp_path, b'a,b\n1,2\n3,"4\n5,6\n7,8\n')
     assert [r["_row"] for r in found] == [1, 2, 3, 4]
-    assert [r["_malformed"] for r in found[1:]] == [f"a quote that never ends: {line}" for line in ('3,"4', "5,6", "7,8")]
+    assert [r["_malformed"] for r in found[1:]] == [
+        f"a quote that never ends: {line}" for line in ('3,"4', "5,6", "7,8")
+    ]
 
 
 def test_a_header_alone_is_a_file_without_rows(tmp_path: Path) -> None:

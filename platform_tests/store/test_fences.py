@@ -33,7 +33,10 @@ def test_a_later_claim_ends_an_earlier_one(tmp_path: Path) -> None:
     fences = Fences(tmp_path)
     early = fences.claim("t")
     fences.claim("t")
-    with pytest.raises(FenceLost, match=r"A later run has claimed 't' \(token 2, this run holds 1\)"), fences.holding(early):
+    with (
+        pytest.raises(FenceLost, match=r"A later run has claimed 't' \(token 2, this run holds 1\)"),
+        fences.holding(early),
+    ):
         pass
 
 
@@ -47,9 +50,10 @@ def test_scopes_do_not_touch_each_other(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "platform")}
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=env)
-    assert holder.stdout and holder.stdout.readline() == "held\n"
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        holder.send_signal(signal.SIGKILL)
     with Fences(tmp_path).alone("t"):
         pass

@@ -81,7 +81,9 @@ def test_a_value_that_fits_the_type_of_the_table_is_taken(tables: Tables) -> Non
 
 
 def test_types_may_change_when_all_days_are_made_again(tables: Tables) -> None:
-    tables.replace("t", pa.concat_tables([rows([1.5], kind=pa.float64()), rows([2.5], SECOND, pa.float64())]), days=BOTH)
+    tables.replace(
+        "t", pa.concat_tables([rows([1.5], kind=pa.float64()), rows([2.5], SECOND, pa.float64())]), days=BOTH
+    )
     assert values(tables) == [1.5, 2.5]
 
 
@@ -126,7 +128,9 @@ Tables(Path(sys.argv[1])).replace("t", rows([9]), days=one(FIRST))
 
 
 @pytest.mark.parametrize(("point", "after"), [("before_staging", [1, 2, 3]), ("committed", [3, 9])])
-def test_a_kill_leaves_the_old_rows_or_the_new_ones(tables: Tables, tmp_path: Path, point: str, after: list[int]) -> None:
+def test_a_kill_leaves_the_old_rows_or_the_new_ones(
+    tables: Tables, tmp_path: Path, point: str, after: list[int]
+) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)]), "FAILPOINT": point}
     run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=env, check=False)
     assert run.returncode == -signal.SIGKILL

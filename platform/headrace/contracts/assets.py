@@ -49,7 +49,9 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
             ),
         ],
         check_specs=[
-            dg.AssetCheckSpec(CONTRACT, asset=product.key("validated", name), description="Rows are what the contract says.")
+            dg.AssetCheckSpec(
+                CONTRACT, asset=product.key("validated", name), description="Rows are what the contract says."
+            )
         ],
         partitions_def=daily(product) if source.partition else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -64,7 +66,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
             yield _verdict(found)
             raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
         for table, kept in rows.items():
-            commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run_id}")
+            commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run.run_id}")
             metadata = table_metadata(kept.num_rows, kept.schema, commit.version, table)
             if table == good:
                 metadata["dagster/column_schema"] = _schema(found.contract)
@@ -78,7 +80,8 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
 
 def _verdict(found: Validated) -> dg.AssetCheckResult:
     failures = [
-        {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)} for f in found.checked.failures
+        {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)}
+        for f in found.checked.failures
     ]
     return dg.AssetCheckResult(
         check_name=CONTRACT,
@@ -108,7 +111,9 @@ def _schema(contract: Contract) -> dg.TableSchema:
 
 def _table_column(name: str, column: Column) -> dg.TableColumn:
     rules = [
-        f"{rule} {value}" for rule in ("one_of", "min", "max", "matches") if (value := getattr(column, rule)) is not None
+        f"{rule} {value}"
+        for rule in ("one_of", "min", "max", "matches")
+        if (value := getattr(column, rule)) is not None
     ]
     constraints = dg.TableColumnConstraints(nullable=column.nullable, unique=column.unique, other=rules)
     return dg.TableColumn(name, column.type, constraints=constraints)

@@ -37,10 +37,13 @@ def cast_rows(site: Site, rows: pa.Table, columns: Mapping[str, Column]) -> pa.T
 def guess_columns(site: Site, rows: pa.Table, own: tuple[str, ...]) -> dict[str, Column]:
     """Return for each landed column the narrowest type that all its values fit; any may be missing."""
     names = [name for name in rows.column_names if name not in own]
-    tests = ", ".join(f"{_fits(site, rows, name, kind)} as {quoted(f'{name} {kind}')}" for name in names for kind in _GUESSES)
+    tests = ", ".join(
+        f"{_fits(site, rows, name, kind)} as {quoted(f'{name} {kind}')}" for name in names for kind in _GUESSES
+    )
     fits = site.engine.query(f"select {tests} from landed", {"landed": rows}, origin="contract").to_pylist()[0]
     return {
-        name: Column(type=next((kind for kind in _GUESSES if fits[f"{name} {kind}"]), "string"), nullable=True) for name in names
+        name: Column(type=next((kind for kind in _GUESSES if fits[f"{name} {kind}"]), "string"), nullable=True)
+        for name in names
     }
 
 

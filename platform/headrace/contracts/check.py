@@ -141,8 +141,7 @@ def _seen_before(rows: Rows) -> Iterator[_Found]:
 
 
 def _broken(typed: pa.Table, contract: Contract) -> Iterator[_Found]:
-    frame = pl.from_arrow(typed)
-    assert isinstance(frame, pl.DataFrame)
+    frame = pl.DataFrame(typed)
     try:
         compile_contract(contract).validate(frame, lazy=True)
     except SchemaErrors as errors:

@@ -90,9 +90,8 @@ def _refuse_missing(name: str, landed: pa.Table, contract: Contract) -> None:
 
 def _timeless(site: Site, source: Source, landed: pa.Table) -> dict[int, str]:
     """Return the rows whose day is not that of their own time: it cannot be read, or is none of the product's days."""
-    if not source.partition:
+    if not (source.partition and source.time):
         return {}
-    assert source.time
     own = site.engine.query(
         f"select {own_day_sql(site, source.time, landed.schema)} as own, cast({quoted(source.time)} as varchar) as text from landed",
         {"landed": landed},

@@ -87,9 +87,7 @@ def _elsewhere(site: Site, name: str, found: Ingested, days: Days | None) -> Ite
     for day in others:
         if str(day) in known:
             digest = rows_digest(site.tables.read(table, days=Days(day, day)))
-            yield dg.AssetMaterialization(
-                product.key("raw", name), partition=str(day), tags={DATA_VERSION: digest}
-            )
+            yield dg.AssetMaterialization(product.key("raw", name), partition=str(day), tags={DATA_VERSION: digest})
 
 
 def _empty_days(rows: pa.Table, days: Days | None) -> list[date]:

@@ -22,10 +22,9 @@ AHEAD_DAYS = 366
 
 def converted(site: Site, name: str, source: Source, landed: pa.Table) -> pa.Table:
     """Return the landed rows with the columns that the source's SQL makes, and the day of each."""
-    rows = _made(site, source, landed) if source.sql else landed
-    if not source.partition:
+    rows = _made(site, source.sql, landed) if source.sql else landed
+    if not (source.partition and source.time):
         return rows
-    assert source.time
     if source.time not in rows.column_names:
         raise DataError(
             f"Source '{name}' has no column '{source.time}', which is its time; it has "
@@ -57,10 +56,9 @@ def last_day(site: Site) -> date:
     return local_day(site.clock.now(), product.timezone) + timedelta(days=AHEAD_DAYS)
 
 
-def _made(site: Site, source: Source, landed: pa.Table) -> pa.Table:
-    assert source.sql
-    origin = str(site.folder / source.sql)
-    rows = site.engine.query(site.text(source.sql), {"landed": landed}, origin=origin)
+def _made(site: Site, file: str, landed: pa.Table) -> pa.Table:
+    origin = str(site.folder / file)
+    rows = site.engine.query(site.text(file), {"landed": landed}, origin=origin)
     lost = [c for c in (FILE, DIGEST, ROW, MALFORMED) if c not in rows.column_names]
     if lost or rows.num_rows != landed.num_rows or _places(rows) != _places(landed):
         raise DataError(

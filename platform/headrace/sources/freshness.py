@@ -27,23 +27,23 @@ class Freshness:
 
 
 def freshness(site: Site, name: str, source: Source) -> Freshness:
-    """Return how fresh a source is; it must declare `fresh_within` and `time`. Times that are still to come do not count."""
-    assert source.fresh_within and source.time
-    limit, table = source.fresh_within, site.product.table("raw", name)
-    now = site.clock.now()
+    """Return how fresh a source is, by `fresh_within`. Times that are still to come do not count."""
+    limit, table = source.fresh_within or timedelta.max, site.product.table("raw", name)
+    limit_hours, now = limit / timedelta(hours=1), site.clock.now()
     if not site.tables.exists(table):
-        return Freshness(None, limit / timedelta(hours=1), f"source '{name}' has never arrived")
-    is_text = not pa.types.is_timestamp(site.tables.schema(table).field(source.time).type)
-    moment = instant_sql(source.time, site.product.timezone) if is_text else quoted(source.time)
-    sql = f"select max(moment) as newest from (select {moment} as moment from raw) where moment <= {_instant(now)}"
-    newest = site.engine.query(sql, {"raw": TableView(table)})["newest"][0].as_py()
+        return Freshness(None, limit_hours, f"source '{name}' has never arrived")
+    newest = _newest(site, table, source.time or "", now)
     if newest is None:
-        return Freshness(None, limit / timedelta(hours=1), f"source '{name}' has no row whose time can be read and has come")
-    age = (now - newest) / timedelta(hours=1)
-    verdict = "within" if now - newest <= limit else "more than"
+        return Freshness(None, limit_hours, f"source '{name}' has no row whose time can be read and has come")
+    verdict, age = "within" if now - newest <= limit else "more than", (now - newest) / timedelta(hours=1)
     what = f"newest row of '{name}' is {age:.1f} h old ({newest:%Y-%m-%d %H:%M} UTC), {verdict} {duration_text(limit)}"
-    return Freshness(age, limit / timedelta(hours=1), what)
+    return Freshness(age, limit_hours, what)
 
 
-def _instant(moment: datetime) -> str:
-    return f"cast({quoted_text(moment.isoformat())} as timestamptz)"
+def _newest(site: Site, table: str, time: str, now: datetime) -> datetime | None:
+    is_typed = pa.types.is_timestamp(site.tables.schema(table).field(time).type)
+    moment = quoted(time) if is_typed else instant_sql(time, site.product.timezone)
+    has_come = f"moment <= cast({quoted_text(now.isoformat())} as timestamptz)"
+    sql = f"select max(moment) as newest from (select {moment} as moment from raw) where {has_come}"
+    newest: datetime | None = site.engine.query(sql, {"raw": TableView(table)})["newest"][0].as_py()
+    return newest

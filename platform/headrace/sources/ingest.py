@@ -1,6 +1,7 @@
 """Ingestion: what has landed goes into the raw table, each file exactly once, each row into the day it happened."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
@@ -16,6 +17,14 @@ from headrace.store.site import Site
 from headrace.store.tables import DAY, Addition
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """The files that go in, and those whose earlier rows go out."""
+
+    texts: list[FileText]
+    replaced: list[str]
+
+
 def ingest(site: Site, name: str, source: Source) -> Ingested:
     """Bring all new or changed files of a source into its raw table, in one commit; the good ones, if some are bad.
 
@@ -27,7 +36,7 @@ def ingest(site: Site, name: str, source: Source) -> Ingested:
         new = new_files(list(candidates(site, source)), known.files, found)
         texts = read_fitting(new, source, known.columns, found)
         found.replaced = [file for file in found.replaced if file in found.files or file in found.duplicates]
-        addition = _addition(site, name, source, known, texts, found.replaced)
+        addition = _addition(site, name, source, known, Arrived(texts, found.replaced))
         if addition:
             found.rows = sum(text.rows.num_rows for text in texts)
             found.days = _touched(site, name, addition)
@@ -55,10 +64,9 @@ def days_in(rows: pa.Table) -> set[date]:
     return set(pc.unique(rows[DAY]).to_pylist()) if DAY in rows.column_names else set()
 
 
-def _addition(
-    site: Site, name: str, source: Source, known: Known, texts: list[FileText], replaced: list[str]
-) -> Addition | None:
+def _addition(site: Site, name: str, source: Source, known: Known, arrived: Arrived) -> Addition | None:
     """Return what the table lacks, and what has to go; None where nothing has changed."""
+    texts, replaced = arrived.texts, arrived.replaced
     version = conversion_version(site, source)
     again = known.version is not None and known.conversion != version
     if not (texts or replaced or again):

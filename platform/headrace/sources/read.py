@@ -59,7 +59,9 @@ class _Lines:
     found: list[tuple[int, str]] = field(default_factory=list)
 
     def keep(self, row: csv.InvalidRow) -> str:
-        self.found.append((row.number or 0, f"{row.actual_columns} columns where {row.expected_columns} belong: {row.text}"))
+        self.found.append(
+            (row.number or 0, f"{row.actual_columns} columns where {row.expected_columns} belong: {row.text}")
+        )
         return "skip"
 
 
@@ -96,10 +98,14 @@ def _header(file: str, data: bytes, source: Source) -> list[str]:
     folded = [name.casefold() for name in names if name]
     doubles = sorted({name for name in folded if folded.count(name) > 1})
     if doubles:
-        raise FileRefused(f"{file}: its header names {', '.join(doubles)} twice. Columns are told apart by name: rename one.")
+        raise FileRefused(
+            f"{file}: its header names {', '.join(doubles)} twice. Columns are told apart by name: rename one."
+        )
     taken = sorted(set(folded) & {*ADDED, "_day", "_month"})
     if taken:
-        raise FileRefused(f"{file}: its header names {', '.join(taken)}, which Headrace adds itself. Rename the column.")
+        raise FileRefused(
+            f"{file}: its header names {', '.join(taken)}, which Headrace adds itself. Rename the column."
+        )
     return names
 
 
@@ -136,9 +142,13 @@ def _numbered(rows: pa.Table, name: str, digest: str, malformed: list[tuple[int,
     """Return all lines of the file, rows and malformed ones, each with its number (the header is row 0)."""
     bad = {number - 1 for number, _ in malformed}
     good = [n for n in range(1, rows.num_rows + len(bad) + 1) if n not in bad]
-    numbered = rows.append_column(ROW, pa.array(good, pa.int64())).append_column(MALFORMED, pa.nulls(len(good), pa.string()))
+    numbered = rows.append_column(ROW, pa.array(good, pa.int64())).append_column(
+        MALFORMED, pa.nulls(len(good), pa.string())
+    )
     if malformed:
-        kept = pa.table({ROW: pa.array([n - 1 for n, _ in malformed], pa.int64()), MALFORMED: [text for _, text in malformed]})
+        kept = pa.table(
+            {ROW: pa.array([n - 1 for n, _ in malformed], pa.int64()), MALFORMED: [text for _, text in malformed]}
+        )
         numbered = pa.concat_tables([numbered, kept], promote_options="default").sort_by(ROW)
     count = numbered.num_rows
     return numbered.append_column(FILE, pa.array([name] * count, pa.string())).append_column(

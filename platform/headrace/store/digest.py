@@ -10,8 +10,7 @@ def rows_digest(rows: pa.Table) -> str:
     """Return a digest of the rows as a multiset: equal rows in any order give an equal digest."""
     if not rows.num_columns:
         return bytes_digest(b"")
-    frame = pl.from_arrow(rows.select(sorted(rows.column_names)))
-    assert isinstance(frame, pl.DataFrame)
+    frame = pl.DataFrame(rows.select(sorted(rows.column_names)))
     schema = ",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())
     hashes = frame.hash_rows(seed=0).sort()
     return sha256(schema.encode() + hashes.to_numpy().tobytes()).hexdigest()

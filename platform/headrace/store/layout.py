@@ -64,7 +64,9 @@ def fitted(rows: pa.Table, types: pa.Schema, name: str) -> pa.Table:
         return rows.cast(pa.schema(columns))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         mine = {c.name: c.type for c in rows.schema}
-        changed = ", ".join(f"{c.name} (was {c.type}, is {mine[c.name]})" for c in columns if _kind(c.type) != _kind(mine[c.name]))
+        changed = ", ".join(
+            f"{c.name} (was {c.type}, is {mine[c.name]})" for c in columns if _kind(c.type) != _kind(mine[c.name])
+        )
         raise StoreError(
             f"The columns of '{name}' changed their types: {changed}; {error}. Make all its days again in one run."
         ) from error

@@ -73,7 +73,7 @@ class Tables:
 
     def exists(self, name: str) -> bool:
         """Return whether anybody has written the table."""
-        return DeltaTable.is_deltatable(str(self._folder / name))
+        return bool(DeltaTable.is_deltatable(str(self._folder / name)))
 
     def names(self) -> list[str]:
         """Return the names of all tables."""
@@ -90,11 +90,11 @@ class Tables:
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return the commits, newest first."""
-        return self._open(name).history()
+        return list(self._open(name).history())
 
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
-        return self._open(name, version).file_uris()
+        return list(self._open(name, version).file_uris())
 
     def read(
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
@@ -130,12 +130,12 @@ class Tables:
         """Give the table the columns that only the rows have, and return the rows with the columns that only it has."""
         if not self.exists(name):
             return rows
-        new = [field for field in rows.schema if field.name not in self.schema(name).names]
+        new = [column for column in rows.schema if column.name not in self.schema(name).names]
         if new:
             self._open(name).alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
-        for field in self.schema(name):
-            if field.name not in rows.column_names:
-                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+        for column in self.schema(name):
+            if column.name not in rows.column_names:
+                rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
         return rows
 
     @contextmanager
@@ -170,10 +170,12 @@ class Tables:
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
             try:
-                return self._create(name, rows, properties)
+                self._create(name, rows, properties)
             except DeltaError as error:
                 if not _is_there_already(error):
                     raise
+            else:
+                return
         predicate = None if self._wholly(name, rows, days) else days_predicate(days)
         self._onto(self._open(name), rows, predicate, properties)
 
@@ -181,9 +183,7 @@ class Tables:
         target = self._folder / name
         target.mkdir(parents=True, exist_ok=True)
         rows = with_month(rows)
-        write_deltalake(
-            str(target), rows, mode="error", partition_by=month_of(rows), commit_properties=properties
-        )
+        write_deltalake(str(target), rows, mode="error", partition_by=month_of(rows), commit_properties=properties)
 
     def _onto(self, table: DeltaTable, rows: pa.Table, predicate: str | None, properties: CommitProperties) -> None:
         """Write onto one version: all rows change (None), those of a predicate do, or none ("")."""
@@ -228,7 +228,9 @@ class Tables:
         try:
             return DeltaTable(str(self._folder / name), version=version)
         except TableNotFoundError as error:
-            raise TableMissing(f"Table '{name}' does not exist yet: materialize the asset of that name first.") from error
+            raise TableMissing(
+                f"Table '{name}' does not exist yet: materialize the asset of that name first."
+            ) from error
         except DeltaError as error:
             raise StoreError(f"Table '{name}' has no version {version}: {error}") from error
 
@@ -260,7 +262,9 @@ def _explained(name: str) -> Iterator[None]:
     except DeltaError as error:
         if not _is_there_already(error):
             raise
-        raise StoreError(f"Another run created '{name}' at the same moment. Nothing was written twice: run this again.") from error
+        raise StoreError(
+            f"Another run created '{name}' at the same moment. Nothing was written twice: run this again."
+        ) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
