@@ -10,6 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
@@ -47,6 +49,17 @@ class Watch:
             if self._first(run.run_id, "run"):
                 yield f"run {run.run_id[:8]}: {_purpose(run)}"
             yield from self._steps(run)
+
+    def changed_code(self, definitions: dg.Definitions) -> list[str]:
+        """Return the product's assets whose code version is not that of their newest materialization."""
+        graph = definitions.resolve_asset_graph()
+        nodes = [graph.get(key) for key in graph.executable_asset_keys if key.path[0] == self.product]
+        return sorted(node.key.to_user_string() for node in nodes if self._made_by_other_code(node))
+
+    def _made_by_other_code(self, node: BaseAssetNode) -> bool:
+        event = self.instance.get_latest_materialization_event(node.key)
+        made = event.asset_materialization if event else None
+        return made is not None and (made.tags or {}).get(CODE_VERSION_TAG) != node.code_version
 
     def failed(self) -> str | None:
         """Return what is wrong with the newest run or with a sensor's newest look, if it failed."""

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from headrace.core.days import last_whole_day
 from headrace.core.errors import Refused
-from headrace.definitions import Watch, watching
-from headrace.demo.land import land
+from headrace.definitions import Watch, load_platform, watching
+from headrace.demo.land import FIRST, land
 from headrace.monitoring.facts import product_facts
 from headrace.monitoring.summary import summary_text
+from headrace.monitoring.watch import newest_scored_day
 from headrace.project import Project
 from headrace.sources.pending import SETTLE_S
 from headrace.store.site import Site
@@ -59,15 +59,28 @@ def follow(watch: Watch, process: subprocess.Popen[bytes], say: Say, log: Path) 
 def run_demo(project: Project, say: Say) -> None:
     """Go round the loop on real flights and say what came of it; what is done already is not done again."""
     started = time.monotonic()
-    declared, site = project.load(PRODUCT)
     project.instance_home()
+    declared, site = project.load(PRODUCT)
     with watching(PRODUCT) as watch:
         if not _is_done(site):
             _go_round(project, site, watch, say)
+        elif changed := watch.changed_code(load_platform(project.root / "platform" / "products")):
+            _make_again(project, changed, say)
     assert declared.label
     facts = product_facts(site, declared.sources, declared.label, declared.monitors)
     say(f"\n{summary_text(facts)}\n\n  time taken  {time.monotonic() - started:.0f} s")
     say(f"  report      {site.place.reports / f'{PRODUCT}.html'}\n  UI          make ui")
+
+
+def _make_again(project: Project, changed: list[str], say: Say) -> None:
+    """Make the assets whose declaration or code changed anew, with all that stands on them."""
+    say(f"The code of {', '.join(changed)} has changed: making them again, and what stands on them.")
+    selection = " or ".join(f'key:"{key}"+' for key in changed)
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-w", "workspace.yaml", "--select", selection]
+    days = ["--partition-range", f"{FIRST}...{SUMMER}"]
+    done = subprocess.run([*command, *days], cwd=project.root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(f"Making them again failed:\n{done.stderr[-3000:]}")
 
 
 def _go_round(project: Project, site: Site, watch: Watch, say: Say) -> None:
@@ -79,10 +92,9 @@ def _go_round(project: Project, site: Site, watch: Watch, say: Say) -> None:
 
 
 def _is_done(site: Site) -> bool:
-    """Return whether both halves have landed, nothing is pending, and every training that was launched was decided."""
-    trainings, decisions = site.trainings.entries(), site.releases.all(PRODUCT)
-    return _landed_through(site, SUMMER) and bool(decisions) and len(decisions) >= len(trainings)
+    """Return whether the summer is scored, and every training that was launched was decided."""
+    scored = newest_scored_day(site)
+    decided = len(site.releases.all(PRODUCT)) >= len(site.trainings.entries())
+    return scored is not None and scored >= SUMMER and decided
 
 
-def _landed_through(site: Site, day: date) -> bool:
-    return site.place.replay_clock.exists() and last_whole_day(site.clock.now(), site.product.timezone) >= day

@@ -1,0 +1,1 @@
+"""The starter: a new project with one small product that runs."""
