@@ -8,11 +8,14 @@ from typing import Any
 
 import dagster as dg
 import mlflow
+import mlflow.lightgbm
 import pytest
 
 from headrace.core.place import Place
 from headrace.models.assets import FRESHNESS, GATES, RELEASED, model_assets
 from headrace.models.declaration import Gate, Model
+from headrace.models.encode import encode
+from headrace.models.predict import load_predictor, score_rows
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, relabelled, shop, trained
@@ -81,7 +84,8 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     assert not result.success
     step = result.get_failed_step_keys().pop()
     data = result.failure_data_for_node(step)
-    assert data is not None and data.user_failure_data is not None
+    assert data is not None
+    assert data.user_failure_data is not None
     return str(data.user_failure_data.description)
 
 
@@ -131,11 +135,6 @@ def test_all_files_of_mlflow_lie_in_the_projects_home(way: Way) -> None:
 
 
 def test_the_registered_model_scores_like_the_one_that_is_live(way: Way) -> None:
-    import mlflow.lightgbm
-
-    from headrace.models.encode import encode
-    from headrace.models.predict import load_predictor, score_rows
-
     way.run()
     live = way.site.releases.live("shop")
     assert live is not None

@@ -77,7 +77,8 @@ def test_a_killed_training_run_again_gives_the_model_of_a_clean_one(tmp_path: Pa
     clean = trained(shop(tmp_path / "clean"))
     site = shop(tmp_path / "killed")
     killed = train_in_a_process(site, failpoint)
-    assert killed.wait(60) == -signal.SIGKILL
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
     assert trained(site) == clean
     assert complete_models(site) == [clean]
     assert the_candidate(site).digest == clean

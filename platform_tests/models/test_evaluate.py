@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DeclarationError, NoRows
 from headrace.models.evaluate import Evaluation, by_value, calibration_error, evaluate, measure
-from platform_tests.models.shop import orders
+from platform_tests.models.shop import LABEL, orders
 
 SEEDS = st.integers(0, 2**31)
 
@@ -23,7 +23,7 @@ def sample(seed: int, rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def evaluated(rows: int = 1000, timezone: str = "UTC", *slices: str) -> Evaluation:
     table = orders(rows)
     scores = np.random.default_rng(0).random(rows)
-    return evaluate(table, scores, "returned", "at", slices, timezone)
+    return evaluate(table, scores, LABEL, slices, timezone)
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,7 +83,7 @@ def test_missing_values_are_a_slice_of_their_own() -> None:
 
 
 def test_a_slice_that_is_no_column_gets_the_nearest_name() -> None:
-    with pytest.raises(DeclarationError, match="`by contry`.*Did you mean 'country'"):
+    with pytest.raises(DeclarationError, match=r"`by contry`.*Did you mean 'country'"):
         evaluated(100, "UTC", "contry")
 
 

@@ -49,7 +49,7 @@ def test_a_sentence_that_is_no_gate_is_refused_with_what_to_write(text: str) -> 
 
 
 def test_an_unknown_metric_gets_the_nearest_name() -> None:
-    with pytest.raises(ValidationError, match="no metric 'brierr'.*Did you mean 'brier'"):
+    with pytest.raises(ValidationError, match=r"no metric 'brierr'.*Did you mean 'brier'"):
         TypeAdapter(GateText).validate_python("brierr <= 0.2")
 
 

@@ -9,12 +9,12 @@ from platform_tests.models.shop import model
 
 
 def test_every_parameter_is_one_that_the_installed_lightgbm_knows_by_its_first_name() -> None:
-    known = lgb.basic._ConfigAliases._get_all_param_aliases()  # noqa: SLF001  there is no public list
+    known = lgb.basic._ConfigAliases._get_all_param_aliases()  # there is no public list
     assert set(known) >= LEARNER | set(OURS)
 
 
 def test_a_misspelt_parameter_gets_the_nearest_name() -> None:
-    with pytest.raises(ValidationError, match="'num_leafs' is no parameter.*Did you mean 'num_leaves'"):
+    with pytest.raises(ValidationError, match=r"'num_leafs' is no parameter.*Did you mean 'num_leaves'"):
         model(params={"num_leafs": 31})
 
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
 from headrace.models.train import canonical, importance, split_by_time, train_model
-from platform_tests.models.shop import DAYS, LABEL, SPRING, model, orders, relabelled
+from platform_tests.models.shop import DAYS, LABEL, SPRING, model, orders, relabelled, silent
 
-QUIET = lambda text: None  # noqa: E731
 DIGEST = """
 from hashlib import sha256
 from headrace.models.train import train_model
@@ -27,7 +26,7 @@ print(sha256(train_model(orders(20000), LABEL, model(), print).text).hexdigest()
 
 
 def text_of(rows: pa.Table, **changes: object) -> bytes:
-    return train_model(rows, LABEL, model(**changes), QUIET).text
+    return train_model(rows, LABEL, model(**changes), silent).text
 
 
 @given(st.integers(1, DAYS - 1))
@@ -83,13 +82,13 @@ def test_another_seed_gives_another_model() -> None:
 
 def test_what_belongs_to_the_model_says_what_it_was_trained_on() -> None:
     rows = orders(500)
-    meta = train_model(rows, LABEL, model(ignore=["noise"]), QUIET).meta
+    meta = train_model(rows, LABEL, model(ignore=["noise"]), silent).meta
     assert [(i.name, i.categories) for i in meta.inputs] == [("price", []), ("country", ["DE", "FR", "PT"]), ("gift", [])]
     assert (meta.rows, meta.train_from, meta.train_to) == (500, SPRING, pc.max(rows["at"]).as_py())
 
 
 def test_the_model_gains_most_from_what_the_truth_depends_on() -> None:
-    trained = train_model(orders(), LABEL, model(), QUIET)
+    trained = train_model(orders(), LABEL, model(), silent)
     shares = importance(trained.text, trained.meta.inputs)
     assert list(shares)[:2] == ["price", "country"]
     assert sum(shares.values()) == pytest.approx(1)
@@ -138,4 +137,4 @@ def test_a_parameter_out_of_range_is_an_error_of_the_declaration() -> None:
 
 def test_a_column_whose_name_lightgbm_would_refuse_is_an_input_like_any_other() -> None:
     rows = orders(300).rename_columns(["order_id", "at", "returned", 'price, "net"', "country", "gift", "noise"])
-    assert train_model(rows, LABEL, model(), QUIET).meta.inputs[0].name == 'price, "net"'
+    assert train_model(rows, LABEL, model(), silent).meta.inputs[0].name == 'price, "net"'

@@ -42,7 +42,8 @@ def test_many_days_are_scored_in_one_run(site: Site) -> None:
 def test_a_run_without_a_live_model_fails_in_words(site: Site) -> None:
     result = materialize(site, "2024-04-01", "2024-04-01")
     data = result.failure_data_for_node("shop__predictions__batch")
-    assert data is not None and data.user_failure_data is not None
+    assert data is not None
+    assert data.user_failure_data is not None
     assert "No model is live yet" in str(data.user_failure_data.description)
     assert not site.tables.exists("shop/predictions/batch")
 

@@ -99,9 +99,9 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         required_resource_keys={mlflow_key(product.product)},
     )
     @mended
-    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def evaluation(_context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         candidate = the_candidate(site)
-        judgement = judge_candidate(site, label, model, candidate.digest, candidate.version, gates)
+        judgement = judge_candidate(site, label, model, candidate, gates)
         verdicts = judgement.verdicts(gates)
         measured = judgement.evaluation.overall
         pictures = evaluation_plots(judgement.evaluation)

@@ -22,7 +22,7 @@ class Input(BaseModel):
 
 def inputs_of(rows: pa.Table, ignore: Sequence[str]) -> list[Input]:
     """Return the columns that a model can learn from: numbers, booleans and texts, but for the ignored ones."""
-    frame = _frame(rows)
+    frame = pl.DataFrame(rows)
     inputs = []
     for name, dtype in frame.schema.items():
         if name in ignore or name.startswith("_"):
@@ -44,7 +44,7 @@ def encode(rows: pa.Table, inputs: Sequence[Input]) -> pa.Table:
     missing = [i.name for i in inputs if i.name not in rows.column_names]
     if missing:
         raise DataError(f"The model needs columns {missing} that the rows do not have; they have {rows.column_names}.")
-    frame = _frame(rows.select([i.name for i in inputs]))
+    frame = pl.DataFrame(rows.select([i.name for i in inputs]))
     for column in inputs:
         _refuse_other_kind(column, frame.schema[column.name])
     return frame.select(_encoded(i) for i in inputs).to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -70,9 +70,3 @@ def _encoded(column: Input) -> pl.Expr:
     codes = {category: float(code) for code, category in enumerate(column.categories)}
     texts = pl.col(column.name).cast(pl.String)
     return texts.replace_strict(codes, default=None, return_dtype=pl.Float64).alias(column.name)
-
-
-def _frame(rows: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
-    return frame

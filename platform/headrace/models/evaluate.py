@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from headrace.core.days import local_day
 from headrace.core.errors import DeclarationError, NoRows
 from headrace.core.names import did_you_mean
+from headrace.features.declaration import Label
 
 CALIBRATION_BINS = 10
 CURVE_POINTS = 200
@@ -39,13 +40,16 @@ class Evaluation(BaseModel):
     """Mean score, share of positives and rows of each tenth of the rows."""
 
 
-def evaluate(rows: pa.Table, scores: Any, label: str, time: str, slices: Sequence[str], timezone: str) -> Evaluation:
-    """Return the evaluation of `scores` against the label column; raises NoRows for none."""
+def evaluate(rows: pa.Table, scores: Any, label: Label, slices: Sequence[str], timezone: str) -> Evaluation:
+    """Return the evaluation of `scores` against what came true, as a whole, by slice and by local month.
+
+    Raises NoRows for none, DeclarationError for a slice that is no column.
+    """
     if not rows.num_rows:
         raise NoRows("There is no row to evaluate on: no label of the test span is known.")
     _refuse_unknown_slices(rows, slices)
-    answers = rows[label].to_numpy().astype(np.int8)
-    months = np.array([f"{local_day(t, timezone):%Y-%m}" for t in rows[time].to_pylist()])
+    answers = rows[label.column].to_numpy().astype(np.int8)
+    months = np.array([f"{local_day(t, timezone):%Y-%m}" for t in rows[label.time].to_pylist()])
     return Evaluation(
         overall=measure(answers, scores),
         slices={column: by_value(rows[column].to_pylist(), answers, scores) for column in slices},

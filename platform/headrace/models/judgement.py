@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
-from headrace.models.candidate import split_version
+from headrace.models.candidate import Candidate, split_version
 from headrace.models.declaration import Gate, Model
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
@@ -38,16 +38,17 @@ class Judgement(BaseModel):
         return judge(gates, self.evaluation, self.duel)
 
 
-def judge_candidate(site: Site, label: Label, model: Model, digest: str, version: int, gates: Sequence[Gate]) -> Judgement:
+def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate, gates: Sequence[Gate]) -> Judgement:
     """Return, and record with the model, how a candidate does on the test rows of its training set."""
-    test = split_version(site, label, model, version).test
+    digest = candidate.digest
+    test = split_version(site, label, model, candidate.version).test
     slices = sorted({gate.by for gate in gates if gate.by})
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
     judgement = Judgement(
         model=digest,
         training_set=site.product.table("training", "set"),
-        version=version,
+        version=candidate.version,
         newest=pc.max(test[label.time]).as_py(),
         evaluation=_evaluated(site, label, digest, test, slices),
         champion=champion,
@@ -83,7 +84,7 @@ def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, sli
 
 def _evaluated(site: Site, label: Label, digest: str, rows: pa.Table, slices: Sequence[str]) -> Evaluation:
     scores = score_rows(rows, load_predictor(site.models, digest))
-    return evaluate(rows, scores, label.column, label.time, slices, site.product.timezone)
+    return evaluate(rows, scores, label, slices, site.product.timezone)
 
 
 def _meta(site: Site, digest: str) -> Meta:

@@ -123,7 +123,8 @@ def _boosted(encoded: pa.Table, answers: Any, meta: Meta, say: Say) -> bytes:
         booster = lgb.train(params, data, num_boost_round=meta.trees, callbacks=[_progress(meta.trees, say)])
     except lgb.basic.LightGBMError as error:
         raise DeclarationError(f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params")) from error
-    return booster.model_to_string(num_iteration=-1).encode()
+    text: str = booster.model_to_string(num_iteration=-1)
+    return text.encode()
 
 
 def _answers(rows: pa.Table, label: Label) -> Any:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ def prepare(uri: str, experiment: str, artifacts: Path) -> None:
     """Make sure that the experiment is there, with its files under `artifacts`; one process at a time."""
     import mlflow
 
+    # MLflow warns of its own type hints while it is imported.
+    warnings.filterwarnings("ignore", message=".*Any type hint is inferred", category=UserWarning)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
