@@ -97,7 +97,7 @@ def _body_lines(function: ast.FunctionDef) -> int:
 
 
 def _arguments(function: ast.FunctionDef) -> int:
-    own = [a for a in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]]
+    own = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     return len([a for a in own if a.arg not in ("self", "cls")])
 
 
@@ -129,11 +129,21 @@ def test_the_environment_is_read_at_the_edge_alone() -> None:
 
 def test_importing_headrace_brings_nothing_heavy() -> None:
     loaded = run_python("import sys, headrace; print(sorted({m.split('.')[0] for m in sys.modules}))")
-    assert not [name for name in ("dagster", "pandas", "mlflow", "lightgbm", "polars", "pyarrow") if f"'{name}'" in loaded]
+    assert not [
+        name for name in ("dagster", "pandas", "mlflow", "lightgbm", "polars", "pyarrow") if f"'{name}'" in loaded
+    ]
 
 
 @pytest.mark.parametrize(
-    "module", ["features.compute", "features.training", "models.train", "contracts.validate", "sources.ingest", "monitoring.report"]
+    "module",
+    [
+        "features.compute",
+        "features.training",
+        "models.train",
+        "contracts.validate",
+        "sources.ingest",
+        "monitoring.report",
+    ],
 )
 def test_the_rooms_run_without_dagster(module: str) -> None:
     assert run_python(f"import sys, headrace.{module}; print('dagster' in sys.modules)") == "False"

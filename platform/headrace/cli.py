@@ -70,6 +70,8 @@ def summary(product: str) -> None:
     from headrace.project import Project
 
     declared, site = Project.around(Path.cwd()).load(product)
+    if declared.label is None:
+        raise click.ClickException(f"{product} has no label: there is no model to sum up.")
     click.echo(summary_text(product_facts(site, declared.sources, declared.label, declared.monitors)))
 
 
@@ -77,15 +79,15 @@ def summary(product: str) -> None:
 @click.argument("query")
 @in_words
 def sql(query: str) -> None:
-    """Run QUERY over the project's tables: "select count(*) from flight_delays.raw.flights"."""
+    """Run QUERY over the project's tables: "select count(*) from flight_delays_raw_flights"."""
     from headrace.project import Project
     from headrace.store.engine import Engine, TableView
     from headrace.store.tables import Tables
 
     place = Project.around(Path.cwd()).place
     tables = Tables(place.tables)
-    views = {name.replace("/", "."): TableView(name) for name in tables.names()}
-    click.echo(Engine(tables, spill=place.spill).show(query, views))
+    views = {name.replace("/", "_"): TableView(name) for name in tables.names()}
+    click.echo(Engine(tables, spill=place.spill).text(query, views))
 
 
 @main.group()

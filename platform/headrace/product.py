@@ -12,12 +12,12 @@ from headrace.automation.sensors import data_automation, model_automation
 from headrace.contracts.assets import contract_assets
 from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
+from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.features.assets import feature_assets
 from headrace.features.verify import Graph
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
-from headrace.core.positions import position_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets

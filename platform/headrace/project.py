@@ -28,7 +28,9 @@ class Project:
         for root in (folder.resolve(), *folder.resolve().parents):
             if (root / "workspace.yaml").exists():
                 return cls(root)
-        raise DeclarationError(f"{folder} lies in no project: no workspace.yaml here or above. Start one: headrace init my_platform")
+        raise DeclarationError(
+            f"{folder} lies in no project: no workspace.yaml here or above. Start one: headrace init my_platform"
+        )
 
     @property
     def place(self) -> Place:
@@ -57,19 +59,25 @@ class Project:
         return {
             text["attributes"]["product"]: file
             for file, text in found.items()
-            if isinstance(text, dict) and text.get("type", "").startswith("headrace.") and "product" in text.get("attributes", {})
+            if isinstance(text, dict)
+            and text.get("type", "").startswith("headrace.")
+            and "product" in text.get("attributes", {})
         }
 
     def load(self, product: str) -> tuple[ProductDeclaration, Site]:
         """Return a product's declaration and site; raises DeclarationError with file and line."""
         files = self.products()
         if product not in files:
-            raise DeclarationError(f"no product '{product}' in {self.root}; there are {', '.join(files)}.{did_you_mean(product, files)}")
+            raise DeclarationError(
+                f"no product '{product}' in {self.root}; there are {', '.join(files)}.{did_you_mean(product, files)}"
+            )
         file = files[product]
         try:
             declared = ProductDeclaration.model_validate(yaml.safe_load(file.read_text())["attributes"])
         except ValidationError as error:
             first = error.errors()[0]
             path = tuple(str(part) for part in first["loc"])
-            raise DeclarationError(f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path) from None
+            raise DeclarationError(
+                f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path
+            ) from None
         return declared, Site(declared, file.parent, self.place)

@@ -9,9 +9,7 @@ from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.declaration import Retrain
 
 NOW = datetime(2013, 9, 1, tzinfo=UTC)
-POLICY = Retrain.model_validate(
-    {"when": ["drift", "quality", "age > 30d"], "cooldown": "3d", "budget": "2 per 30d"}
-)
+POLICY = Retrain.model_validate({"when": ["drift", "quality", "age > 30d"], "cooldown": "3d", "budget": "2 per 30d"})
 DRIFT = Signal("drift", "PSI of weather_now_temp is 0.41, limit 0.25, since 2013-07-04")
 
 

@@ -16,14 +16,14 @@ def is_late(delay):
     """Return whether it is late."""
     return delay > LIMIT
 '''
-TRAIN = '''
+TRAIN = """
 from helper import is_late
 
 
 def train(delays):
     # count the late ones
     return sum(is_late(d) for d in delays)
-'''
+"""
 
 
 @pytest.fixture

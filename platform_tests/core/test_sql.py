@@ -25,7 +25,7 @@ def test_an_unknown_column_is_named_with_its_line_and_the_nearest_word() -> None
 
 
 def test_an_unknown_table_is_named_with_the_nearest_word() -> None:
-    with pytest.raises(SqlError, match="no table 'flihgts'; there are flights. Did you mean 'flights'"):
+    with pytest.raises(SqlError, match=r"no table 'flihgts'; there are flights. Did you mean 'flights'"):
         Statement("select 1 as one from flihgts", "a.sql").columns(SCHEMA)
 
 

@@ -71,6 +71,13 @@ def _land_day(folder: Path, day: date, chance: np.random.Generator, shift: float
             amount = float(chance.gamma(4, 10))
             returned = chance.random() < 1 / (1 + np.exp(-(amount - 40) / 8))
             settled = at + timedelta(hours=20)
-            row = [f"{day}-{i}", f"c{chance.integers(0, 20)}", at.isoformat(), settled.isoformat(), round(amount + shift, 2), returned]
+            row = [
+                f"{day}-{i}",
+                f"c{chance.integers(0, 20)}",
+                at.isoformat(),
+                settled.isoformat(),
+                round(amount + shift, 2),
+                returned,
+            ]
             lines.writerow(row)
     staged.replace(folder / f"{day}.csv")

@@ -16,15 +16,15 @@ WEATHER = [
 ROWS = pa.schema([("origin", pa.string()), ("at", pa.timestamp("us", "UTC"))])
 
 
-def ask(*requests: tuple[str | None, timedelta], ttl: timedelta | None = None, age: bool = False) -> list[dict[str, object]]:
+def ask(
+    *requests: tuple[str | None, timedelta], ttl: timedelta | None = None, age: bool = False
+) -> list[dict[str, object]]:
     rows = pa.Table.from_pylist([{"origin": origin, "at": NOON + later} for origin, later in requests], schema=ROWS)
     table = FeatureTable("weather", pa.Table.from_pylist(WEATHER), ["origin"], ttl=ttl, age=age)
     return join_features(rows, "at", [table]).to_pylist()
 
 
-@pytest.mark.parametrize(
-    ("minutes", "temp"), [(-1, None), (0, 10.0), (59, 10.0), (60, 11.0), (600, 11.0)]
-)
+@pytest.mark.parametrize(("minutes", "temp"), [(-1, None), (0, 10.0), (59, 10.0), (60, 11.0), (600, 11.0)])
 def test_a_row_holds_from_its_own_instant_on(minutes: int, temp: float | None) -> None:
     assert ask(("EWR", timedelta(minutes=minutes)))[0]["temp"] == temp
 

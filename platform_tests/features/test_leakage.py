@@ -19,7 +19,12 @@ GLOBAL_MEAN = "select origin, min(sched_dep) as known_at, avg(arr_delay) as mean
 
 def history() -> list[dict[str, object]]:
     return [
-        flight(i, sched_dep=NOON + timedelta(minutes=37 * i), dep_delay=float(i % 7 * 13 - 10), origin="EWR JFK".split()[i % 2])
+        flight(
+            i,
+            sched_dep=NOON + timedelta(minutes=37 * i),
+            dep_delay=float(i % 7 * 13 - 10),
+            origin=["EWR", "JFK"][i % 2],
+        )
         for i in range(60)
     ]
 

@@ -27,7 +27,9 @@ FLIGHT = st.fixed_dictionaries(
 
 def oracle(flights: list[dict[str, Any]], origin: str | None, at: Any, over: timedelta) -> tuple[int, float | None]:
     inside = [
-        f["dep_delay"] for f in flights if f["origin"] == origin is not None and f["dep_at"] and at - over < f["dep_at"] <= at
+        f["dep_delay"]
+        for f in flights
+        if f["origin"] == origin is not None and f["dep_at"] and at - over < f["dep_at"] <= at
     ]
     return len(inside), sum(inside) / len(inside) if inside else None
 
@@ -38,7 +40,9 @@ def as_of(site: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     table = FeatureTable(
         "now", feature_rows(site, "now", feature, SOURCES, None), ["origin"], zeros=zero_columns("now", feature.windows)
     )
-    requests = pa.Table.from_pylist(rows, schema=pa.schema([("origin", pa.string()), ("at", pa.timestamp("us", "UTC"))]))
+    requests = pa.Table.from_pylist(
+        rows, schema=pa.schema([("origin", pa.string()), ("at", pa.timestamp("us", "UTC"))])
+    )
     return join_features(requests, "at", [table]).to_pylist()
 
 
@@ -59,7 +63,12 @@ def test_a_departure_counts_from_the_minute_it_leaves_until_two_hours_later(tmp_
     left = NOON + timedelta(minutes=30)
     before, at, last, after = (
         as_of(site, [{"origin": "EWR", "at": moment}])[0]["now_count_2h"]
-        for moment in (left - timedelta(seconds=1), left, left + timedelta(minutes=119, seconds=59), left + timedelta(hours=2))
+        for moment in (
+            left - timedelta(seconds=1),
+            left,
+            left + timedelta(minutes=119, seconds=59),
+            left + timedelta(hours=2),
+        )
     )
     assert (before, at, last, after) == (0, 1, 1, 0)
 

@@ -43,7 +43,11 @@ def test_the_candidate_is_the_model_that_was_trained_last(tmp_path: Path) -> Non
     site = shop(tmp_path)
     first, second = trained(site), trained(site, model(trees=10))
     assert first != second
-    assert (the_candidate(site).digest, the_candidate(site).version, the_candidate(site).reason) == (second, 0, "a test")
+    assert (the_candidate(site).digest, the_candidate(site).version, the_candidate(site).reason) == (
+        second,
+        0,
+        "a test",
+    )
 
 
 def test_training_twice_gives_one_model(tmp_path: Path) -> None:

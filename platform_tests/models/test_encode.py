@@ -18,7 +18,9 @@ def codes(values: pa.Array, column: Input) -> list[float | None]:
 
 
 def test_numbers_booleans_and_texts_are_inputs_and_times_are_not() -> None:
-    rows = pa.table({"a": [1], "b": [1.5], "c": [True], "d": ["x"], "e": pa.array([0], pa.timestamp("us", "UTC")), "_day": [1]})
+    rows = pa.table(
+        {"a": [1], "b": [1.5], "c": [True], "d": ["x"], "e": pa.array([0], pa.timestamp("us", "UTC")), "_day": [1]}
+    )
     assert [(i.name, i.kind) for i in inputs_of(rows, [])] == [
         ("a", "numeric"),
         ("b", "numeric"),

@@ -45,7 +45,12 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
 def test_scores_that_are_the_answers_are_perfect() -> None:
     answers = np.array([0, 1, 0, 1] * 10)
     metrics = measure(answers, answers.astype(float)).metrics
-    assert (metrics["auc"], metrics["average_precision"], metrics["brier"], metrics["calibration_error"]) == (1, 1, 0, 0)
+    assert (metrics["auc"], metrics["average_precision"], metrics["brier"], metrics["calibration_error"]) == (
+        1,
+        1,
+        0,
+        0,
+    )
 
 
 def test_a_score_that_is_always_a_tenth_too_high_has_a_calibration_error_of_a_tenth() -> None:

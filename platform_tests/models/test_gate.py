@@ -35,7 +35,9 @@ def why(text: str, candidate: Evaluation, champion: Evaluation | None = None) ->
 
 
 @given(METRIC, st.sampled_from([">=", "<="]), st.booleans(), st.sampled_from([None, "origin"]), LIMIT)
-def test_a_gate_reads_back_what_it_says(metric: str, comparison: str, champion: bool, by: str | None, limit: float) -> None:
+def test_a_gate_reads_back_what_it_says(
+    metric: str, comparison: str, champion: bool, by: str | None, limit: float
+) -> None:
     gate = Gate.model_validate(
         {"metric": metric, "comparison": comparison, "champion": champion, "by": by, "limit": limit}
     )

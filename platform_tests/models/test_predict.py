@@ -48,7 +48,13 @@ def test_rows_without_an_input_are_refused(site: Site) -> None:
 @pytest.mark.parametrize("name", ["model.txt", "meta.json"])
 @pytest.mark.parametrize(
     "damaged",
-    [lambda data: data[:-1], lambda data: data[:100], lambda _: b"", lambda data: data + b"\n", lambda data: b"x" + data[1:]],
+    [
+        lambda data: data[:-1],
+        lambda data: data[:100],
+        lambda _: b"",
+        lambda data: data + b"\n",
+        lambda data: b"x" + data[1:],
+    ],
     ids=["last byte gone", "cut short", "empty", "one byte more", "one byte changed"],
 )
 def test_an_edited_file_is_refused_and_named(site: Site, name: str, damaged: object) -> None:

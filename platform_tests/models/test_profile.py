@@ -31,7 +31,9 @@ def test_a_sample_against_its_own_profile_gives_that_profile(values: list[float 
 
 
 @given(VALUES, VALUES, VALUES)
-def test_profiles_of_parts_add_up_to_that_of_the_whole(kept: list[float | None], a: list[float | None], b: list[float | None]) -> None:
+def test_profiles_of_parts_add_up_to_that_of_the_whole(
+    kept: list[float | None], a: list[float | None], b: list[float | None]
+) -> None:
     reference = profile_of(prices(kept), [PRICE])
     parts = [profile_of(prices(part), [PRICE], reference) for part in (a, b)]
     assert add_profiles(parts) == profile_of(prices(a + b), [PRICE], reference)

@@ -83,7 +83,11 @@ def test_another_seed_gives_another_model() -> None:
 def test_what_belongs_to_the_model_says_what_it_was_trained_on() -> None:
     rows = orders(500)
     meta = train_model(rows, LABEL, model(ignore=["noise"]), silent).meta
-    assert [(i.name, i.categories) for i in meta.inputs] == [("price", []), ("country", ["DE", "FR", "PT"]), ("gift", [])]
+    assert [(i.name, i.categories) for i in meta.inputs] == [
+        ("price", []),
+        ("country", ["DE", "FR", "PT"]),
+        ("gift", []),
+    ]
     assert (meta.rows, meta.train_from, meta.train_to) == (500, SPRING, pc.max(rows["at"]).as_py())
 
 

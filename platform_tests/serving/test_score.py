@@ -54,7 +54,18 @@ def test_all_rows_of_the_days_are_scored_and_no_others(site: Site) -> None:
 def test_a_score_is_the_live_models_and_stands_beside_what_it_saw(site: Site) -> None:
     digest = release(site)
     rows = score(site).rows
-    assert rows.column_names == ["order_id", "at", "price", "country", "gift", "noise", "score", "model", "release", "_day"]
+    assert rows.column_names == [
+        "order_id",
+        "at",
+        "price",
+        "country",
+        "gift",
+        "noise",
+        "score",
+        "model",
+        "release",
+        "_day",
+    ]
     assert set(rows["model"].to_pylist()) == {digest}
     assert set(rows["release"].to_pylist()) == {1}
     assert (rows["score"].to_numpy() == score_rows(rows, load_predictor(site.models, digest))).all()

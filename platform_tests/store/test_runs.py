@@ -62,14 +62,18 @@ def test_a_model_is_registered_once_under_its_digest(client: mlflow.MlflowClient
     assert client.get_model_version("shop", version).tags == {"headrace.digest": "a" * 64}
 
 
-def test_the_alias_follows_the_release_log_back_and_forth(place: Place, client: mlflow.MlflowClient, text: bytes) -> None:
+def test_the_alias_follows_the_release_log_back_and_forth(
+    place: Place, client: mlflow.MlflowClient, text: bytes
+) -> None:
     versions = {digest: log(digest, text) for digest in ("b" * 64, "c" * 64)}
     for digest in ("b" * 64, "c" * 64, "b" * 64):
         assert runs.mirror_champion(place.mlflow_uri, "shop", digest) == versions[digest]
         assert client.get_model_version_by_alias("shop", "champion").version == int(versions[digest])
 
 
-def test_a_model_that_was_never_registered_leaves_the_alias(place: Place, client: mlflow.MlflowClient, text: bytes) -> None:
+def test_a_model_that_was_never_registered_leaves_the_alias(
+    place: Place, client: mlflow.MlflowClient, text: bytes
+) -> None:
     log("d" * 64, text)
     runs.mirror_champion(place.mlflow_uri, "shop", "d" * 64)
     assert runs.mirror_champion(place.mlflow_uri, "shop", "e" * 64) is None
@@ -96,7 +100,9 @@ def test_a_run_ends_with_the_status_that_is_true(client: mlflow.MlflowClient, fa
 
 def test_several_processes_may_start_on_a_fresh_home(tmp_path: Path) -> None:
     starts = [
-        subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path), product], env=dict(os.environ), stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE, str(tmp_path), product], env=dict(os.environ), stderr=subprocess.PIPE
+        )
         for product in ("shop", "shop", "ferry")
     ]
     words = [start.communicate(timeout=120)[1].decode() for start in starts]

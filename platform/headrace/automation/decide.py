@@ -83,7 +83,9 @@ def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
 def _limits(policy: Retrain, trainings: tuple[datetime, ...], now: datetime) -> list[str]:
     found = []
     if trainings and now - trainings[-1] < policy.cooldown:
-        found.append(f"cooldown: last training {_days(now - trainings[-1])} ago, less than {duration_text(policy.cooldown)}")
+        found.append(
+            f"cooldown: last training {_days(now - trainings[-1])} ago, less than {duration_text(policy.cooldown)}"
+        )
     spent = sum(1 for at in trainings if now - at < policy.budget.per)
     if spent >= policy.budget.trainings:
         found.append(f"budget: {spent} trainings of {policy.budget}")

@@ -41,7 +41,9 @@ def parse_trigger(text: Any) -> Any:
     if age:
         return {"on": "age", "older_than": parse_duration(age[1])}
     if text.strip() not in TRIGGERS or text.strip() == "age":
-        raise ValueError(f"'{text}' is no trigger; there are drift, quality, freshness, age > <duration>.{did_you_mean(text, TRIGGERS)}")
+        raise ValueError(
+            f"'{text}' is no trigger; there are drift, quality, freshness, age > <duration>.{did_you_mean(text, TRIGGERS)}"
+        )
     return {"on": text.strip()}
 
 

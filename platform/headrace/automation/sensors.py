@@ -1,10 +1,11 @@
 """The control loop: new files are ingested, failed checks retrain, each day is scored."""
 
 from collections.abc import Iterator
+from datetime import date
 from hashlib import sha256
 from json import dumps, loads
 from time import time
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
@@ -17,6 +18,7 @@ from headrace.sources.pending import pending_files
 
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+MOST_TRIES = 3
 UNDER_WAY = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -39,9 +41,7 @@ def data_automation(loop: Loop) -> list[dg.SensorDefinition]:
 
 def model_automation(loop: Loop) -> dg.Definitions:
     """Return the sensor that retrains, and the schedules that score each day and look at the clock each hour."""
-    return dg.Definitions(
-        sensors=[_retrain_sensor(loop)], schedules=[_daily_schedule(loop), _hourly_schedule(loop)]
-    )
+    return dg.Definitions(sensors=[_retrain_sensor(loop)], schedules=[_daily_schedule(loop), _hourly_schedule(loop)])
 
 
 def _files_sensor(loop: Loop) -> dg.SensorDefinition:
@@ -55,16 +55,40 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
         description="Ingests files that have landed and are stable, and scores their days if a model is live.",
     )
     def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen = loads(context.cursor or "{}")
-        pending = pending_files(loop.site, loop.sources, seen, time())
+        known = loads(context.cursor or "{}")
+        pending = pending_files(loop.site, loop.sources, known.get("seen", {}), time())
         if not pending.files:
-            return dg.SkipReason("No new file has landed.")
+            return _tried_again(loop, context, known)
         key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
-        keys = loop.data_keys + (loop.live_keys if loop.live_since() else [])
-        request = _request(loop, f"files-{key}", keys, loop.days_to_make(pending.days), {})
-        return dg.SensorResult(run_requests=[request], cursor=dumps(pending.seen))
+        days = loop.days_to_make(pending.days)
+        asked = {"key": f"files-{key}", "days": [str(days.first), str(days.last)], "tries": 1}
+        return dg.SensorResult(
+            run_requests=[_files_request(loop, asked)], cursor=dumps({"seen": pending.seen, "asked": asked})
+        )
 
     return files
+
+
+def _files_request(loop: Loop, asked: dict[str, Any]) -> dg.RunRequest:
+    first, last = (date.fromisoformat(day) for day in asked["days"])
+    keys = loop.data_keys + (loop.live_keys if loop.live_since() else [])
+    return _request(loop, f"{asked['key']}-{asked['tries']}", keys, Days(first, last), {})
+
+
+def _tried_again(
+    loop: Loop, context: dg.SensorEvaluationContext, known: dict[str, Any]
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask once more for an ingestion whose run died or failed, a few times at most."""
+    asked = known.get("asked")
+    failed = asked and context.instance.get_runs_count(
+        RunsFilter(tags={"dagster/run_key": f"{asked['key']}-{asked['tries']}"}, statuses=[DagsterRunStatus.FAILURE])
+    )
+    if not asked or not failed:
+        return dg.SkipReason("No new file has landed.")
+    if asked["tries"] >= MOST_TRIES:
+        return dg.SkipReason(f"No new file has landed. The last ingestion failed {MOST_TRIES} times: look at its run.")
+    again = {**asked, "tries": asked["tries"] + 1}
+    return dg.SensorResult(run_requests=[_files_request(loop, again)], cursor=dumps({**known, "asked": again}))
 
 
 def _retrain_sensor(loop: Loop) -> dg.SensorDefinition:
@@ -104,14 +128,18 @@ def _daily_schedule(loop: Loop) -> dg.ScheduleDefinition:
         if not loop.live_since():
             return dg.SkipReason("No model is live yet.")
         newest = loop.newest_day()
-        return _request(loop, f"daily-{context.scheduled_execution_time:%Y-%m-%d}", loop.live_keys, Days(newest, newest), {})
+        return _request(
+            loop, f"daily-{context.scheduled_execution_time:%Y-%m-%d}", loop.live_keys, Days(newest, newest), {}
+        )
 
     return daily_scores
 
 
 def _hourly_schedule(loop: Loop) -> dg.ScheduleDefinition:
     product = loop.site.product
-    checks = [AssetCheckKey(AssetKey(product.key("raw", n)), "freshness") for n, s in loop.sources.items() if s.fresh_within]
+    checks = [
+        AssetCheckKey(AssetKey(product.key("raw", n)), "freshness") for n, s in loop.sources.items() if s.fresh_within
+    ]
 
     @dg.schedule(
         name=f"{product.product}__hourly",
@@ -170,11 +198,17 @@ def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[t
     product = loop.site.product
     named = [("raw", s, "freshness") for s in loop.sources] + [("raw", s, "files") for s in loop.sources]
     named += [("validated", s, "contract") for s in loop.sources] + list(SIGNALS)
-    keys = {AssetCheckKey(AssetKey(product.key(layer, name)), check): (layer, name, check) for layer, name, check in named}
+    keys = {
+        AssetCheckKey(AssetKey(product.key(layer, name)), check): (layer, name, check) for layer, name, check in named
+    }
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
     for key, record in records.items():
         evaluation = _evaluation(record)
-        if evaluation and not evaluation.passed and (keys[key] in SIGNALS or evaluation.severity == dg.AssetCheckSeverity.ERROR):
+        if (
+            evaluation
+            and not evaluation.passed
+            and (keys[key] in SIGNALS or evaluation.severity == dg.AssetCheckSeverity.ERROR)
+        ):
             yield keys[key], _in_words(keys[key], evaluation)
 
 

@@ -33,13 +33,14 @@ def step_name(product: Identity, layer: str, name: str) -> str:
 
 
 def daily(product: Identity) -> dg.DailyPartitionsDefinition:
-    """Return the product's days: local days of its time zone from `start` on."""
+    """Return the product's days: local days of its time zone from `start` on, today among them."""
     if product.start is None:
         raise DeclarationError(f"Product '{product.product}' has sources by day: say `start:`, its first day.")
     return dg.DailyPartitionsDefinition(
         start_date=product.start.isoformat(),
         end_date=product.end.isoformat() if product.end else None,
         timezone=product.timezone,
+        end_offset=0 if product.end else 1,
     )
 
 
@@ -84,7 +85,7 @@ def guard(args: Iterable[Any]) -> None:
 
 
 def _own_process(context: dg.AssetExecutionContext) -> bool:
-    executor = context.op_execution_context._step_execution_context.job_def.executor_def.name  # noqa: SLF001
+    executor = context.op_execution_context._step_execution_context.job_def.executor_def.name
     return executor in STEP_PROCESS_EXECUTORS
 
 
@@ -114,7 +115,10 @@ def column_lineage(
     """Yield the column lineage metadata: output column ← (layer, table, column) of the same product."""
     if lineage:
         deps = {
-            column: [dg.TableColumnDep(dg.AssetKey(product.key(layer, table)), source) for layer, table, source in sorted(found)]
+            column: [
+                dg.TableColumnDep(dg.AssetKey(product.key(layer, table)), source)
+                for layer, table, source in sorted(found)
+            ]
             for column, found in lineage.items()
         }
         yield "dagster/column_lineage", dg.TableColumnLineage(deps)

@@ -3,18 +3,17 @@
 import base64
 import io
 from collections.abc import Sequence
-from datetime import date, datetime
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 
-matplotlib.use("Agg")
+mpl.use("Agg")
 
-from matplotlib.axes import Axes  # noqa: E402  the backend must be chosen first
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, RED, GREEN = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b", "#3a8f5c"
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -31,12 +30,11 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "headrace",
 }
-Moment = date | datetime
 
 
 def canvas(title: str, width: float = 6.4, height: float = 2.8) -> tuple[Figure, Axes]:
     """Return an empty figure in the house's style."""
-    with matplotlib.rc_context(STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title)
@@ -46,7 +44,7 @@ def canvas(title: str, width: float = 6.4, height: float = 2.8) -> tuple[Figure,
 def bars(title: str, values: dict[str, float], limit: float | None = None, most: int = 15) -> Figure:
     """Return horizontal bars, the first on top; those above the limit stand out."""
     shown = dict(list(values.items())[:most])
-    figure, axes = canvas(title, height=0.9 + 0.21 * max(len(shown), 1))
+    figure, axes = canvas(title, width=4.8, height=0.9 + 0.19 * max(len(shown), 1))
     colours = [RED if limit is not None and value > limit else BLUE for value in shown.values()]
     axes.barh(list(shown), list(shown.values()), color=colours, height=0.7)
     axes.invert_yaxis()
@@ -68,7 +66,7 @@ def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[st
 
 def histogram(title: str, values: Sequence[float], label: str) -> Figure:
     """Return how values between 0 and 1 are spread."""
-    figure, axes = canvas(title, height=2.2)
+    figure, axes = canvas(title, width=4.8, height=2.2)
     axes.hist(list(values), bins=40, range=(0, 1), color=BLUE)
     axes.set(xlabel=label, ylabel="rows", xlim=(0, 1))
     return figure
@@ -84,7 +82,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure) -> str:
     """Return the figure as an SVG element that can stand in a page."""
     data = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(data, format="svg", metadata={"Date": None})
     text = data.getvalue()
     return text[text.index("<svg") :]
@@ -93,15 +91,3 @@ def svg(figure: Figure) -> str:
 def markdown(figure: Figure) -> str:
     """Return the figure as a Markdown image that carries its own bytes, for the UI."""
     return f"![plot](data:image/png;base64,{base64.b64encode(png(figure)).decode()})"
-
-
-def save_all(figures: dict[str, Figure]) -> dict[str, bytes]:
-    """Return file name → PNG for each figure."""
-    return {f"{name}.png": png(figure) for name, figure in figures.items()}
-
-
-def as_text(value: Any) -> str:
-    """Return a number as people read it: three digits after the point, thousands apart."""
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

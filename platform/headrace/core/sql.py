@@ -50,7 +50,9 @@ def parse(text: str, origin: str) -> exp.Query:
         trees = [tree for tree in sqlglot.parse(text, dialect=DIALECT) if tree is not None]
     except ParseError as error:
         first = error.errors[0]
-        raise SqlError(f"{origin}:{first['line']}: this is not SQL: {first['description']} near '{first['highlight']}'") from None
+        raise SqlError(
+            f"{origin}:{first['line']}: this is not SQL: {first['description']} near '{first['highlight']}'"
+        ) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise SqlError(f"{origin}: write exactly one SELECT, found {len(trees)} statements")
     return trees[0]
@@ -88,7 +90,7 @@ def with_column(text: str, origin: str, column: str) -> str:
     tree = parse(text, origin)
     if not isinstance(tree, exp.Select):
         raise SqlError(f"{origin}: write one plain SELECT, without UNION")
-    return tree.select(column, append=True, dialect=DIALECT).sql(dialect=DIALECT)
+    return str(tree.select(column, append=True, dialect=DIALECT).sql(dialect=DIALECT))
 
 
 def _qualified(statement: Statement, schema: Schema) -> exp.Query:
@@ -96,7 +98,9 @@ def _qualified(statement: Statement, schema: Schema) -> exp.Query:
     unknown = [table for table in statement.tables if table not in schema]
     if unknown:
         known = ", ".join(sorted(schema))
-        raise SqlError(f"{statement.origin}: no table '{unknown[0]}'; there are {known}.{did_you_mean(unknown[0], schema)}")
+        raise SqlError(
+            f"{statement.origin}: no table '{unknown[0]}'; there are {known}.{did_you_mean(unknown[0], schema)}"
+        )
     try:
         tree = qualify(
             parse(statement.text, statement.origin), schema={t: dict(c) for t, c in declared.items()}, dialect=DIALECT

@@ -50,7 +50,9 @@ def follow(watch: Watch, process: subprocess.Popen[bytes], say: Say, log: Path) 
         if failure := watch.failed():
             raise Refused(f"A run failed: {failure}")
         if time.monotonic() > deadline:
-            raise Refused(f"Nothing has settled for {PATIENCE_S / 60:.0f} minutes. Look at {log}, or into the UI: make ui")
+            raise Refused(
+                f"Nothing has settled for {PATIENCE_S / 60:.0f} minutes. Look at {log}, or into the UI: make ui"
+            )
         time.sleep(LOOK_EVERY_S)
     for line in watch.news():
         say(line)
@@ -96,5 +98,3 @@ def _is_done(site: Site) -> bool:
     scored = newest_scored_day(site)
     decided = len(site.releases.all(PRODUCT)) >= len(site.trainings.entries())
     return scored is not None and scored >= SUMMER and decided
-
-

@@ -30,7 +30,7 @@ def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
 def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("features", name)
     by_day = bool(product.start and feature.timed)
-    sources = [feature.windows.source] if feature.windows else sql_of(site, name, feature).tables
+    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
     deps = [_dep(site, graph, source, feature.reach, by_day) for source in sources]
 
     @dg.multi_asset(
@@ -55,7 +55,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
         days = days_of(context) if by_day else None
         fence = site.tables.claim(table, days)
         rows = feature_rows(site, name, feature, graph.sources, days)
-        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run_id}")
+        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
             metadata=table_metadata(rows.num_rows, rows.schema, commit.version, table),
@@ -69,7 +69,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     assert label
     upstream = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
-    requests = [sql_version(sql_of(site, n, f).text) for n, f in graph.features.items() if f.on_request]
+    requests = [sql_version(sql_of(site, f).text) for n, f in graph.features.items() if f.on_request]
 
     @dg.multi_asset(
         name=step_name(product, "training", "set"),
@@ -104,7 +104,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
         leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
         yield _leakage(leaks)
         refuse_leaks(leaks)
-        commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run_id} of {versions}")
+        commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run.run_id} of {versions}")
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
             metadata={
@@ -139,7 +139,7 @@ def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day:
 def _version(site: Site, name: str, feature: Feature) -> str:
     if feature.windows:
         return code_version(feature.windows, feature_rows)
-    return code_version(feature, feature_rows, sql_version(sql_of(site, name, feature).text))
+    return code_version(feature, feature_rows, sql_version(sql_of(site, feature).text))
 
 
 def _describe(feature: Feature) -> str:

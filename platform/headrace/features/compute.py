@@ -14,9 +14,7 @@ from headrace.store.engine import TableView
 from headrace.store.site import Site
 
 
-def feature_rows(
-    site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None
-) -> pa.Table:
+def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
     """Return the rows of a feature table: entities, `time` and `_day` where it has a time, <table>_<feature>.
 
     One row an entity and instant, in canonical order; only those that fall into `days`, if any are given.
@@ -31,7 +29,7 @@ def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
     return {name: TableView(site.product.table("validated", name)) for name in tables}
 
 
-def sql_of(site: Site, name: str, feature: Feature) -> Statement:
+def sql_of(site: Site, feature: Feature) -> Statement:
     """Return the SQL of a feature table, and where it stands."""
     file = feature.sql or feature.on_request or ""
     return Statement(site.text(file), f"{site.folder / file}")
@@ -51,7 +49,7 @@ def known_times(source: Source) -> dict[str, str]:
 
 
 def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:
-    statement = sql_of(site, name, feature)
+    statement = sql_of(site, feature)
     sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
     return site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
 
@@ -82,7 +80,7 @@ qualify row_number() over (partition by {keys}, {time} order by made) = 1 order 
 
 
 def _with_day(site: Site, sql: str) -> str:
-    day = f"cast(timezone({quoted_text(site.product.timezone)}, \"time\") as date) as _day"
+    day = f'cast(timezone({quoted_text(site.product.timezone)}, "time") as date) as _day'
     return f"select *, {day} from ({sql})"
 
 

@@ -36,7 +36,9 @@ def join_features(requests: pa.Table, time: str, tables: Sequence[FeatureTable])
         joined = _join(joined, time, table)
     ordered = joined.sort("_request").drop("_request")
     if ordered.height != requests.num_rows:
-        raise DataError(f"The point-in-time join made {ordered.height} rows of {requests.num_rows}: a feature table has doubles.")
+        raise DataError(
+            f"The point-in-time join made {ordered.height} rows of {requests.num_rows}: a feature table has doubles."
+        )
     return ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
-from headrace.features.compute import instant, known_times, sql_of
+from headrace.features.compute import known_times, sql_of
 from headrace.features.declaration import Feature, Label, Windows
-from headrace.features.windows import known_when
+from headrace.features.windows import instant, known_when
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
@@ -48,25 +48,38 @@ class Declared:
     label: Label
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One sampled row, and a session in which the sources end at its prediction time."""
+
+    site: Site
+    declared: Declared
+    session: Session
+    row: dict[str, Any]
+
+    @property
+    def moment(self) -> datetime:
+        """When the prediction was made."""
+        at: datetime = self.row[self.declared.label.time]
+        return at
+
+
 def find_leaks(site: Site, declared: Declared, training_set: pa.Table, sample: int = SAMPLE) -> list[Leak]:
     """Return the cells of evenly sampled rows that differ from what was known at their prediction time."""
     rows = _evenly(training_set, sample).to_pylist()
-    tables = {name: f for name, f in declared.features.items() if not f.on_request}
     with site.engine.session(_tables_used(site, declared)) as session:
-        return [leak for row in rows for leak in _leaks_of_row(site, declared, tables, session, row)]
+        return [leak for row in rows for leak in _leaks_of_row(_Look(site, declared, session, row))]
 
 
-def _leaks_of_row(
-    site: Site, declared: Declared, tables: Mapping[str, Feature], session: Session, row: dict[str, Any]
-) -> Iterator[Leak]:
-    moment = row[declared.label.time]
+def _leaks_of_row(look: _Look) -> Iterator[Leak]:
+    declared, row = look.declared, look.row
     for name, source in declared.sources.items():
-        session.show(name, truncated(f"_all_{name}", source, moment))
+        look.session.show(name, truncated(f"_all_{name}", source, look.moment))
+    tables = {name: feature for name, feature in declared.features.items() if not feature.on_request}
     for name, feature in tables.items():
-        honest = _honest_values(site, name, feature, declared, session, row)
-        for column, value in honest.items():
+        for column, value in _honest_values(look, name, feature).items():
             if not _equal(row[column], value):
-                yield Leak(column, str(row[declared.label.entity]), moment, row[column], value)
+                yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value)
 
 
 def truncated(table: str, source: Source, moment: datetime) -> str:
@@ -88,33 +101,33 @@ def truncated(table: str, source: Source, moment: datetime) -> str:
     return f"select *{replace} from {table} where least({first}) <= {instant(moment)}"
 
 
-def _honest_values(
-    site: Site, name: str, feature: Feature, declared: Declared, session: Session, row: dict[str, Any]
-) -> dict[str, Any]:
-    moment = row[declared.label.time]
+def _honest_values(look: _Look, name: str, feature: Feature) -> dict[str, Any]:
+    """Return a feature table's values as an honest look gives them."""
     mine = " and ".join(f"{quoted(e)} = ?" for e in feature.entities)
-    keys = [row[e] for e in feature.entities]
+    keys = [look.row[e] for e in feature.entities]
     if feature.windows:
-        source = declared.sources[feature.windows.source]
-        return session.rows(_brute_force(name, feature.windows, source, moment, mine), keys)[0]
-    statement = sql_of(site, name, feature)
+        source = look.declared.sources[feature.windows.source]
+        return look.session.rows(_brute_force(name, feature.windows, source, look.moment, mine), keys)[0]
+    made = look.session.rows(_newest_row(look, feature, mine), keys)
+    return _named(name, feature, made[0] if made else {}, look)
+
+
+def _newest_row(look: _Look, feature: Feature, mine: str) -> str:
     time, ttl = feature.time and quoted(feature.time), feature.ttl
-    since = f" and {time} >= {instant(moment - ttl)}" if ttl else ""
-    usable = f"{time} <= {instant(moment)}{since} and " if time else ""
+    since = f" and {time} >= {instant(look.moment - ttl)}" if ttl else ""
+    usable = f"{time} <= {instant(look.moment)}{since} and " if time else ""
     order = f"{time} desc, made" if time else "made"
-    made = session.rows(f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1", keys)
-    return _named(name, feature, made[0] if made else {}, row, moment)
+    statement = sql_of(look.site, feature)
+    return f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1"
 
 
-def _named(
-    name: str, feature: Feature, made: dict[str, Any], row: dict[str, Any], moment: datetime
-) -> dict[str, Any]:
+def _named(name: str, feature: Feature, made: dict[str, Any], look: _Look) -> dict[str, Any]:
     values = {f"{name}_{column}": value for column, value in made.items()}
-    stored = [c for c in row if c.startswith(f"{name}_") and not c.endswith("_age_minutes")]
+    stored = [c for c in look.row if c.startswith(f"{name}_") and not c.endswith("_age_minutes")]
     honest = {column: values.get(column) for column in stored}
     if feature.age:
         since = values.get(f"{name}_{feature.time}")
-        honest[f"{name}_age_minutes"] = (moment - since).total_seconds() // 1 / 60 if since else None
+        honest[f"{name}_age_minutes"] = (look.moment - since).total_seconds() // 1 / 60 if since else None
     return honest
 
 
@@ -159,7 +172,8 @@ def summarize(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
     for leak in leaks:
         by_feature.setdefault(leak.feature, []).append(leak)
     return [
-        {"feature": feature, "cells": len(found), "example": str(found[0])} for feature, found in sorted(by_feature.items())
+        {"feature": feature, "cells": len(found), "example": str(found[0])}
+        for feature, found in sorted(by_feature.items())
     ]
 
 

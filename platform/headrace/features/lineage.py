@@ -3,8 +3,8 @@
 from headrace.core.sql import columns_of
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature
-from headrace.features.verify import Graph
 from headrace.features.training import label_statement
+from headrace.features.verify import Graph
 from headrace.features.windows import window_columns
 from headrace.store.site import Site
 
@@ -18,13 +18,15 @@ def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Li
         w = feature.windows
         used = {(("validated", w.source, c)) for e in [*w.expressions] for c in columns_of(e, name)}
         used.add(("validated", w.source, w.time))
-        return {column: used for column in window_columns(name, w)} | _same("validated", w.source, w.entities)
-    statement = sql_of(site, name, feature)
+        return dict.fromkeys(window_columns(name, w), used) | _same("validated", w.source, w.entities)
+    statement = sql_of(site, feature)
     if not set(statement.tables) <= set(graph.schema):
         return {}
     keys = {*feature.entities, feature.time}
     return {
-        (("time" if c == feature.time else c) if c in keys else f"{name}_{c}"): {("validated", t, s) for t, s in origins}
+        (("time" if c == feature.time else c) if c in keys else f"{name}_{c}"): {
+            ("validated", t, s) for t, s in origins
+        }
         for c, origins in statement.lineage(graph.schema).items()
     }
 

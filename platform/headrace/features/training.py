@@ -10,10 +10,10 @@ from headrace.core.days import Days, local_day, whole_days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, with_column
-from headrace.features.compute import instant, source_views, sql_of
+from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import FeatureTable, join_features
-from headrace.features.windows import zero_columns
+from headrace.features.windows import instant, zero_columns
 from headrace.store.site import Site
 
 Features = Mapping[str, Feature]
@@ -76,7 +76,7 @@ def with_features(site: Site, features: Features, label: Label, rows: pa.Table) 
 
 def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, label: Label) -> pa.Table:
     """Return the requests with the columns that a feature's SQL computes from each of them; the label is hidden."""
-    statement = sql_of(site, name, feature)
+    statement = sql_of(site, feature)
     numbered = requests.append_column("_request", pa.array(range(requests.num_rows), pa.int64()))
     made = site.engine.query(
         f"select * from ({with_column(statement.text, statement.origin, '_request')}) order by _request",
@@ -84,7 +84,9 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
         origin=statement.origin,
     )
     if not made["_request"].equals(numbered["_request"]):
-        raise DataError(f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}.")
+        raise DataError(
+            f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
+        )
     for column in made.column_names:
         if column != "_request":
             requests = requests.append_column(f"{name}_{column}", made[column])

@@ -71,10 +71,12 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
 
 
 def _verify_sql(site: Site, name: str, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
-    statement = sql_of(site, name, feature)
+    statement = sql_of(site, feature)
     if feature.on_request:
         if statement.tables != ["request"]:
-            raise DeclarationError(f"{statement.origin}: a feature of the request reads `request` alone, not {statement.tables}", path)
+            raise DeclarationError(
+                f"{statement.origin}: a feature of the request reads `request` alone, not {statement.tables}", path
+            )
         return
     for table in statement.tables:
         _known("source", table, graph.sources, (*path, "sql"))

@@ -61,7 +61,9 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
         )
         picture = importance_plot(shares)
-        runs.log_evaluation({}, {"importance.png": png(picture)}, {"reason": reason, "training_set": f"{table}@{version}"})
+        runs.log_evaluation(
+            {}, {"importance.png": png(picture)}, {"reason": reason, "training_set": f"{table}@{version}"}
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest),
             metadata={
@@ -95,7 +97,9 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
                 code_version=code_version(model.split, label, judge_candidate, *gates),
             )
         ],
-        check_specs=[dg.AssetCheckSpec(GATES, asset=key, description="The candidate meets every gate of the declaration.")],
+        check_specs=[
+            dg.AssetCheckSpec(GATES, asset=key, description="The candidate meets every gate of the declaration.")
+        ],
         required_resource_keys={mlflow_key(product.product)},
     )
     @mended
@@ -148,7 +152,9 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
             )
         ],
         check_specs=[
-            dg.AssetCheckSpec(RELEASED, asset=product.key("model", "champion"), description="The last candidate was released.")
+            dg.AssetCheckSpec(
+                RELEASED, asset=product.key("model", "champion"), description="The last candidate was released."
+            )
         ],
     )
     @mended

@@ -27,7 +27,9 @@ class Candidate:
     reason: str
 
 
-def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> tuple[str, Meta, dict[str, float]]:
+def train_candidate(
+    site: Site, label: Label, model: Model, version: int, say: Say
+) -> tuple[str, Meta, dict[str, float]]:
     """Train on a version of the training set and store model, meta and profile; return digest, meta, importance."""
     split = split_version(site, label, model, version)
     trained = train_model(split.train, label, model, say)
@@ -49,7 +51,9 @@ def split_version(site: Site, label: Label, model: Model, version: int) -> Split
 
 def remember(site: Site, candidate: Candidate) -> None:
     """Make a model the product's candidate."""
-    site.tables.replace(site.product.table("model", "candidate"), pa.Table.from_pylist([asdict(candidate)]), why=candidate.reason)
+    site.tables.replace(
+        site.product.table("model", "candidate"), pa.Table.from_pylist([asdict(candidate)]), why=candidate.reason
+    )
 
 
 def the_candidate(site: Site) -> Candidate:

@@ -26,5 +26,7 @@ def champion_age(site: Site, limit: timedelta) -> ModelAge:
     age = site.clock.now() - newest
     days = age / timedelta(days=1)
     verdict = "within" if age <= limit else "more than"
-    what = f"the live model was judged on labels to {newest:%Y-%m-%d}, {days:.0f} d ago, {verdict} {duration_text(limit)}"
+    what = (
+        f"the live model was judged on labels to {newest:%Y-%m-%d}, {days:.0f} d ago, {verdict} {duration_text(limit)}"
+    )
     return ModelAge(age <= limit, days, what)

@@ -56,7 +56,11 @@ def _by_slice(gate: Gate, candidate: Evaluation, champion: Evaluation | None) ->
     slices = candidate.slices.get(column, {})
     theirs = champion.slices.get(column, {}) if champion else {}
     if not any(measured.rows >= LEAST_ROWS for measured in slices.values()):
-        why = f"no value of '{column}' has {LEAST_ROWS} rows to judge by" if slices else f"nothing was measured by '{column}'"
+        why = (
+            f"no value of '{column}' has {LEAST_ROWS} rows to judge by"
+            if slices
+            else f"nothing was measured by '{column}'"
+        )
         yield Verdict(str(gate), False, None, None, why)
     for value, measured in slices.items():
         name = f"{gate} [{value}]"

@@ -66,9 +66,13 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
     try:
         judgement = Judgement.model_validate(facts)
     except ValidationError as error:
-        raise Refused(f"The evaluation of model {digest[:12]} cannot be read: materialize model/evaluation again.") from error
+        raise Refused(
+            f"The evaluation of model {digest[:12]} cannot be read: materialize model/evaluation again."
+        ) from error
     if judgement.model != digest:
-        raise Refused(f"The evaluation kept with model {digest[:12]} is about {judgement.model[:12]}: evaluate it again.")
+        raise Refused(
+            f"The evaluation kept with model {digest[:12]} is about {judgement.model[:12]}: evaluate it again."
+        )
     return judgement
 
 
@@ -76,7 +80,9 @@ def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, sli
     seen = max(_meta(site, digest).train_to for digest in models)
     common = test.filter(pc.greater(test[label.time], pa.scalar(seen, test.schema.field(label.time).type)))
     if not common.num_rows:
-        nothing = Evaluation(overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on"))
+        nothing = Evaluation(
+            overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
+        )
         return Duel(candidate=nothing, champion=nothing)
     candidate, champion = (_evaluated(site, label, digest, common, slices) for digest in models)
     return Duel(candidate=candidate, champion=champion)

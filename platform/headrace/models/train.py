@@ -84,7 +84,9 @@ def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print) ->
     _refuse_unknown_columns(rows, model)
     inputs = inputs_of(rows, [label.entity, label.column, label.time, *model.ignore])
     if not inputs:
-        raise DataError(f"The training set has no column to learn from; it has {rows.column_names}. Declare some features.")
+        raise DataError(
+            f"The training set has no column to learn from; it has {rows.column_names}. Declare some features."
+        )
     span = pc.min_max(rows[label.time]).as_py()
     meta = Meta(
         inputs=inputs,
@@ -122,7 +124,9 @@ def _boosted(encoded: pa.Table, answers: Any, meta: Meta, say: Say) -> bytes:
         data = lgb.Dataset(encoded.rename_columns(names), answers, categorical_feature=categorical, params=params)
         booster = lgb.train(params, data, num_boost_round=meta.trees, callbacks=[_progress(meta.trees, say)])
     except lgb.basic.LightGBMError as error:
-        raise DeclarationError(f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params")) from error
+        raise DeclarationError(
+            f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params")
+        ) from error
     text: str = booster.model_to_string(num_iteration=-1)
     return text.encode()
 

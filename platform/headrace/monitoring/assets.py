@@ -31,7 +31,9 @@ DRIFT_SCHEMA = pa.schema(
         ("model", pa.string()),
     ]
 )
-QUALITY_SCHEMA = pa.schema([("day", pa.date32()), ("metric", pa.string()), ("value", pa.float64()), ("rows", pa.int64())])
+QUALITY_SCHEMA = pa.schema(
+    [("day", pa.date32()), ("metric", pa.string()), ("value", pa.float64()), ("rows", pa.int64())]
+)
 
 
 def monitoring_assets(
@@ -61,7 +63,9 @@ def _drift(site: Site, monitors: Monitors) -> dg.AssetsDefinition:
         ],
         check_specs=[
             dg.AssetCheckSpec(FEATURES, asset=key, description="No feature has moved further than its limit."),
-            dg.AssetCheckSpec(PREDICTIONS, asset=key, description="The scores have not moved further than their limit."),
+            dg.AssetCheckSpec(
+                PREDICTIONS, asset=key, description="The scores have not moved further than their limit."
+            ),
         ],
     )
     @mended
@@ -69,7 +73,7 @@ def _drift(site: Site, monitors: Monitors) -> dg.AssetsDefinition:
         live = site.releases.live(product.product)
         moved = live_drift(site, live, monitors.drift) if live else []
         rows = _with_history(site, table, moved, live.model if live else "")
-        commit = site.tables.replace(table, rows, why=f"run {context.run_id}")
+        commit = site.tables.replace(table, rows, why=f"run {context.run.run_id}")
         now = [m for m in moved if m.day == moved[-1].day]
         watched = [m for m in now if m.column != SCORE and m.column not in monitors.drift.ignore]
         psi = {m.column: m.value for m in sorted(now, key=lambda m: -m.value) if m.measure == PSI}
@@ -79,7 +83,9 @@ def _drift(site: Site, monitors: Monitors) -> dg.AssetsDefinition:
                 "table": table,
                 "version": commit.version,
                 "psi": dg.MetadataValue.md(markdown(bars("PSI against the training set", psi, monitors.drift.psi))),
-                "columns": records([{"column": m.column, "measure": m.measure, "value": m.value, "limit": m.limit} for m in now]),
+                "columns": records(
+                    [{"column": m.column, "measure": m.measure, "value": m.value, "limit": m.limit} for m in now]
+                ),
             },
             check_results=[
                 _drift_check(FEATURES, watched),
@@ -93,7 +99,15 @@ def _drift(site: Site, monitors: Monitors) -> dg.AssetsDefinition:
 def _with_history(site: Site, table: str, moved: list[Moved], model: str) -> pa.Table:
     """Return the new rows, behind those that earlier models left for earlier days."""
     facts = [
-        {"day": m.day, "column": m.column, "measure": m.measure, "value": m.value, "limit": m.limit, "rows": m.rows, "model": model}
+        {
+            "day": m.day,
+            "column": m.column,
+            "measure": m.measure,
+            "value": m.value,
+            "limit": m.limit,
+            "rows": m.rows,
+            "model": model,
+        }
         for m in moved
     ]
     before = site.tables.read(table).to_pylist() if site.tables.exists(table) else []
@@ -106,7 +120,10 @@ def _drift_check(name: str, moved: list[Moved]) -> dg.AssetCheckResult:
     most = worst(moved)
     if most is None:
         return dg.AssetCheckResult(
-            check_name=name, passed=True, severity=dg.AssetCheckSeverity.WARN, description="Too few days are scored yet to compare a whole window with the training set."
+            check_name=name,
+            passed=True,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="Too few days are scored yet to compare a whole window with the training set.",
         )
     others = sum(m.alarms for m in moved) - most.alarms
     what = str(most) + (f", and {others} more beyond their limits" if others else "")
@@ -137,7 +154,9 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
         ],
         check_specs=[
             dg.AssetCheckSpec(
-                AUC, asset=product.key("monitoring", "quality"), description="The live model's scores came true well enough."
+                AUC,
+                asset=product.key("monitoring", "quality"),
+                description="The live model's scores came true well enough.",
             )
         ],
     )
@@ -146,10 +165,17 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
         rows = realized_rows(site, label)
         days = realized_by_day(rows, label, policy)
         facts = [
-            {"day": r.day, "metric": policy.metric, "value": r.measured.metrics.get(policy.metric), "rows": r.measured.rows}
+            {
+                "day": r.day,
+                "metric": policy.metric,
+                "value": r.measured.metrics.get(policy.metric),
+                "rows": r.measured.rows,
+            }
             for r in days
         ]
-        commit = site.tables.replace(table, pa.Table.from_pylist(facts, schema=QUALITY_SCHEMA), why=f"run {context.run_id}")
+        commit = site.tables.replace(
+            table, pa.Table.from_pylist(facts, schema=QUALITY_SCHEMA), why=f"run {context.run.run_id}"
+        )
         live = site.releases.live(product.product)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
@@ -175,7 +201,10 @@ def _quality_check(policy: Quality, measured: Any) -> dg.AssetCheckResult:
 
 def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> dg.AssetsDefinition:
     product = site.product
-    watched = [product.key("monitoring", "drift"), *([product.key("monitoring", "quality")] if monitors.quality else [])]
+    watched = [
+        product.key("monitoring", "drift"),
+        *([product.key("monitoring", "quality")] if monitors.quality else []),
+    ]
 
     @dg.multi_asset(
         name=step_name(product, "reports", "product"),
@@ -192,8 +221,10 @@ def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: M
         ],
     )
     @mended
-    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        path = write_report(product_facts(site, sources, label, monitors), site.place.reports / f"{product.product}.html")
+    def report() -> dg.MaterializeResult:
+        path = write_report(
+            product_facts(site, sources, label, monitors), site.place.reports / f"{product.product}.html"
+        )
         return dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.url(path.as_uri()), "path": dg.MetadataValue.path(str(path))}
         )

@@ -1,7 +1,5 @@
 """The pictures of the report."""
 
-from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -40,15 +38,22 @@ def report_charts(facts: ProductFacts) -> dict[str, Figure]:
 def quality_over_time(facts: ProductFacts) -> Figure:
     """Return the realized metric of the trailing window, with releases and refusals marked."""
     known = [row for row in facts.quality if row["value"] is not None]
-    figure, axes = canvas(f"{known[0]['metric'].upper() if known else 'Quality'} of the scores as they came true", width=9.2)
+    figure, axes = canvas(
+        f"{known[0]['metric'].upper() if known else 'Quality'} of the scores as they came true", width=9.2
+    )
     axes.plot([row["day"] for row in known], [row["value"] for row in known], color=BLUE, linewidth=1.8)
-    _mark_decisions(axes, facts, [row["day"] for row in known])
+    _mark_decisions(axes, facts)
     quality = facts.monitors.quality
     if quality:
         axes.axhline(quality.floor, color=RED, linewidth=1, linestyle="--")
         axes.annotate(
-            f"floor {quality.floor:g}", (0, quality.floor), xycoords=("axes fraction", "data"), xytext=(4, 4),
-            textcoords="offset points", color=RED, fontsize=8,
+            f"floor {quality.floor:g}",
+            (0, quality.floor),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 4),
+            textcoords="offset points",
+            color=RED,
+            fontsize=8,
         )
     _dates(axes)
     return figure
@@ -65,7 +70,9 @@ def drift_over_time(facts: ProductFacts) -> Figure:
         if row["column"] in columns:
             grid[columns.index(row["column"]), days.index(row["day"])] = row["value"]
     limit = facts.monitors.drift.psi
-    figure, axes = canvas(f"Drift by feature over time (PSI; limit {limit:g})", width=9.2, height=1.0 + 0.2 * len(columns))
+    figure, axes = canvas(
+        f"Drift by feature over time (PSI; limit {limit:g})", width=9.2, height=1.0 + 0.2 * len(columns)
+    )
     image = axes.imshow(grid, aspect="auto", cmap="YlOrRd", vmin=0, vmax=2 * limit, interpolation="nearest")
     axes.set_yticks(range(len(columns)), columns)
     step = max(1, len(days) // 10)
@@ -78,25 +85,31 @@ def drift_over_time(facts: ProductFacts) -> Figure:
 def volume(arrived: Arrived) -> Figure:
     """Return the rows of each day."""
     figure, axes = canvas(f"{arrived.source}: rows a day", width=4.6, height=1.9)
-    axes.fill_between(list(arrived.by_day), list(arrived.by_day.values()), color=BLUE, alpha=0.25, linewidth=0)
-    axes.plot(list(arrived.by_day), list(arrived.by_day.values()), color=BLUE, linewidth=1.2)
+    days: list[Any] = list(arrived.by_day)
+    axes.fill_between(days, list(arrived.by_day.values()), color=BLUE, alpha=0.25, linewidth=0)
+    axes.plot(days, list(arrived.by_day.values()), color=BLUE, linewidth=1.2)
     axes.set_ylim(bottom=0)
     _dates(axes)
     return figure
 
 
-def _mark_decisions(axes: Any, facts: ProductFacts, days: Sequence[date]) -> None:
+def _mark_decisions(axes: Any, facts: ProductFacts) -> None:
     for decision in facts.decisions:
         day = local_day(decision.at, facts.product.timezone)
         released = decision.outcome == "released"
         axes.axvline(day, color=ORANGE if released else GREY, linewidth=1.2, linestyle="-" if released else ":")
         axes.annotate(
-            f"{'release' if released else 'refused'} {decision.number}", (day, 1), xycoords=("data", "axes fraction"),
-            xytext=(3, -10), textcoords="offset points", color=ORANGE if released else GREY, fontsize=8,
+            f"{'release' if released else 'refused'} {decision.number}",
+            (day, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -10),
+            textcoords="offset points",
+            color=ORANGE if released else GREY,
+            fontsize=8,
         )
 
 
 def _dates(axes: Any) -> None:
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -41,7 +41,9 @@ class Moved:
 
     def __str__(self) -> str:
         name = "PSI" if self.measure == PSI else "rise of missing values"
-        return f"{name} of {self.column} is {self.value:.3f}, limit {self.limit:g}, over {self.rows:,} rows to {self.day}"
+        return (
+            f"{name} of {self.column} is {self.value:.3f}, limit {self.limit:g}, over {self.rows:,} rows to {self.day}"
+        )
 
 
 def drift_by_day(days: Mapping[date, Profile], reference: Profile, policy: Drift) -> list[Moved]:
@@ -62,7 +64,9 @@ def drift_by_day(days: Mapping[date, Profile], reference: Profile, policy: Drift
 def psi(reference: Mapping[str, Any], current: Mapping[str, Any]) -> float:
     """Return the population stability index of two profiles of one column over the same bins."""
     groups = _groups(reference)
-    expected, actual = (_shares(np.bincount(groups, p["counts"], minlength=groups.max() + 1)) for p in (reference, current))
+    expected, actual = (
+        _shares(np.bincount(groups, p["counts"], minlength=groups.max() + 1)) for p in (reference, current)
+    )
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 

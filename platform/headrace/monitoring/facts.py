@@ -10,9 +10,9 @@ from headrace.core.declaration import Identity
 from headrace.features.declaration import Label
 from headrace.models.evaluate import Measured
 from headrace.models.judgement import RECORD, Judgement
+from headrace.models.predict import SCORE
 from headrace.monitoring.declaration import Monitors
 from headrace.monitoring.watch import realized_by_month, realized_rows
-from headrace.models.predict import SCORE
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.store.releases import Release
@@ -86,7 +86,9 @@ def _arrived(site: Site, name: str, source: Source) -> Arrived:
     exists = site.tables.exists(raw)
     days = Counter(site.tables.read(raw, columns=[DAY])[DAY].to_pylist()) if exists and source.partition else Counter()
     reasons = Counter(row["_reason"] for row in _rows(site, "quarantine", name))
-    rows = sum(days.values()) if source.partition else (site.tables.read(raw, columns=["_row"]).num_rows if exists else 0)
+    rows = (
+        sum(days.values()) if source.partition else (site.tables.read(raw, columns=["_row"]).num_rows if exists else 0)
+    )
     return Arrived(
         source=name,
         rows=rows,

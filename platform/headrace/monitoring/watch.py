@@ -98,7 +98,9 @@ def live_quality(rows: pa.Table, label: Label, live: Release, policy: Quality) -
     """Return how the live model's own scores of the last window came true."""
     own = rows.filter(pc.equal(rows[MODEL], live.model)) if rows.num_rows else rows
     if not own.num_rows:
-        return Measured(rows=0, positives=0, metrics={}, note=f"no label is known yet of what release {live.number} scored")
+        return Measured(
+            rows=0, positives=0, metrics={}, note=f"no label is known yet of what release {live.number} scored"
+        )
     newest = pc.max(own[DAY_COLUMN]).as_py()
     return measured_rows(_between(own, window_start(newest, policy.window), newest), label)
 

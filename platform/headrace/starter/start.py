@@ -48,7 +48,9 @@ def orders_of(day: date) -> str:
         moment = datetime.combine(day, time(), UTC) + timedelta(seconds=chance.randrange(86400))
         customer, amount, items = chance.randrange(200), chance.gammavariate(3, 20), 1 + chance.randrange(5)
         returned = chance.random() < 1 / (1 + exp(2.2 - amount / 40 - (customer % 7) / 3))
-        lines.append(f"{day:%Y%m%d}-{number},c{customer},{moment.isoformat()},{amount:.2f},{items},{str(returned).lower()}")
+        lines.append(
+            f"{day:%Y%m%d}-{number},c{customer},{moment.isoformat()},{amount:.2f},{items},{str(returned).lower()}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -40,6 +40,14 @@ class Engine:
             except duckdb.Error as error:
                 raise SqlError(_explained(error, origin)) from error
 
+    def text(self, sql: str, views: Mapping[str, TableView | pa.Table]) -> str:
+        """Return the rows of one SQL statement as a table that people can read."""
+        with self._connection(views) as connection:
+            try:
+                return str(connection.sql(sql))
+            except duckdb.Error as error:
+                raise SqlError(str(error)) from error
+
     @contextmanager
     def session(self, tables: Mapping[str, TableView]) -> Iterator["Session"]:
         """Yield a session that holds copies of the tables in memory, for many small questions."""

@@ -90,4 +90,3 @@ def _version_of(product: str, digest: str) -> str | None:
     client = mlflow.MlflowClient()
     found = client.search_model_versions(f"name = '{product}'")
     return next((str(v.version) for v in found if v.tags.get(DIGEST_TAG) == digest), None)
-

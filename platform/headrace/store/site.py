@@ -59,5 +59,7 @@ class Site:
         path = self.folder / file
         if not path.is_file():
             beside = [p.name for p in self.folder.iterdir() if p.is_file()]
-            raise DeclarationError(f"{self.folder / 'defs.yaml'} names '{file}', which is not there.{did_you_mean(file, beside)}")
+            raise DeclarationError(
+                f"{self.folder / 'defs.yaml'} names '{file}', which is not there.{did_you_mean(file, beside)}"
+            )
         return path.read_text()
