@@ -47,8 +47,8 @@ docs: $(VENV)/.dev ## run the code of README and docs
 
 lock: ## write the lock files anew from setup.cfg
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv
-	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/base.txt
-	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra dev -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/dev.txt
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in -c requirements/pins.in --extra demo --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/base.txt
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra dev -c requirements/pins.in -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/dev.txt
 
 clean: ## remove what was made: data, environments, caches
 	rm -rf .headrace landing $(VENV) .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -43,7 +43,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
                 deps=deps,
                 kinds={"duckdb", "deltalake"},
                 description=_describe(feature),
-                code_version=_version(site, name, feature),
+                code_version=_version(site, feature),
                 metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
             )
         ],
@@ -136,7 +136,7 @@ def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day:
     return dg.AssetDep(key, partition_mapping=mapping)
 
 
-def _version(site: Site, name: str, feature: Feature) -> str:
+def _version(site: Site, feature: Feature) -> str:
     if feature.windows:
         return code_version(feature.windows, feature_rows)
     return code_version(feature, feature_rows, sql_version(sql_of(site, feature).text))

@@ -49,7 +49,7 @@ def verify(site: Site, graph: Graph) -> None:
         if feature.windows:
             _verify_windows(feature.windows, graph, (*path, "windows"))
         else:
-            _verify_sql(site, name, feature, graph, path)
+            _verify_sql(site, feature, graph, path)
     if graph.label:
         _verify_label(site, graph.label, graph)
 
@@ -70,7 +70,7 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
             _known(f"column of '{windows.source}'", column, columns, (*path, "of"))
 
 
-def _verify_sql(site: Site, name: str, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
+def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
     statement = sql_of(site, feature)
     if feature.on_request:
         if statement.tables != ["request"]:
