@@ -18,6 +18,8 @@ from headrace.store.site import Site
 SPRING = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS = 40
 LABEL = Label(sql="label.sql", entity="order_id", time="at", column="returned", known_after=timedelta(days=1))
+SAMPLED = {"bagging_fraction": 0.5, "bagging_freq": 1}
+"""Parameters under which the order of rows changes the model: rows are drawn by their number."""
 GATES = ["auc >= 0.6", "auc >= champion - 0.005"]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
 from headrace.models.train import canonical, importance, split_by_time, train_model
-from platform_tests.models.shop import DAYS, LABEL, SPRING, model, orders, relabelled, silent
+from platform_tests.models.shop import DAYS, LABEL, SAMPLED, SPRING, model, orders, relabelled, silent
 
 DIGEST = """
 from hashlib import sha256
@@ -67,7 +67,13 @@ def test_the_same_rows_give_the_same_bytes_on_one_thread_and_on_two() -> None:
 def test_rows_in_any_order_give_the_same_bytes_once_they_are_in_canonical_order(seed: int) -> None:
     rows = orders(500)
     shuffled = rows.take(np.random.default_rng(seed).permutation(rows.num_rows))
-    assert text_of(canonical(shuffled, LABEL)) == text_of(rows)
+    assert text_of(canonical(shuffled, LABEL), params=SAMPLED) == text_of(rows, params=SAMPLED)
+
+
+def test_rows_in_another_order_give_another_model() -> None:
+    rows = orders(500)
+    turned = rows.take(list(range(499, -1, -1)))
+    assert text_of(turned, params=SAMPLED) != text_of(rows, params=SAMPLED)
 
 
 def test_the_way_rows_are_cut_into_chunks_does_not_matter() -> None:
@@ -76,8 +82,7 @@ def test_the_way_rows_are_cut_into_chunks_does_not_matter() -> None:
 
 
 def test_another_seed_gives_another_model() -> None:
-    sampled = {"bagging_fraction": 0.5, "bagging_freq": 1}
-    assert text_of(orders(), params=sampled, seed=1) != text_of(orders(), params=sampled, seed=2)
+    assert text_of(orders(), params=SAMPLED, seed=1) != text_of(orders(), params=SAMPLED, seed=2)
 
 
 def test_what_belongs_to_the_model_says_what_it_was_trained_on() -> None:

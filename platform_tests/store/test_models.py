@@ -1,70 +1,47 @@
-"""A model is addressed by what is in it: complete or not there, and never other bytes than were stored."""
+"""Models: stored under their content, once, whoever else stores the same at the same moment."""
 
 import multiprocessing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-import pytest
-
-from headrace.core.errors import DigestMismatch, StoreError
 from headrace.store.models import Models
 
-FILES = {"model.txt": b"tree", "meta.json": b"{}"}
+ROUNDS, WRITERS = 40, 4
 
 
-def put(folder: Path) -> str:
-    return Models(folder).put(FILES)
+def put_all(folder: Path, barrier: Barrier) -> None:
+    for number in range(ROUNDS):
+        barrier.wait(60)
+        Models(folder).put({"model.txt": b"tree" * 1000, "meta.json": b"%d" % number})
 
 
-def test_the_same_files_are_one_model_whatever_their_order(tmp_path: Path) -> None:
+def test_writers_of_the_same_model_at_the_same_moment_all_succeed_and_leave_one(tmp_path: Path) -> None:
+    spawned = multiprocessing.get_context("spawn")
+    barrier = spawned.Barrier(WRITERS)
+    writers = [spawned.Process(target=put_all, args=(tmp_path, barrier)) for _ in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == ROUNDS
+    assert not any(name.startswith(".") for name in left)
+
+
+def test_the_same_files_are_the_same_model_and_others_another(tmp_path: Path) -> None:
     models = Models(tmp_path)
-    assert models.put(FILES) == models.put(dict(reversed(FILES.items())))
-    assert len(list(tmp_path.iterdir())) == 1
+    first = models.put({"a": b"1", "b": b"2"})
+    assert models.put({"b": b"2", "a": b"1"}) == first
+    assert models.put({"a": b"1", "b": b"3"}) != first
+    assert models.get(first, "b") == b"2"
 
 
-def test_other_bytes_are_another_model(tmp_path: Path) -> None:
+def test_the_newest_record_counts_and_records_do_not_change_the_model(tmp_path: Path) -> None:
     models = Models(tmp_path)
-    assert models.put(FILES) != models.put({**FILES, "model.txt": b"tre"})
-
-
-def test_stored_bytes_come_back(tmp_path: Path) -> None:
-    models = Models(tmp_path)
-    assert models.get(models.put(FILES), "model.txt") == b"tree"
-
-
-@pytest.mark.parametrize("damage", [b"", b"tre", b"tref", b"tree\0", b"tree" * 2])
-@pytest.mark.parametrize("name", ["model.txt", "manifest.json"])
-def test_a_damaged_file_is_refused(tmp_path: Path, name: str, damage: bytes) -> None:
-    models = Models(tmp_path)
-    digest = models.put(FILES)
-    (tmp_path / digest / name).write_bytes(damage)
-    with pytest.raises(DigestMismatch, match="The model is refused"):
-        models.get(digest, "model.txt")
-
-
-def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
-    models = Models(tmp_path)
-    digest = models.put(FILES)
-    (tmp_path / digest / "model.txt").unlink()
-    with pytest.raises(DigestMismatch, match="The model is refused"):
-        models.get(digest, "model.txt")
-
-
-def test_a_model_that_was_never_stored_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="There is no model abc"):
-        Models(tmp_path).get("abc", "model.txt")
-
-
-def test_many_processes_store_one_model_once(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        digests = pool.map(put, [tmp_path] * 16)
-    assert len(set(digests)) == 1
-    assert [path.name for path in tmp_path.iterdir()] == [digests[0]]
-
-
-def test_the_newest_record_of_a_kind_counts(tmp_path: Path) -> None:
-    models = Models(tmp_path)
-    digest = models.put(FILES)
+    digest = models.put({"a": b"1"})
     assert models.recorded(digest, "evaluation") is None
-    models.record(digest, "evaluation", {"auc": 0.7})
-    models.record(digest, "evaluation", {"auc": 0.8})
-    assert models.recorded(digest, "evaluation") == {"auc": 0.8}
+    models.record(digest, "evaluation", {"auc": 0.5})
+    models.record(digest, "evaluation", {"auc": 0.75})
+    assert models.recorded(digest, "evaluation") == {"auc": 0.75}
+    assert models.get(digest, "a") == b"1"

@@ -12,7 +12,7 @@ from headrace.core.names import Name, did_you_mean
 class Declaration(BaseModel):
     """A part of a declaration: unknown keys are errors, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Identity(Declaration):

@@ -22,7 +22,7 @@ def prepare(uri: str, experiment: str, artifacts: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     artifacts.mkdir(parents=True, exist_ok=True)
-    # MLflow makes the tables of its database at the first look, and fails where two processes do so at once.
+    # Between the look and the creation another process could create it, and MLflow would fail this one.
     with FileLock(artifacts.parent / ".lock"):
         if mlflow.get_experiment_by_name(experiment) is None:
             mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri())
