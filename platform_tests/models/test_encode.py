@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
@@ -67,6 +67,7 @@ def test_a_missing_column_is_named() -> None:
         encode(pa.table({"country": ["DE"]}), [COUNTRY, PRICE])
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=True), st.integers(-5, 5))))
 def test_numbers_stay_what_they_are_and_nan_is_missing(values: list[float | None]) -> None:
     expected = [None if v is None or np.isnan(v) else float(v) for v in values]

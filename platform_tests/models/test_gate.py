@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +34,7 @@ def why(text: str, candidate: Evaluation, champion: Evaluation | None = None) ->
     return "; ".join(verdict.why for verdict in judge(gates(text), candidate, duel))
 
 
+@settings(deadline=None)
 @given(METRIC, st.sampled_from([">=", "<="]), st.booleans(), st.sampled_from([None, "origin"]), LIMIT)
 def test_a_gate_reads_back_what_it_says(
     metric: str, comparison: str, champion: bool, by: str | None, limit: float
@@ -55,6 +56,7 @@ def test_an_unknown_metric_gets_the_nearest_name() -> None:
         TypeAdapter(GateText).validate_python("brierr <= 0.2")
 
 
+@settings(deadline=None)
 @given(METRIC, st.sampled_from([">=", "<="]), st.sampled_from([math.nan, math.inf, -math.inf, None]), LIMIT)
 def test_what_is_not_a_number_never_passes(metric: str, comparison: str, value: float | None, limit: float) -> None:
     bad = evaluation(measured(**{metric: value}))
@@ -64,6 +66,7 @@ def test_what_is_not_a_number_never_passes(metric: str, comparison: str, value: 
     assert not passes(f"{metric} {comparison} champion", good, bad)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), LIMIT)
 def test_an_absolute_gate_is_the_comparison_it_says(value: float, limit: float) -> None:
     candidate = evaluation(measured(auc=value))

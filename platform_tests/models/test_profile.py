@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.models.encode import Input
@@ -17,6 +17,7 @@ def prices(values: list[float | None]) -> pa.Table:
     return pa.table({"price": pa.array(values, pa.float64())})
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_every_row_is_counted_once(values: list[float | None]) -> None:
     found = profile_of(prices(values), [PRICE])["price"]
@@ -24,12 +25,14 @@ def test_every_row_is_counted_once(values: list[float | None]) -> None:
     assert len(found["counts"]) == len(found["edges"]) + 1
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_sample_against_its_own_profile_gives_that_profile(values: list[float | None]) -> None:
     reference = profile_of(prices(values), [PRICE])
     assert profile_of(prices(values), [PRICE], reference) == reference
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES, VALUES)
 def test_profiles_of_parts_add_up_to_that_of_the_whole(
     kept: list[float | None], a: list[float | None], b: list[float | None]

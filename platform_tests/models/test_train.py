@@ -29,6 +29,7 @@ def text_of(rows: pa.Table, **changes: object) -> bytes:
     return train_model(rows, LABEL, model(**changes), silent).text
 
 
+@settings(deadline=None)
 @given(st.integers(1, DAYS - 1))
 def test_the_test_span_is_newer_than_all_training_rows_and_nothing_is_lost(days: int) -> None:
     rows = orders(200)

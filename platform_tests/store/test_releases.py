@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import Refused, StoreError
@@ -61,6 +61,7 @@ def test_products_have_logs_of_their_own(tmp_path: Path) -> None:
     assert releases.live("ferry") is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2), st.sampled_from(["model", "who", "why", "at"]))
 def test_an_edited_entry_that_others_stand_on_breaks_the_log(
     tmp_path_factory: pytest.TempPathFactory, edited: int, key: str
