@@ -1,112 +1,172 @@
 """The pictures of the report."""
 
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from headrace.core.charts import BLUE, GREY, ORANGE, RED, bars, canvas, histogram
-from headrace.core.days import local_day
+from headrace.core.charts import BLUE, GREY, ORANGE, RED, bars, canvas
+from headrace.core.days import DAY, Days, local_day
 from headrace.models.plots import evaluation_plots, importance_plot
-from headrace.monitoring.facts import Arrived, ProductFacts, newest_drift
+from headrace.monitoring.declaration import Quality
+from headrace.monitoring.drift import PSI
+from headrace.monitoring.facts import SCORE_BINS, Arrived, ProductFacts, Spread, newest_drift
 
-HEATMAP_ROWS = 18
+HEATMAP_ROWS, BARS = 18, 12
+WIDE, HALF = 11.4, 5.4
+"""Inches; the page shows all pictures at one scale, so that their texts are equally large."""
+PALE_TO_DARK = ["#f1f4f7", "#d5e2ef", "#fbd9a0", "#f2a65a", "#d9632e", "#8f1f1f"]
+Mark = tuple[date, str, str]
+"""Day, text and colour of a vertical line."""
 
 
 def report_charts(facts: ProductFacts) -> dict[str, Figure]:
-    """Return every picture for which there are facts, by name."""
-    charts: dict[str, Figure] = {}
-    if facts.quality:
-        charts["quality"] = quality_over_time(facts)
-    if facts.drift:
-        charts["drift_over_time"] = drift_over_time(facts)
-        now = {column: row["value"] for column, row in newest_drift(facts).items()}
-        charts["drift_now"] = bars("Drift on the newest day (PSI)", now, facts.monitors.drift.psi)
-    if facts.judgement:
-        charts |= evaluation_plots(facts.judgement.evaluation)
-    if facts.importance:
-        charts["importance"] = importance_plot(facts.importance)
-    if facts.scores:
-        charts["scores"] = histogram("Scores whose label is known", facts.scores, "probability")
-    for arrived in facts.arrived:
-        if arrived.by_day:
-            charts[f"volume_{arrived.source}"] = volume(arrived)
+    """Return every picture for which there are facts, by name, without titles: the page has its own."""
+    charts = dict(_charts(facts))
+    for figure in charts.values():
+        for axes in figure.axes:
+            axes.set_title("", loc="left")
     return charts
 
 
-def quality_over_time(facts: ProductFacts) -> Figure:
-    """Return the realized metric of the trailing window, with releases and refusals marked."""
-    known = [row for row in facts.quality if row["value"] is not None]
-    figure, axes = canvas(
-        f"{known[0]['metric'].upper() if known else 'Quality'} of the scores as they came true", width=9.2
-    )
-    axes.plot([row["day"] for row in known], [row["value"] for row in known], color=BLUE, linewidth=1.8)
-    _mark_decisions(axes, facts)
-    quality = facts.monitors.quality
-    if quality:
-        axes.axhline(quality.floor, color=RED, linewidth=1, linestyle="--")
-        axes.annotate(
-            f"floor {quality.floor:g}",
-            (0, quality.floor),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 4),
-            textcoords="offset points",
-            color=RED,
-            fontsize=8,
-        )
-    _dates(axes)
+def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Sequence[Mark]) -> Figure:
+    """Return the realized metric of the trailing window, a line for each model, with decisions marked."""
+    figure, axes = canvas(f"{policy.metric.upper()} of the scores as they came true", width=WIDE, height=2.9)
+    known = [row for row in rows if row["value"] is not None]
+    for _, part in groupby(known, key=lambda row: row["model"]):
+        own = list(part)
+        marker = "o" if len(own) == 1 else None
+        days, values = [row["day"] for row in own], [row["value"] for row in own]
+        axes.plot(days, values, color=BLUE, linewidth=1.8, marker=marker, markersize=4)
+    for day, text, colour in marks:
+        axes.axvline(day, color=colour, linewidth=1.2, linestyle="-" if colour == ORANGE else ":")  # type: ignore[arg-type]
+        _note(axes, text, (day, 1), ("data", "axes fraction"), colour)
+    if policy.floor is not None:
+        axes.axhline(policy.floor, color=RED, linewidth=1, linestyle="--")
+        _note(axes, f"floor {policy.floor:g}", (0, policy.floor), ("axes fraction", "data"), RED)
+    axes.set_ylabel(policy.metric.upper())
+    axes.margins(y=0.25)
+    if known or marks:
+        _dates(axes)
     return figure
 
 
 def drift_over_time(facts: ProductFacts) -> Figure:
-    """Return a map of PSI by column and day, the columns that moved most on top."""
-    rows = [row for row in facts.drift if row["measure"] == "psi"]
-    days = sorted({row["day"] for row in rows})
-    highest = {c: max(r["value"] for r in rows if r["column"] == c) for c in {r["column"] for r in rows}}
-    columns = sorted(highest, key=lambda c: -highest[c])[:HEATMAP_ROWS]
-    grid = np.full((len(columns), len(days)), np.nan)
-    for row in rows:
-        if row["column"] in columns:
-            grid[columns.index(row["column"]), days.index(row["day"])] = row["value"]
+    """Return a map of PSI by column and day, the columns that moved most on top, dark what is beyond the limit."""
+    value = {(row["column"], row["day"]): row["value"] for row in facts.drift if row["measure"] == PSI}
+    days = sorted({day for _, day in value})
+    highest = {c: max(v for (column, _), v in value.items() if column == c) for c in {c for c, _ in value}}
+    columns = sorted(highest, key=lambda c: (-highest[c], c))[:HEATMAP_ROWS]
+    grid = np.array([[value.get((column, day), np.nan) for day in days] for column in columns])
     limit = facts.monitors.drift.psi
-    figure, axes = canvas(
-        f"Drift by feature over time (PSI; limit {limit:g})", width=9.2, height=1.0 + 0.2 * len(columns)
+    bounds = [0, limit / 2, limit, 2 * limit, 4 * limit, 8 * limit]
+    figure, axes = canvas("Drift by column over time", width=WIDE, height=0.9 + 0.21 * len(columns))
+    colours = ListedColormap(PALE_TO_DARK)
+    image = axes.imshow(
+        grid,
+        aspect="auto",
+        cmap=colours,
+        norm=BoundaryNorm(bounds, len(PALE_TO_DARK), extend="max"),
+        interpolation="nearest",
     )
-    image = axes.imshow(grid, aspect="auto", cmap="YlOrRd", vmin=0, vmax=2 * limit, interpolation="nearest")
     axes.set_yticks(range(len(columns)), columns)
-    step = max(1, len(days) // 10)
-    axes.set_xticks(range(0, len(days), step), [f"{days[i]:%b %d}" for i in range(0, len(days), step)])
+    step = max(1, -(-len(days) // 12))
+    axes.set_xticks(range(0, len(days), step), [f"{day:%b} {day.day}" for day in days[::step]])
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, pad=0.01, label="PSI", extend="max")
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30, format="%.3g")
+    bar.set_label(f"PSI, limit {limit:g}")
+    return figure
+
+
+def drift_now(psi: dict[str, float], limit: float) -> Figure:
+    """Return the PSI of the columns that moved most, beside a table of them."""
+    farthest = dict(sorted(psi.items(), key=lambda item: -item[1]))
+    figure = bars("PSI now", farthest, limit, most=BARS)
+    figure.set_size_inches(HALF, 0.8 + 0.24 * min(len(psi), BARS))
+    for text in figure.axes[0].texts:
+        text.remove()
+    return figure
+
+
+def score_spread(spread: Spread) -> Figure:
+    """Return how the scores of what came true and of what did not are spread."""
+    figure, axes = canvas("Scores by what came true", width=HALF, height=2.5)
+    edges = np.linspace(0, 1, SCORE_BINS + 1)
+    for counts, name, colour in ((spread.negatives, "did not", BLUE), (spread.positives, "came true", ORANGE)):
+        total = sum(counts)
+        if total:
+            shares = np.array(counts) / total
+            axes.stairs(shares, edges, fill=True, alpha=0.3, color=colour)
+            axes.stairs(shares, edges, color=colour, linewidth=1.4, label=f"{name} ({total:,})")
+    axes.set(xlabel="score", ylabel="share of rows", xlim=(0, 1))
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 
 def volume(arrived: Arrived) -> Figure:
     """Return the rows of each day."""
-    figure, axes = canvas(f"{arrived.source}: rows a day", width=4.6, height=1.9)
-    days: list[Any] = list(arrived.by_day)
-    axes.fill_between(days, list(arrived.by_day.values()), color=BLUE, alpha=0.25, linewidth=0)
-    axes.plot(days, list(arrived.by_day.values()), color=BLUE, linewidth=1.2)
+    figure, axes = canvas(f"{arrived.source}: rows a day", width=HALF, height=1.9)
+    days = list(Days(min(arrived.by_day), max(arrived.by_day)))
+    edges = np.array([*days, days[-1] + DAY], dtype="datetime64[D]")
+    axes.stairs([arrived.by_day.get(day, 0) for day in days], edges, fill=True, color=BLUE, alpha=0.8)
     axes.set_ylim(bottom=0)
+    axes.grid(visible=False, axis="x")
     _dates(axes)
     return figure
 
 
-def _mark_decisions(axes: Any, facts: ProductFacts) -> None:
-    for decision in facts.decisions:
-        day = local_day(decision.at, facts.product.timezone)
-        released = decision.outcome == "released"
-        axes.axvline(day, color=ORANGE if released else GREY, linewidth=1.2, linestyle="-" if released else ":")
-        axes.annotate(
-            f"{'release' if released else 'refused'} {decision.number}",
-            (day, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, -10),
-            textcoords="offset points",
-            color=ORANGE if released else GREY,
-            fontsize=8,
-        )
+def decision_marks(facts: ProductFacts) -> list[Mark]:
+    """Return a vertical line for each release and each refusal."""
+    zone = facts.product.timezone
+    return [
+        (local_day(d.at, zone), f"release {d.number}", ORANGE)
+        if d.outcome == "released"
+        else (local_day(d.at, zone), f"refused {d.number}", GREY)
+        for d in facts.decisions
+    ]
+
+
+def _charts(facts: ProductFacts) -> Any:
+    if any(row["value"] is not None for row in facts.quality):
+        yield "quality", quality_over_time(facts.quality, facts.monitors.quality, decision_marks(facts))
+    if any(row["measure"] == PSI for row in facts.drift):
+        yield "drift_over_time", drift_over_time(facts)
+    psi = {row["column"]: row["value"] for row in newest_drift(facts) if row["measure"] == PSI}
+    if psi:
+        yield "drift_now", drift_now(psi, facts.monitors.drift.psi)
+    if facts.live and facts.live.judgement:
+        yield from evaluation_plots(facts.live.judgement.evaluation).items()
+    if facts.live and facts.live.importance:
+        figure = importance_plot(dict(list(facts.live.importance.items())[:BARS]))
+        figure.set_size_inches(WIDE, figure.get_size_inches()[1])
+        yield "importance", figure
+    if facts.spread:
+        yield "spread", score_spread(facts.spread)
+    for arrived in facts.arrived:
+        if arrived.by_day:
+            yield f"volume_{arrived.source}", volume(arrived)
+
+
+def _note(axes: Any, text: str, at: tuple[Any, float], coordinates: tuple[str, str], colour: str) -> None:
+    below = coordinates[1] == "axes fraction"
+    axes.annotate(
+        text,
+        at,
+        xycoords=coordinates,
+        xytext=(4, -9 if below else 3),
+        textcoords="offset points",
+        color=colour,
+        fontsize=8,
+        annotation_clip=False,
+    )
 
 
 def _dates(axes: Any) -> None:

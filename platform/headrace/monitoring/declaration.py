@@ -10,13 +10,16 @@ from headrace.core.names import Duration
 
 
 class Drift(Declaration):
-    """How far features and scores may move from the training set."""
+    """How far features and scores may move from the training set.
 
-    window: Duration = timedelta(days=7)
+    Where a window has so few rows that chance alone may reach a limit, that limit is raised.
+    """
+
+    window: Duration = Field(default=timedelta(days=7), gt=timedelta())
     """How many days of scored rows are compared."""
-    psi: float = Field(default=0.2, gt=0)
+    psi: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     """The greatest population stability index of a feature."""
-    score_psi: float = Field(default=0.2, gt=0)
+    score_psi: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     """The greatest population stability index of the scores."""
     missing: float = Field(default=0.1, gt=0, le=1)
     """The greatest rise of a feature's share of missing values."""
@@ -29,9 +32,9 @@ class Quality(Declaration):
 
     metric: Literal["auc"] = "auc"
     """What is measured."""
-    floor: float
-    """The least value that is good enough."""
-    window: Duration = timedelta(days=28)
+    floor: float | None = Field(default=None, allow_inf_nan=False)
+    """The least value that is good enough; without it quality is measured and shown, and never alarms."""
+    window: Duration = Field(default=timedelta(days=28), gt=timedelta())
     """How many days of labelled scores count."""
 
 
@@ -40,7 +43,7 @@ class Monitors(Declaration):
 
     drift: Drift = Drift()
     """Against the training profile."""
-    quality: Quality | None = None
+    quality: Quality = Quality()
     """Against what came true."""
     freshness: Duration | None = None
     """How old the newest label that the live model was judged on may be."""

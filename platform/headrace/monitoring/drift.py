@@ -1,9 +1,13 @@
 """Drift: how far the rows of the last days have moved from those that the live model was trained on.
 
 Measured from profiles alone. The population stability index is sum((p - q) * ln(p / q)) over bins, p and q the shares
-of the two samples (S. Siddiqi, Credit Risk Scorecards, 2006): below 0.1 little, above 0.25 much has changed.
+of the two samples (N. Siddiqi, Credit Risk Scorecards, 2006): below 0.1 little, above 0.25 much has changed.
 Numbers are compared over ten bins of equal share in the reference, texts over their categories, those with less than
 one percent of the reference as one. Half a row is added to each bin, so that an empty one gives no infinity.
+
+Two samples of the same world differ by chance: their index is about chi-squared(bins - 1) * (1/n + 1/m)
+(B. Yurdakul, Statistical Properties of the Population Stability Index, 2018). A limit below what chance reaches
+once in a thousand windows is raised to that.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +19,13 @@ import numpy as np
 
 from headrace.core.days import DAY, whole_days
 from headrace.models.predict import SCORE
-from headrace.models.profile import Profile, add_profiles
+from headrace.models.profile import Profile
 from headrace.monitoring.declaration import Drift
 
 GROUPS = 10
 RARE = 0.01
+ONCE_IN_A_THOUSAND = 3.09
+"""The normal deviate that chance exceeds with that probability."""
 PSI, MISSING = "psi", "missing"
 
 
@@ -41,68 +47,84 @@ class Moved:
 
     def __str__(self) -> str:
         name = "PSI" if self.measure == PSI else "rise of missing values"
-        return (
-            f"{name} of {self.column} is {self.value:.3f}, limit {self.limit:g}, over {self.rows:,} rows to {self.day}"
-        )
+        return f"{name} of {self.column} is {self.value:.3f}, limit {self.limit:.3g}, over {self.rows:,} rows to {self.day}"
 
 
-def drift_by_day(days: Mapping[date, Profile], reference: Profile, policy: Drift) -> list[Moved]:
-    """Return the drift of every column for each day that a whole window ends on.
+@dataclass(frozen=True)
+class DayProfile:
+    """What the rows of a day look like, or those that one model scored; profiles of the same day add up."""
 
-    Part of a window would alarm on its weekdays: the first windows of a new product are not measured.
+    day: date
+    profile: Profile
+
+
+def drift_by_day(
+    profiles: Sequence[DayProfile], reference: Profile, policy: Drift, since: Mapping[str, date]
+) -> list[Moved]:
+    """Return the drift of each column for each day that has rows of it and that a whole window ends on, oldest first.
+
+    `since` says for each column from which day on there are rows of it. Part of a window would alarm on its weekdays:
+    the first windows of a new product, feature or model are not measured.
     """
-    back = whole_days(policy.window) - 1
-    found = []
-    for day in sorted(days):
-        if min(days) > window_start(day, policy.window):
-            continue
-        window = [days[d] for d in (day - DAY * i for i in range(back, -1, -1)) if d in days]
-        found += list(_moved(day, add_profiles(_shared(window)), reference, policy))
-    return found
+    found = [moved for column in since for moved in _of_column(column, profiles, reference[column], policy, since)]
+    return sorted(found, key=lambda moved: moved.day)
 
 
 def psi(reference: Mapping[str, Any], current: Mapping[str, Any]) -> float:
     """Return the population stability index of two profiles of one column over the same bins."""
     groups = _groups(reference)
-    expected, actual = (
-        _shares(np.bincount(groups, p["counts"], minlength=groups.max() + 1)) for p in (reference, current)
-    )
-    return float(np.sum((actual - expected) * np.log(actual / expected)))
+    return float(stability_index(_grouped(reference["counts"], groups), _grouped(current["counts"], groups)))
 
 
-def missing_share(profile: Mapping[str, Any]) -> float:
-    """Return the share of missing values; 0 where there are no rows."""
-    rows = rows_of(profile)
-    return float(profile["missing"]) / rows if rows else 0.0
+def stability_index(expected: Any, actual: Any) -> Any:
+    """Return the population stability index of counts over the same bins, the last axis."""
+    p, q = _shares(np.asarray(actual, dtype=float)), _shares(np.asarray(expected, dtype=float))
+    return np.sum((p - q) * np.log(p / q), axis=-1)
 
 
-def rows_of(profile: Mapping[str, Any]) -> int:
-    """Return how many rows a column's profile counts."""
-    return int(sum(profile["counts"]) + profile["missing"])
+def worst(moved: Sequence[Moved]) -> Moved | None:
+    """Return the movement that is farthest beyond its limit, or nearest to it."""
+    return max(moved, key=lambda m: m.value / m.limit, default=None)
 
 
-def worst(moved: Sequence[Moved], columns: Sequence[str] | None = None) -> Moved | None:
-    """Return the movement that is farthest beyond its limit, among some columns if given."""
-    among = [m for m in moved if columns is None or m.column in columns]
-    return max(among, key=lambda m: m.value / m.limit, default=None)
+def window_start(day: date, window: timedelta) -> date:
+    """Return the first day of the window that ends on `day`."""
+    return day - DAY * (whole_days(window) - 1)
 
 
-def _moved(day: date, current: Profile, reference: Profile, policy: Drift) -> Iterator[Moved]:
-    for column, profile in current.items():
-        rows = rows_of(profile)
-        if not rows:
+def _of_column(
+    column: str, profiles: Sequence[DayProfile], reference: Mapping[str, Any], policy: Drift, since: Mapping[str, date]
+) -> Iterator[Moved]:
+    own = [part for part in profiles if column in part.profile]
+    if not own:
+        return
+    first = window_start(min(part.day for part in own), policy.window)
+    counts, missing = _trailing(column, own, first, whole_days(policy.window))
+    groups = _groups(reference)
+    expected = _grouped(reference["counts"], groups)
+    for day in sorted({part.day for part in own}):
+        if since[column] > window_start(day, policy.window):
             continue
-        limit = policy.score_psi if column == SCORE else policy.psi
-        if sum(profile["counts"]) and sum(reference[column]["counts"]):
-            yield Moved(day, column, PSI, psi(reference[column], profile), limit, rows)
-        rise = missing_share(profile) - missing_share(reference[column])
-        yield Moved(day, column, MISSING, rise, policy.missing, rows)
+        at = (day - first).days
+        actual, rows = _grouped(counts[at], groups), int(counts[at].sum() + missing[at])
+        if expected.sum() and actual.sum():
+            declared = policy.score_psi if column == SCORE else policy.psi
+            limit = max(declared, _by_chance(expected, actual))
+            yield Moved(day, column, PSI, float(stability_index(expected, actual)), limit, rows)
+        rise, noise = _rise(int(missing[at]), rows, int(reference["missing"]), int(expected.sum()))
+        yield Moved(day, column, MISSING, rise, max(policy.missing, noise), rows)
 
 
-def _shared(window: list[Profile]) -> list[Profile]:
-    """Return the profiles cut to the columns that all of them have: scores of another model are not compared."""
-    common = set.intersection(*(set(profile) for profile in window[-1:]))
-    return [{c: p[c] for c in window[-1] if c in p and c in common} for p in window if common <= set(p)]
+def _trailing(column: str, own: Sequence[DayProfile], first: date, window: int) -> tuple[Any, Any]:
+    """Return the counts and the missing values of the window that ends on each day from `first` on."""
+    days = (max(part.day for part in own) - first).days + 1
+    table = np.zeros((days + 1, len(own[0].profile[column]["counts"]) + 1), dtype=np.int64)
+    for part in own:
+        table[(part.day - first).days + 1] += [*part.profile[column]["counts"], part.profile[column]["missing"]]
+    sums = table.cumsum(axis=0)
+    starts = np.maximum(np.arange(1, days + 1) - window, 0)
+    trailing = sums[1:] - sums[starts]
+    return trailing[:, :-1], trailing[:, -1]
 
 
 def _groups(reference: Mapping[str, Any]) -> Any:
@@ -118,11 +140,28 @@ def _groups(reference: Mapping[str, Any]) -> Any:
     return groups
 
 
+def _grouped(counts: Any, groups: Any) -> Any:
+    return np.bincount(groups, counts, minlength=groups.max() + 1) if len(groups) else np.zeros(1)
+
+
 def _shares(counts: Any) -> Any:
     smoothed = counts + 0.5
-    return smoothed / smoothed.sum()
+    return smoothed / smoothed.sum(axis=-1, keepdims=True)
 
 
-def window_start(day: date, window: timedelta) -> date:
-    """Return the first day of the window that ends on `day`."""
-    return day - DAY * (whole_days(window) - 1)
+def _by_chance(expected: Any, actual: Any) -> float:
+    """Return the index that two samples of one world exceed once in a thousand times (Wilson and Hilferty, 1931)."""
+    free = max(len(expected) - 1, 1)
+    spread = 2 / (9 * free)
+    quantile = free * (1 - spread + ONCE_IN_A_THOUSAND * spread**0.5) ** 3
+    return float(quantile * (1 / expected.sum() + 1 / actual.sum()))
+
+
+def _rise(missing: int, rows: int, missing_before: int, present_before: int) -> tuple[float, float]:
+    """Return the rise of the share of missing values, and the rise that chance exceeds once in a thousand times."""
+    before = missing_before + present_before
+    if not before or not rows:
+        return 0.0, 0.0
+    pooled = (missing + missing_before) / (rows + before)
+    noise = ONCE_IN_A_THOUSAND * (pooled * (1 - pooled) * (1 / rows + 1 / before)) ** 0.5
+    return missing / rows - missing_before / before, float(noise)

@@ -1,23 +1,30 @@
 """Everything that the report and the summary say of a product, gathered from the stores."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from headrace.core.declaration import Identity
 from headrace.features.declaration import Label
 from headrace.models.evaluate import Measured
 from headrace.models.judgement import RECORD, Judgement
-from headrace.models.predict import SCORE
+from headrace.models.predict import MODEL, SCORE
+from headrace.models.train import Meta
 from headrace.monitoring.declaration import Monitors
-from headrace.monitoring.watch import realized_by_month, realized_rows
+from headrace.monitoring.quality import realized_by_month, realized_rows
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from headrace.store.tables import DAY
+
+SCORE_BINS = 40
+MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,26 @@ class Arrived:
     by_day: dict[date, int]
     quarantined: int
     reasons: dict[str, int]
+    """The reasons that were given most, with their rows."""
     freshness: Freshness | None
+
+
+@dataclass(frozen=True)
+class Live:
+    """The model that is live: the release, what it was trained and judged on, what it looks at."""
+
+    release: Release
+    meta: Meta
+    judgement: Judgement | None
+    importance: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How many scores lie in each of forty equal parts from 0 to 1, by what came true."""
+
+    positives: list[int]
+    negatives: list[int]
 
 
 @dataclass(frozen=True)
@@ -38,65 +64,96 @@ class ProductFacts:
 
     product: Identity
     now: datetime
-    live: Release | None
+    live: Live | None
     decisions: list[Release]
     trainings: list[dict[str, Any]]
-    judgement: Judgement | None
-    importance: dict[str, float]
     months: dict[str, Measured]
     quality: list[dict[str, Any]]
+    """The rows of monitoring/quality."""
     drift: list[dict[str, Any]]
-    scores: list[float]
+    """The rows of monitoring/drift."""
+    spread: Spread | None
+    """The live model's scores; where it has no labelled one yet, those of the models before."""
     arrived: list[Arrived]
     monitors: Monitors
 
 
 def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> ProductFacts:
     """Return what is known of the product now; what does not exist yet is empty."""
-    live = site.releases.live(site.product.product)
-    recorded = site.models.recorded(live.model, RECORD) if live else None
-    shares = site.models.recorded(live.model, "importance") if live else None
+    release = site.releases.live(site.product.product)
     scored = realized_rows(site, label)
     return ProductFacts(
         product=site.product,
         now=site.clock.now(),
-        live=live,
+        live=_live(site, release) if release else None,
         decisions=site.releases.all(site.product.product),
         trainings=site.trainings.entries(),
-        judgement=Judgement.model_validate(recorded) if recorded else None,
-        importance=dict(shares["shares"]) if shares else {},
         months=realized_by_month(scored, label),
         quality=_rows(site, "monitoring", "quality"),
         drift=_rows(site, "monitoring", "drift"),
-        scores=scored[SCORE].to_pylist()[-20000:],
+        spread=_spread(scored, label, release.model if release else ""),
         arrived=[_arrived(site, name, source) for name, source in sources.items()],
         monitors=monitors,
     )
 
 
-def newest_drift(facts: ProductFacts, measure: str = "psi") -> dict[str, dict[str, Any]]:
-    """Return the drift of each column on the newest day, the farthest first."""
-    newest = max((row["day"] for row in facts.drift), default=None)
-    rows = [row for row in facts.drift if row["day"] == newest and row["measure"] == measure]
-    return {row["column"]: row for row in sorted(rows, key=lambda row: -row["value"])}
+def newest_drift(facts: ProductFacts) -> list[dict[str, Any]]:
+    """Return what moved on the newest day that the live model was compared on, the farthest beyond its limit first."""
+    own = [row for row in facts.drift if facts.live and row["model"] == facts.live.release.model]
+    newest = max((row["day"] for row in own), default=None)
+    return sorted((r for r in own if r["day"] == newest), key=lambda r: -r["value"] / r["limit"])
+
+
+def alarming(facts: ProductFacts) -> list[dict[str, Any]]:
+    """Return those of `newest_drift` that are beyond their limit and not ignored."""
+    ignored = facts.monitors.drift.ignore
+    return [row for row in newest_drift(facts) if row["value"] > row["limit"] and row["column"] not in ignored]
+
+
+def _live(site: Site, release: Release) -> Live:
+    recorded = site.models.recorded(release.model, RECORD)
+    shares = site.models.recorded(release.model, "importance")
+    return Live(
+        release=release,
+        meta=Meta.model_validate_json(site.models.get(release.model, "meta.json")),
+        judgement=Judgement.model_validate(recorded) if recorded else None,
+        importance=dict(shares["shares"]) if shares else {},
+    )
+
+
+def _spread(scored: pa.Table, label: Label, model: str) -> Spread | None:
+    own = scored.filter(pc.equal(scored[MODEL], model)) if scored.num_rows else scored
+    own = own if own.num_rows else scored
+    if not own.num_rows:
+        return None
+    scores, came_true = own[SCORE].to_numpy(), own[label.column].to_numpy() == 1
+    bins = np.clip((scores * SCORE_BINS).astype(int), 0, SCORE_BINS - 1)
+    return Spread(
+        positives=np.bincount(bins[came_true], minlength=SCORE_BINS).tolist(),
+        negatives=np.bincount(bins[~came_true], minlength=SCORE_BINS).tolist(),
+    )
 
 
 def _arrived(site: Site, name: str, source: Source) -> Arrived:
-    raw = site.product.table("raw", name)
-    exists = site.tables.exists(raw)
-    days = Counter(site.tables.read(raw, columns=[DAY])[DAY].to_pylist()) if exists and source.partition else Counter()
-    reasons = Counter(row["_reason"] for row in _rows(site, "quarantine", name))
-    rows = (
-        sum(days.values()) if source.partition else (site.tables.read(raw, columns=["_row"]).num_rows if exists else 0)
-    )
+    days = _counts(site, site.product.table("raw", name), DAY if source.partition else "_row")
+    reasons = _counts(site, site.product.table("quarantine", name), "_reason")
+    most = sorted(reasons, key=lambda reason: (-reasons[reason], reason))[:MOST_REASONS]
     return Arrived(
         source=name,
-        rows=rows,
-        by_day=dict(sorted(days.items())),
+        rows=sum(days.values()),
+        by_day=dict(sorted((day, rows) for day, rows in days.items() if day is not None)) if source.partition else {},
         quarantined=sum(reasons.values()),
-        reasons=dict(reasons.most_common()),
+        reasons={reason: reasons[reason] for reason in most},
         freshness=freshness(site, name, source) if source.fresh_within else None,
     )
+
+
+def _counts(site: Site, table: str, column: str) -> dict[Any, int]:
+    """Return how often each value of a column occurs; none where there is no table."""
+    if not site.tables.exists(table):
+        return {}
+    counted = site.tables.read(table, columns=[column])[column].value_counts()
+    return {row["values"]: row["counts"] for row in counted.to_pylist()}
 
 
 def _rows(site: Site, layer: str, name: str) -> list[dict[str, Any]]:

@@ -1,15 +1,19 @@
 """The product's report: one HTML file that needs nothing else."""
 
 import os
+import re
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from headrace.core.charts import svg
 from headrace.monitoring.charts import report_charts
-from headrace.monitoring.facts import ProductFacts, newest_drift
+from headrace.monitoring.facts import ProductFacts, alarming, newest_drift
 
+PIXELS_AN_INCH = 90
+"""One scale for all pictures: a text in one is as large as in the next."""
 MOST_ROWS = 12
 
 
@@ -17,20 +21,42 @@ def write_report(facts: ProductFacts, path: Path) -> Path:
     """Write the page, whole or not at all, and return where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}")
-    staged.write_text(report_html(facts))
+    staged.write_text(report_html(facts), encoding="utf-8")
     staged.replace(path)
     return path
 
 
 def report_html(facts: ProductFacts) -> str:
     """Return the page as text."""
-    environment = Environment(loader=PackageLoader("headrace.monitoring"), autoescape=select_autoescape())
-    charts = {name: Markup(svg(figure)) for name, figure in report_charts(facts).items()}  # noqa: S704  drawn by us
+    environment = Environment(
+        loader=PackageLoader("headrace.monitoring"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "count": _count}
     return environment.get_template("report.html.j2").render(
-        f=facts, charts=charts, drift=list(newest_drift(facts).values())[:MOST_ROWS], alarms=_alarms(facts)
+        f=facts,
+        charts={name: _inline(figure) for name, figure in report_charts(facts).items()},
+        drift=newest_drift(facts)[:MOST_ROWS],
+        alarms=alarming(facts),
     )
 
 
-def _alarms(facts: ProductFacts) -> list[str]:
-    ignored = facts.monitors.drift.ignore
-    return [c for c, row in newest_drift(facts).items() if row["value"] > row["limit"] and c not in ignored]
+def _inline(figure: Figure) -> Markup:
+    """Return the figure as an SVG element at the page's scale; matplotlib has escaped its texts."""
+    width, height = (round(float(inches) * PIXELS_AN_INCH) for inches in figure.get_size_inches())
+    sized = re.sub(
+        r'^<svg([^>]*?) width="[^"]*"', rf'<svg\1 width="{width}"', svg(figure).replace("\n", " ", 3), count=1
+    )
+    sized = re.sub(r'^<svg([^>]*?) height="[^"]*"', rf'<svg\1 height="{height}"', sized, count=1)
+    return Markup(sized)  # noqa: S704  drawn by us
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
