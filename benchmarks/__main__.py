@@ -61,7 +61,9 @@ def main(rounds: int) -> None:
     limit = FACTOR * p + EXTRA_S
     print(f"\neight months of flights, from landed files to a released model, median of {rounds}")
     print(f"  plain script      {p:6.1f} s")
-    print(f"  through Dagster   {d:6.1f} s   ({d / p:.2f} times; limit {FACTOR} times and {EXTRA_S:.0f} s: {limit:.1f} s)")
+    print(
+        f"  through Dagster   {d:6.1f} s   ({d / p:.2f} times; limit {FACTOR} times and {EXTRA_S:.0f} s: {limit:.1f} s)"
+    )
     print(f"  peak memory       {peak:6.2f} GiB (limit {MOST_GIB})")
     for held, what in ((d <= limit, "overhead"), (d <= MOST_S, f"under {MOST_S:.0f} s"), (peak <= MOST_GIB, "memory")):
         print(f"  {'holds' if held else 'FAILS'}: {what}")

@@ -16,3 +16,8 @@ def __getattr__(name: str) -> Any:
 
         return Product
     raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the component, too: Dagster's registry finds it by its name."""
+    return [*globals(), "Product"]

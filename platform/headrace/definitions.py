@@ -1,6 +1,7 @@
 """The front door to Dagster: what a platform's folder declares, and what its instance is doing."""
 
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster.components.core.component_tree import ComponentTreeException
 
 from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
 
@@ -22,8 +24,20 @@ STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 def load_platform(folder: Path) -> dg.Definitions:
     """Return the products and plain assets below `folder`; short steps share one process by default."""
     quiet()
-    declared = dg.load_from_defs_folder(path_within_project=folder)
+    if str(folder.parent) not in sys.path:
+        sys.path.insert(0, str(folder.parent))
+    try:
+        declared = dg.load_from_defs_folder(path_within_project=folder)
+    except ComponentTreeException as error:
+        raise dg.DagsterInvalidDefinitionError(_first_cause(error)) from None
     return dg.Definitions.merge(declared, dg.Definitions(executor=dg.in_process_executor))
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return what is wrong in the words of the first error, which names file, line and key."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{error}"
 
 
 def quiet() -> None:

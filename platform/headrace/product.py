@@ -56,7 +56,7 @@ class Product(dg.Component):
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
-    loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve)
+    loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources),

@@ -51,7 +51,11 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return type(value).__name__ if isinstance(value, BaseModel) and type(value).__str__ is BaseModel.__str__ else str(value)
+    return (
+        type(value).__name__
+        if isinstance(value, BaseModel) and type(value).__str__ is BaseModel.__str__
+        else str(value)
+    )
 
 
 def _type(field: FieldInfo) -> str:

@@ -8,6 +8,7 @@ from headrace.automation.decide import Decision
 from headrace.automation.declaration import Retrain
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.features.declaration import Feature
+from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
@@ -22,6 +23,7 @@ class Loop:
     features: Mapping[str, Feature]
     retrain: Retrain
     serve: Serve
+    monitors: Monitors
 
     @property
     def data_keys(self) -> list[list[str]]:
@@ -46,7 +48,7 @@ class Loop:
         return [
             product.key("predictions", "batch"),
             product.key("monitoring", "drift"),
-            product.key("monitoring", "quality"),
+            *([product.key("monitoring", "quality")] if self.monitors.quality else []),
             product.key("reports", "product"),
         ]
 

@@ -137,9 +137,9 @@ def _daily_schedule(loop: Loop) -> dg.ScheduleDefinition:
 
 def _hourly_schedule(loop: Loop) -> dg.ScheduleDefinition:
     product = loop.site.product
-    checks = [
-        AssetCheckKey(AssetKey(product.key("raw", n)), "freshness") for n, s in loop.sources.items() if s.fresh_within
-    ]
+    watched = [product.key("raw", name) for name, source in loop.sources.items() if source.fresh_within]
+    watched += [product.key("model", "champion")] if loop.monitors.freshness else []
+    checks = [AssetCheckKey(AssetKey(key), "freshness") for key in watched]
 
     @dg.schedule(
         name=f"{product.product}__hourly",

@@ -1,9 +1,10 @@
 """The base of what a user may say: closed and frozen; and the identity of a product."""
 
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headrace.core.clock import ClockKind
 from headrace.core.names import Name, did_you_mean
@@ -13,6 +14,18 @@ class Declaration(BaseModel):
     """A part of a declaration: unknown keys are errors, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, given: Any) -> Any:
+        """Say which key is unknown, and which one was probably meant."""
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = [key for key in given if key not in known] if isinstance(given, dict) else []
+        if unknown:
+            raise ValueError(
+                f"unknown key '{unknown[0]}'; there are {', '.join(sorted(known))}.{did_you_mean(str(unknown[0]), known)}"
+            )
+        return given
 
 
 class Identity(Declaration):
