@@ -80,6 +80,7 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
                 PREDICTIONS, asset=key, description="The scores have not moved further than their limit."
             ),
         ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -171,6 +172,7 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
             )
         ],
         check_specs=[check] if policy.floor is not None else [],
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def quality(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -226,6 +228,7 @@ def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: M
                 code_version=code_version(monitors, write_report, product_facts),
             )
         ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def report() -> dg.MaterializeResult:

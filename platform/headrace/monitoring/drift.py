@@ -3,7 +3,8 @@
 Measured from profiles alone. The population stability index is sum((p - q) * ln(p / q)) over bins, p and q the shares
 of the two samples (N. Siddiqi, Credit Risk Scorecards, 2006): below 0.1 little, above 0.25 much has changed.
 Numbers are compared over ten bins of equal share in the reference, texts over their categories, those with less than
-one percent of the reference as one. Half a row is added to each bin, so that an empty one gives no infinity.
+one percent of the reference as one. So that an empty bin gives no infinity, each sample gets half a row a bin more,
+spread as the two samples are on average: equal shares stay equal, however many rows the samples have.
 
 Two samples of the same world differ by chance: their index is about chi-squared(bins - 1) * (1/n + 1/m)
 (B. Yurdakul, Statistical Properties of the Population Stability Index, 2018). A limit below what chance reaches
@@ -73,13 +74,15 @@ def drift_by_day(
 def psi(reference: Mapping[str, Any], current: Mapping[str, Any]) -> float:
     """Return the population stability index of two profiles of one column over the same bins."""
     groups = _groups(reference)
-    return float(stability_index(_grouped(reference["counts"], groups), _grouped(current["counts"], groups)))
+    return stability_index(_grouped(reference["counts"], groups), _grouped(current["counts"], groups))
 
 
-def stability_index(expected: Any, actual: Any) -> Any:
-    """Return the population stability index of counts over the same bins, the last axis."""
-    p, q = _shares(np.asarray(actual, dtype=float)), _shares(np.asarray(expected, dtype=float))
-    return np.sum((p - q) * np.log(p / q), axis=-1)
+def stability_index(expected: Any, actual: Any) -> float:
+    """Return the population stability index of counts over the same bins."""
+    samples = [np.asarray(counts, dtype=float) for counts in (actual, expected)]
+    prior = sum(counts / max(counts.sum(), 1.0) for counts in samples) / 2
+    p, q = (_smoothed(counts, prior)[prior > 0] for counts in samples)
+    return float(np.sum((p - q) * np.log(p / q)))
 
 
 def worst(moved: Sequence[Moved]) -> Moved | None:
@@ -110,7 +113,7 @@ def _of_column(
         if expected.sum() and actual.sum():
             declared = policy.score_psi if column == SCORE else policy.psi
             limit = max(declared, _by_chance(expected, actual))
-            yield Moved(day, column, PSI, float(stability_index(expected, actual)), limit, rows)
+            yield Moved(day, column, PSI, stability_index(expected, actual), limit, rows)
         rise, noise = _rise(int(missing[at]), rows, int(reference["missing"]), int(expected.sum()))
         yield Moved(day, column, MISSING, rise, max(policy.missing, noise), rows)
 
@@ -144,9 +147,10 @@ def _grouped(counts: Any, groups: Any) -> Any:
     return np.bincount(groups, counts, minlength=groups.max() + 1) if len(groups) else np.zeros(1)
 
 
-def _shares(counts: Any) -> Any:
-    smoothed = counts + 0.5
-    return smoothed / smoothed.sum(axis=-1, keepdims=True)
+def _smoothed(counts: Any, prior: Any) -> Any:
+    """Return the shares of the bins, with half a row a bin more, spread like `prior`."""
+    more = len(counts) / 2
+    return (counts + more * prior) / (counts.sum() + more)
 
 
 def _by_chance(expected: Any, actual: Any) -> float:
