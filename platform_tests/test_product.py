@@ -13,6 +13,7 @@ from headrace.declaration import ProductDeclaration
 from headrace.definitions import load_platform
 from headrace.product import build
 from headrace.project import Project
+from headrace.starter.start import start_project
 
 ROOT = Path(__file__).parents[1]
 FLIGHTS = ROOT / "platform" / "products" / "flight_delays"
@@ -133,8 +134,6 @@ def test_names_that_lead_nowhere_are_found_before_any_data_are_read(
 
 
 def test_a_product_of_ten_lines_loads(tmp_path: Path) -> None:
-    from headrace.starter.start import start_project
-
     start_project(tmp_path / "new")
     declared, site = Project(tmp_path / "new").load("returns")
     assert len((site.folder / "defs.yaml").read_text().splitlines()) <= 13

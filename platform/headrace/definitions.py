@@ -21,7 +21,7 @@ from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 
-def load_platform(folder: Path) -> dg.Definitions:
+def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:
     """Return the products and plain assets below `folder`; short steps share one process by default."""
     quiet()
     if str(folder.parent) not in sys.path:
@@ -30,7 +30,7 @@ def load_platform(folder: Path) -> dg.Definitions:
         declared = dg.load_from_defs_folder(path_within_project=folder)
     except ComponentTreeException as error:
         raise dg.DagsterInvalidDefinitionError(_first_cause(error)) from None
-    return dg.Definitions.merge(declared, dg.Definitions(executor=dg.in_process_executor))
+    return dg.Definitions.merge(declared, dg.Definitions(executor=executor))
 
 
 def _first_cause(error: BaseException) -> str:

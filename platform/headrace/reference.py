@@ -42,7 +42,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _shown(value: Any) -> str:
     if value is None or value in ({}, [], ""):
-        return "–"
+        return "none"
     if isinstance(value, timedelta):
         return f"`{duration_text(value)}`"
     if isinstance(value, list):

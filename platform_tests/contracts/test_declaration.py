@@ -19,7 +19,7 @@ from headrace.contracts.declaration import Column, Contract
         ({"type": "string", "one_of": [1, 2]}, "cannot hold 1"),
         ({"type": "boolean", "one_of": ["x"]}, "`one_of` goes with"),
         ({"type": "text"}, "Input should be"),
-        ({"type": "string", "nulable": True}, "Extra inputs are not permitted"),
+        ({"type": "string", "nulable": True}, "unknown key"),
     ],
 )
 def test_a_rule_that_does_not_fit_its_column_is_refused(declared: dict[str, Any], words: str) -> None:

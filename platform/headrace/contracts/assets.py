@@ -53,6 +53,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 CONTRACT, asset=product.key("validated", name), description="Rows are what the contract says."
             )
         ],
+        can_subset=True,
         partitions_def=daily(product) if source.partition else None,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
@@ -61,19 +62,22 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
         days = days_of(context) if source.partition else None
         fences = {table: site.tables.claim(table, days) for table in (aside, good)}
         found = validate(site, name, source, contract, days)
-        rows = {aside: found.quarantined, good: found.valid}
+        judged = dg.AssetCheckKey(dg.AssetKey(good.split("/")), CONTRACT) in context.selected_asset_check_keys
         if found.contract.on_fail == "fail" and found.checked.reasons:
-            yield _verdict(found)
+            if judged:
+                yield _verdict(found)
             raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
-        for table, kept in rows.items():
+        for table, kept in {aside: found.quarantined, good: found.valid}.items():
             commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run.run_id}")
             metadata = table_metadata(kept.num_rows, kept.schema, commit.version, table)
             if table == good:
                 metadata["dagster/column_schema"] = _schema(found.contract)
-            yield dg.MaterializeResult(
-                asset_key=table.split("/"), data_version=dg.DataVersion(commit.digest), metadata=metadata
-            )
-        yield _verdict(found)
+            if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
+                yield dg.MaterializeResult(
+                    asset_key=table.split("/"), data_version=dg.DataVersion(commit.digest), metadata=metadata
+                )
+        if judged:
+            yield _verdict(found)
 
     return validated
 

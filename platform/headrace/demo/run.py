@@ -78,7 +78,19 @@ def _make_again(project: Project, changed: list[str], say: Say) -> None:
     """Make the assets whose declaration or code changed anew, with all that stands on them."""
     say(f"The code of {', '.join(changed)} has changed: making them again, and what stands on them.")
     selection = " or ".join(f'key:"{key}"+' for key in changed)
-    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-w", "workspace.yaml", "--select", selection]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "asset",
+        "materialize",
+        "-m",
+        "definitions",
+        "-d",
+        "platform",
+        "--select",
+        selection,
+    ]
     days = ["--partition-range", f"{FIRST}...{SUMMER}"]
     done = subprocess.run([*command, *days], cwd=project.root, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -95,6 +95,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
                 description="Features recomputed from what was known at the prediction time are what the set holds.",
             )
         ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:

@@ -48,6 +48,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             )
         ],
         required_resource_keys={mlflow_key(product.product)},
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -101,6 +102,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             dg.AssetCheckSpec(GATES, asset=key, description="The candidate meets every gate of the declaration.")
         ],
         required_resource_keys={mlflow_key(product.product)},
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def evaluation(_context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -156,6 +158,7 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 RELEASED, asset=product.key("model", "champion"), description="The last candidate was released."
             )
         ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     @mended
     def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

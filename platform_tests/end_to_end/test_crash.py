@@ -1,0 +1,115 @@
+"""Whatever dies, and whenever: afterwards everything is as if nothing had died."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headrace.project import Project
+from headrace.store.digest import rows_digest
+from platform_tests.end_to_end.shop import land_days, make_project
+
+pytestmark = pytest.mark.slow
+DAYS = 30
+CHAMPION = '+key:"shop/model/champion"'
+KILLED_AT = [
+    "before_staging:1",  # raw, nothing written
+    "committed:1",  # raw, written but not reported
+    "committed:2",  # quarantine is written, validated is not
+    "before_staging:4",  # features
+    "committed:5",  # the training set
+    "model_staging:1",  # the model's bytes
+    "model_stored:1",  # the model is there, and nobody's candidate
+    "log_staged:1",  # the release
+    "log_published:1",  # released, but not reported
+]
+
+
+def command(select: str) -> list[str]:
+    days = "2024-01-01...2024-01-30"
+    dagster = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "definitions", "-d", "platform"]
+    return [*dagster, "--select", select, "--partition-range", days]
+
+
+def environment(project: Project, **more: str) -> dict[str, str]:
+    home = project.place.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "DAGSTER_HOME": str(home), **more}
+
+
+def materialize(project: Project, select: str = CHAMPION, **more: str) -> int:
+    done = subprocess.run(
+        command(select), cwd=project.root, env=environment(project, **more), capture_output=True, check=False
+    )
+    return done.returncode
+
+
+def wait_for(condition: Callable[[], object], what: str, deadline_s: float = 60) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"waited {deadline_s} s for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    project = Project(make_project(tmp_path / "shop"))
+    land_days(project.root, 0, DAYS - 1)
+    return project
+
+
+def test_a_run_killed_in_each_layer_and_started_again_leaves_what_a_clean_run_leaves(
+    shop: Project, tmp_path: Path
+) -> None:
+    clean = Project(make_project(tmp_path / "clean"))
+    land_days(clean.root, 0, DAYS - 1)
+    assert materialize(clean) == 0
+    for point in KILLED_AT:
+        assert materialize(shop, FAILPOINT=point) == -signal.SIGKILL, point
+    assert materialize(shop) == 0
+
+    (_, site), (_, unharmed) = shop.load("shop"), clean.load("shop")
+    assert site.tables.names() == unharmed.tables.names()
+    for table in unharmed.tables.names():
+        if table != "shop/model/candidate":
+            assert rows_digest(site.tables.read(table)) == rows_digest(unharmed.tables.read(table)), table
+    assert site.tables.read("shop/raw/orders").num_rows == DAYS * 80
+    decisions = site.releases.all("shop")
+    assert [(d.outcome, d.model) for d in decisions] == [("released", unharmed.releases.all("shop")[0].model)]
+
+
+def test_a_step_in_a_process_of_its_own_dies_with_its_run(shop: Project) -> None:
+    front = shop.root / "platform" / "definitions.py"
+    front.write_text(front.read_text().replace('"products")', '"products", dg.multiprocess_executor)'))
+    raw = 'key:"shop/raw/orders"'
+    stopping = environment(shop, FAILPOINT="before_staging:1", FAILPOINT_ACTION="stop")
+    with subprocess.Popen(
+        command(raw), cwd=shop.root, env=stopping, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        wait_for(lambda: stopped_below(run.pid), "the step to stop where it is told to")
+        (step,) = stopped_below(run.pid)
+        run.kill()
+    wait_for(lambda: not Path(f"/proc/{step}").exists() or state(step) == "Z", "the orphan to die")
+
+    _, site = shop.load("shop")
+    assert not site.tables.exists("shop/raw/orders")
+    assert materialize(shop, raw) == 0
+    assert site.tables.read("shop/raw/orders").num_rows == DAYS * 80
+
+
+def stopped_below(pid: int) -> list[int]:
+    """Return the processes below another one that are stopped."""
+    below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [p for child in below for p in ([child] if state(child) == "T" else stopped_below(child))]
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"

@@ -1,0 +1,66 @@
+"""What README and docs show is true: every block of them is run or loaded here."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headrace.contracts.declaration import Contract
+from headrace.declaration import ProductDeclaration
+from headrace.reference import reference
+from headrace.sources.declaration import Source
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_reference_is_that_of_the_declarations() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == reference(), "write it anew: python -m headrace.reference"
+
+
+@pytest.mark.parametrize("text", [text for page in PAGES for text in blocks(page, "yaml")])
+def test_every_declaration_that_is_shown_is_one(text: str) -> None:
+    shown = yaml.safe_load(text)
+    if "attributes" in shown:
+        assert ProductDeclaration.model_validate(shown["attributes"])
+    else:
+        assert (Contract if "columns" in shown else Source).model_validate(shown)
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    for page in [*PAGES, *(ROOT / "docs" / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links {link}"
+
+
+def test_the_readme_names_the_two_commands_and_fits_on_two_screens() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "make demo" in text
+    assert "make test" in text
+    assert len(text.splitlines()) <= 80
+
+
+@pytest.mark.slow
+def test_the_tutorial_can_be_followed_word_for_word(tmp_path: Path) -> None:
+    script = "set -euo pipefail\n" + "\n".join(blocks(ROOT / "docs" / "tutorial.md", "bash"))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "HEADRACE_HOME")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), inherited["PATH"]])
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**inherited, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "release 1 of returns" in done.stdout
+    assert (tmp_path / "my_platform" / ".headrace" / "reports" / "returns.html").exists()
