@@ -1,0 +1,124 @@
+"""What the sensors ask for: which days, how often, and nothing twice."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+
+from headrace.automation.decide import Decision
+from headrace.automation.loop import Loop
+from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING
+from headrace.core.days import Days
+from headrace.product import build
+from headrace.project import Project
+from platform_tests.end_to_end.shop import land_days, make_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(make_project(tmp_path / "shop"))
+    land_days(project.root, 0, 29, rows=5)
+    for file in (project.root / "landing" / "orders").iterdir():
+        os.utime(file, (1, 1))
+    return project
+
+
+@pytest.fixture
+def loop(project: Project) -> Loop:
+    declared, site = project.load("shop")
+    return Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def tick(project: Project, sensor: str, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
+    definitions = build(*project.load("shop")).get_repository_def()
+    found = definitions.get_sensor_def(sensor)
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=definitions)
+    return found.evaluate_tick(context)
+
+
+def test_new_rows_make_their_days_the_day_before_and_as_far_as_windows_reach(loop: Loop) -> None:
+    assert loop.newest_day() == date(2024, 1, 30)
+    touched = Days(date(2024, 1, 10), date(2024, 1, 12))
+    assert loop.days_to_make(touched) == Days(date(2024, 1, 9), date(2024, 1, 15))
+
+
+def test_no_day_before_the_first_and_none_after_the_newest_is_made(loop: Loop) -> None:
+    assert loop.days_to_make(Days(date(2024, 1, 1), date(2024, 1, 30))) == Days(date(2024, 1, 1), date(2024, 1, 30))
+
+
+def test_a_file_without_days_makes_the_newest_day(loop: Loop) -> None:
+    assert loop.days_to_make(None) == Days(date(2024, 1, 30), date(2024, 1, 30))
+
+
+def test_what_has_landed_is_asked_for_once_in_one_run(project: Project, instance: dg.DagsterInstance) -> None:
+    first = tick(project, "shop__files", instance)
+    (request,) = first.run_requests or []
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("2024-01-01", "2024-01-30")
+    assert dg.AssetKey(["shop", "model", "champion"]) not in (request.asset_selection or [])
+    assert not tick(project, "shop__files", instance, first.cursor).run_requests
+
+
+def test_an_ingestion_that_failed_is_asked_for_again_three_times_in_all(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    cursor, keys = None, []
+    for _ in range(5):
+        answer = tick(project, "shop__files", instance, cursor)
+        for request in answer.run_requests or []:
+            keys.append(request.run_key)
+            instance.create_run_for_job(
+                job_def=_nothing(), tags={"dagster/run_key": str(request.run_key)}, status=DagsterRunStatus.FAILURE
+            )
+        cursor = answer.cursor or cursor
+    assert [str(key).rpartition("-")[2] for key in keys] == ["1", "2", "3"]
+
+
+def test_a_file_that_is_still_written_is_left_alone(project: Project, instance: dg.DagsterInstance) -> None:
+    for file in (project.root / "landing" / "orders").iterdir():
+        os.utime(file)
+    assert not tick(project, "shop__files", instance).run_requests
+
+
+def test_nothing_is_trained_before_anything_was_validated(project: Project, instance: dg.DagsterInstance) -> None:
+    answer = tick(project, "shop__retrain", instance)
+    assert not answer.run_requests
+    assert "no data yet" in str(answer.skip_message)
+
+
+def test_a_training_that_was_written_down_but_never_launched_is_launched(
+    project: Project, loop: Loop, instance: dg.DagsterInstance
+) -> None:
+    loop.record_training(Decision(train=True, reasons=("drift: far",), obstacles=()))
+    (request,) = tick(project, "shop__retrain", instance).run_requests or []
+    assert (request.tags[TRAINING], request.tags[REASON]) == ("1", "drift: far")
+    assert request.run_key == "training-1"
+    instance.create_run_for_job(job_def=_nothing(), tags={TRAINING: "1", "headrace/product": "shop"})
+    assert not tick(project, "shop__retrain", instance).run_requests
+
+
+def test_a_training_is_written_down_with_reasons_and_time_of_the_products_clock(loop: Loop) -> None:
+    loop.record_training(Decision(train=True, reasons=("age", "drift"), obstacles=()))
+    (entry,) = loop.site.trainings.entries()
+    assert entry["reasons"] == ["age", "drift"]
+    assert loop.trainings() == (datetime(2024, 1, 31, tzinfo=UTC),)
+    assert json.dumps(entry)
+
+
+def _nothing() -> dg.JobDefinition:
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    return nothing
