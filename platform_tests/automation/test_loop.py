@@ -17,6 +17,7 @@ from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING
 from headrace.core.days import Days
 from headrace.product import build
 from headrace.project import Project
+from headrace.sources.ingest import ingest
 from platform_tests.end_to_end.shop import land_days, make_project
 
 
@@ -95,6 +96,19 @@ def test_nothing_is_trained_before_anything_was_validated(project: Project, inst
     answer = tick(project, "shop__retrain", instance)
     assert not answer.run_requests
     assert "no data yet" in str(answer.skip_message)
+
+
+def test_a_source_that_is_late_at_this_moment_forbids_training_whatever_its_last_check_said(
+    project: Project, loop: Loop, instance: dg.DagsterInstance
+) -> None:
+    ingest(loop.site, "orders", loop.sources["orders"])
+    loop.site.tables.replace("shop/validated/orders", loop.site.tables.read("shop/raw/orders"))
+    assert "no model is live yet" in (tick(project, "shop__retrain", instance).run_requests or [])[0].tags[REASON]
+    land_days(project.root, 30, 34, rows=5)
+    loop.site.place.logs.joinpath("shop", "trainings", "000001.json").unlink()
+    answer = tick(project, "shop__retrain", instance)
+    assert not answer.run_requests
+    assert "late source: newest row of 'orders' is" in str(answer.skip_message)
 
 
 def test_a_training_that_was_written_down_but_never_launched_is_launched(

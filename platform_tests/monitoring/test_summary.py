@@ -24,7 +24,7 @@ def test_a_product_without_anything_is_summed_up_in_words(tmp_path: Path) -> Non
     text = summary_text(product_facts(open_shop(tmp_path), SOURCES, LABEL, monitors()))
     assert "no scored row has its label yet" in text
     assert "none yet" in text
-    assert "the live model has not scored a whole window yet" in text
+    assert "no model is live yet" in text
 
 
 def test_a_summary_tells_rows_months_releases_with_reasons_and_drift(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
+from headrace.sources.freshness import freshness
 from headrace.sources.pending import pending_files
 
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
@@ -186,7 +187,7 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
     return Seen(
         live_since=loop.live_since(),
         signals=tuple(Signal(SIGNALS[key], text) for key, text in found.items() if key in SIGNALS),
-        late_sources=tuple(text for key, text in found.items() if key[0] == "raw"),
+        late_sources=(*_late(loop), *(text for key, text in found.items() if key[0] == "raw")),
         broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
         trainings=loop.trainings(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
@@ -194,9 +195,18 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
     )
 
 
+def _late(loop: Loop) -> Iterator[str]:
+    """Yield which sources are late at this very moment: time passes between two looks of a check."""
+    for name, source in loop.sources.items():
+        if source.fresh_within:
+            found = freshness(loop.site, name, source)
+            if not found.fresh:
+                yield found.what
+
+
 def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[tuple[str, str, str], str]]:
     product = loop.site.product
-    named = [("raw", s, "freshness") for s in loop.sources] + [("raw", s, "files") for s in loop.sources]
+    named = [("raw", s, "files") for s in loop.sources]
     named += [("validated", s, "contract") for s in loop.sources] + list(SIGNALS)
     keys = {
         AssetCheckKey(AssetKey(product.key(layer, name)), check): (layer, name, check) for layer, name, check in named

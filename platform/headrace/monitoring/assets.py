@@ -18,6 +18,7 @@ from headrace.monitoring.quality import Realized, live_quality, quality_words, r
 from headrace.monitoring.report import write_report
 from headrace.monitoring.watch import live_drift
 from headrace.sources.declaration import Source
+from headrace.store.releases import Release
 from headrace.store.site import Site
 
 FEATURES, PREDICTIONS, AUC = "features", "predictions", "auc"
@@ -44,6 +45,7 @@ QUALITY_SCHEMA = pa.schema(
     ]
 )
 BARS = 12
+NOT_LIVE = "no model is live yet"
 
 
 def monitoring_assets(
@@ -100,8 +102,8 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
                 "columns": _listed(now),
             },
             check_results=[
-                _drift_check(FEATURES, [m for m in features if m.column not in policy.ignore], policy),
-                _drift_check(PREDICTIONS, [m for m in now if m.column == SCORE], policy),
+                _drift_check(FEATURES, live, [m for m in features if m.column not in policy.ignore], policy),
+                _drift_check(PREDICTIONS, live, [m for m in now if m.column == SCORE], policy),
             ],
         )
 
@@ -126,14 +128,14 @@ def _listed(now: Sequence[Moved]) -> dg.TableMetadataValue:
     )
 
 
-def _drift_check(name: str, now: Sequence[Moved], policy: Drift) -> dg.AssetCheckResult:
+def _drift_check(name: str, live: Release | None, now: Sequence[Moved], policy: Drift) -> dg.AssetCheckResult:
     most = worst(now)
     if most is None:
         return dg.AssetCheckResult(
             check_name=name,
             passed=True,
             severity=dg.AssetCheckSeverity.WARN,
-            description="Nothing to compare yet: the live model has not scored a whole window.",
+            description=f"Nothing to compare yet: {'the live model has not scored a whole window' if live else NOT_LIVE}.",
         )
     others = sum(m.alarms for m in now) - 1
     what = str(most) + (f", and {others} more beyond their limits" if others > 0 else "")
@@ -182,6 +184,7 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
         commit = site.tables.replace(table, facts, why=f"run {context.run.run_id}")
         live = site.releases.live(product.product)
         found = live_quality(days, live) if live else None
+        verdict = quality_words(found, policy) if live else NOT_LIVE
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
             metadata={
@@ -189,17 +192,16 @@ def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
                 "version": commit.version,
                 "dagster/row_count": facts.num_rows,
                 "labelled scores": scored.num_rows,
-                "verdict": quality_words(found, policy),
+                "verdict": verdict,
                 "over time": dg.MetadataValue.md(markdown(quality_over_time(facts.to_pylist(), policy, []))),
             },
-            check_results=[_quality_check(found, policy)] if policy.floor is not None else [],
+            check_results=[_quality_check(found, policy, verdict)] if policy.floor is not None else [],
         )
 
     return quality
 
 
-def _quality_check(found: Realized | None, policy: Quality) -> dg.AssetCheckResult:
-    what = quality_words(found, policy)
+def _quality_check(found: Realized | None, policy: Quality, what: str) -> dg.AssetCheckResult:
     value = found.value if found else None
     known = {"value": value} if value is not None else {}
     return dg.AssetCheckResult(

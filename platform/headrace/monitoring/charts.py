@@ -65,7 +65,7 @@ def drift_over_time(facts: ProductFacts) -> Figure:
     grid = np.array([[value.get((column, day), np.nan) for day in days] for column in columns])
     limit = facts.monitors.drift.psi
     bounds = [0, limit / 2, limit, 2 * limit, 4 * limit, 8 * limit]
-    figure, axes = canvas("Drift by column over time", width=WIDE, height=0.9 + 0.21 * len(columns))
+    figure, axes = canvas("Drift by column over time", width=WIDE, height=max(2.2, 0.9 + 0.21 * len(columns)))
     colours = ListedColormap(PALE_TO_DARK)
     image = axes.imshow(
         grid,

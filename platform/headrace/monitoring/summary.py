@@ -64,7 +64,7 @@ def _drift(facts: ProductFacts) -> Iterator[str]:
         ignored = " (ignored)" if row["column"] in facts.monitors.drift.ignore else ""
         yield f"    {row['column']:<{width}}  {measure:<7}{row['value']:>8.3f}  {mark}{ignored}".rstrip()
     if not drift:
-        yield "    the live model has not scored a whole window yet"
+        yield "    the live model has not scored a whole window yet" if facts.live else "    no model is live yet"
 
 
 def _more(things: Sequence[T], most: int, name: str) -> Iterator[str]:
