@@ -48,7 +48,7 @@ class Loop:
         return [
             product.key("predictions", "batch"),
             product.key("monitoring", "drift"),
-            *([product.key("monitoring", "quality")] if self.monitors.quality else []),
+            product.key("monitoring", "quality"),
             product.key("reports", "product"),
         ]
 
