@@ -21,7 +21,9 @@ from headrace.sources.ingest import ingest
 def run(project: Project) -> dict[str, float]:
     """Return the seconds of each step."""
     declared, site = project.load("flight_delays")
-    days, took = Days(FIRST, LAST), {}
+    assert declared.label
+    assert declared.model
+    days, took = Days(FIRST, LAST), dict[str, float]()
     product = site.product
 
     def done(name: str, since: float) -> float:
@@ -34,7 +36,7 @@ def run(project: Project) -> dict[str, float]:
     at = done("ingest", at)
     for name, source in declared.sources.items():
         span = days if source.partition else None
-        found = validate(site, name, declared.contracts.get(name), span)
+        found = validate(site, name, source, declared.contracts.get(name), span)
         site.tables.replace(product.table("quarantine", name), found.quarantined, days=span)
         site.tables.replace(product.table("validated", name), found.valid, days=span)
     at = done("validate", at)
@@ -49,9 +51,10 @@ def run(project: Project) -> dict[str, float]:
     assert not find_leaks(site, Declared(declared.sources, declared.features, declared.label), rows)
     at = done("training set, leakage", at)
     digest, _, _ = train_candidate(site, declared.label, declared.model, version, lambda _: None)
-    remember(site, Candidate(digest, version, site.clock.now(), "benchmark"))
+    candidate = Candidate(digest, version, site.clock.now(), "benchmark")
+    remember(site, candidate)
     at = done("train", at)
-    judge_candidate(site, declared.label, declared.model, digest, version, declared.gates)
+    judge_candidate(site, declared.label, declared.model, candidate, declared.gates)
     assert release_model(site, Request(digest, "benchmark", "benchmark"), declared.gates).outcome == "released"
     done("judge, release", at)
     return took
