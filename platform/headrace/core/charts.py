@@ -12,7 +12,7 @@ mpl.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY, RED, GREEN = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b", "#3a8f5c"
+BLUE, ORANGE, GREY, RED = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b"
 STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
