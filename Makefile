@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)/.headrace/dagster
+export DAGSTER_EVENT_BATCH_SIZE := 1000
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
@@ -37,7 +38,7 @@ fast: $(VENV)/.dev ## the tests that are quick
 	$(BIN)/pytest -n 2 -m "not slow"
 
 slow: $(VENV)/.dev ## the tests that start daemons, browsers and whole products
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
 	$(BIN)/python -m benchmarks
@@ -67,6 +68,6 @@ $(VENV)/.dev: requirements/dev.txt setup.cfg | $(VENV)/.base
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.env: dagster.yaml
+.env: dagster.yaml Makefile
 	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
-	@printf 'DAGSTER_HOME=%s\nMLFLOW_DISABLE_TELEMETRY=true\nDO_NOT_TRACK=true\n' "$(DAGSTER_HOME)" > .env
+	@printf '%s\n' DAGSTER_HOME=$(DAGSTER_HOME) DAGSTER_EVENT_BATCH_SIZE=$(DAGSTER_EVENT_BATCH_SIZE) MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true > .env

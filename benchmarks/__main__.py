@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.project import FIRST, LAST, flights_project
+from headrace.project import Project
 
 ROOT = Path(__file__).parents[1]
 FACTOR, EXTRA_S, MOST_S, MOST_GIB = 1.3, 15.0, 120.0, 2.5
@@ -20,10 +21,10 @@ FACTOR, EXTRA_S, MOST_S, MOST_GIB = 1.3, 15.0, 120.0, 2.5
 
 def timed(command: list[str], cwd: Path, project: Path) -> float:
     """Return the wall seconds of a command."""
-    home = project / ".headrace" / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("DAGSTER_HOME", None)
+    Project(project).instance_home()
     paths = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": paths}
+    environment = {**os.environ, "PYTHONPATH": paths}
     started = time.perf_counter()
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     took = time.perf_counter() - started

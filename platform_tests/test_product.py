@@ -123,6 +123,7 @@ def test_a_wrong_declaration_names_file_line_key_and_the_nearest_word(
         ("from weather", "frm weather", "weather_now.sql", r"weather_now.sql:\d: this is not SQL"),
         ("  distance,", "  dep_delay,", "label.sql", r"'dep_delay' is made of flights.dep_delay, which is known at 'dep_at'"),
         ("sql: aircraft.sql", "sql: aircrafts.sql", "defs.yaml", r"'aircrafts.sql', which is not there. Did you mean 'aircraft.sql'"),
+        (", floor: 0.68", "", "defs.yaml", r"'quality' would never fire: it has no limit. Say one, such as"),
     ],
 )  # fmt: skip
 def test_names_that_lead_nowhere_are_found_before_any_data_are_read(

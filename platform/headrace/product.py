@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from headrace.automation.loop import Loop
 from headrace.automation.sensors import data_automation, model_automation
+from headrace.automation.verify import verify_triggers
 from headrace.contracts.assets import contract_assets
 from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
@@ -55,6 +56,7 @@ class Product(dg.Component):
 
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
+    verify_triggers(declared.retrain, declared.monitors)
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
     loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
     data = dg.Definitions(

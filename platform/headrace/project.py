@@ -15,6 +15,8 @@ from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.store.site import Site
 
+EVENTS_AT_ONCE = "1000"
+
 
 @dataclass(frozen=True)
 class Project:
@@ -42,6 +44,7 @@ class Project:
 
         A DAGSTER_HOME that is set already wins.
         """
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_AT_ONCE)
         if os.environ.get("DAGSTER_HOME"):
             return Path(os.environ["DAGSTER_HOME"])
         home = self.place.home / "dagster"

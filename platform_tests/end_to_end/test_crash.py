@@ -41,9 +41,10 @@ def command(select: str) -> list[str]:
 
 
 def environment(project: Project, **more: str) -> dict[str, str]:
-    home = project.place.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "DAGSTER_HOME": str(home), **more}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        project.instance_home()
+        return {**os.environ, **more}
 
 
 def materialize(project: Project, select: str = CHAMPION, **more: str) -> int:

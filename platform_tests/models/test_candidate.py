@@ -92,6 +92,7 @@ def test_a_killed_training_run_again_gives_the_model_of_a_clean_one(tmp_path: Pa
     assert the_candidate(site).digest == clean
 
 
+@pytest.mark.slow
 def test_of_several_trainings_at_once_each_is_the_candidate_or_refused_in_words(tmp_path: Path) -> None:
     site = shop(tmp_path)
     processes = [train_in_a_process(site) for _ in range(3)]

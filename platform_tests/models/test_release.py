@@ -183,6 +183,7 @@ def test_candidate_and_champion_are_compared_on_rows_newer_than_what_either_saw(
     assert judgement.duel.candidate.overall.positives == judgement.duel.champion.overall.positives
 
 
+@pytest.mark.slow
 def test_forty_worse_challengers_are_never_released(site: Site) -> None:
     champion = trained_on(site, FEW, QUICK)
     released(site, champion, "auc >= champion")
@@ -192,6 +193,7 @@ def test_forty_worse_challengers_are_never_released(site: Site) -> None:
     assert (live(site), len(site.releases.all("shop"))) == (champion, 41)
 
 
+@pytest.mark.slow
 def test_of_twenty_clearly_better_challengers_all_but_one_are_released(tmp_path: Path) -> None:
     outcomes = []
     for seed in range(20):
@@ -201,6 +203,7 @@ def test_of_twenty_clearly_better_challengers_all_but_one_are_released(tmp_path:
     assert outcomes.count("released") >= 19
 
 
+@pytest.mark.slow
 def test_of_eight_promoters_at_once_one_wins_each_round_and_the_log_stays_linear(site: Site) -> None:
     for round_ in range(2):
         digests = [trained(site, model(seed=8 * round_ + i, params={"extra_trees": True})) for i in range(8)]

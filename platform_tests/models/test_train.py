@@ -104,6 +104,7 @@ def test_the_model_gains_most_from_what_the_truth_depends_on() -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_progress_is_told_while_it_trains() -> None:
     told: list[str] = []
     train_model(orders(300), LABEL, model(trees=120), told.append)

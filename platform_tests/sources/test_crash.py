@@ -98,6 +98,7 @@ def test_a_kill_at_a_named_place_loses_and_doubles_nothing(
     assert rows_digest(site.tables.read(RAW)) == rows_digest(clean.tables.read(RAW))
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path, worker: Start) -> None:
     site, chance = ferry_line(tmp_path), random.Random(7)
     expected = land_ledger(site, files=60)
@@ -111,6 +112,7 @@ def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path, worker: Sta
     assert_ledger(site, expected)
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once_take_each_file_once(tmp_path: Path, worker: Start) -> None:
     site = ferry_line(tmp_path)
     expected = land_ledger(site)

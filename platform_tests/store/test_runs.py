@@ -98,6 +98,7 @@ def test_a_run_ends_with_the_status_that_is_true(client: mlflow.MlflowClient, fa
     assert client.get_run(run.info.run_id).info.status == status
 
 
+@pytest.mark.slow
 def test_several_processes_may_start_on_a_fresh_home(tmp_path: Path) -> None:
     starts = [
         subprocess.Popen(

@@ -155,6 +155,7 @@ for round in range(6):
 """
 
 
+@pytest.mark.slow
 def test_of_eight_processes_that_replace_the_same_days_one_wins_wholly(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
     racers = [subprocess.Popen([sys.executable, "-c", RACING, str(tmp_path), str(n)], env=env) for n in range(8)]

@@ -7,7 +7,7 @@ import dagster as dg
 
 from headrace.contracts.declaration import Column, Contract
 from headrace.contracts.validate import Validated, is_broken, validate
-from headrace.core.assets import daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.assets import daily, days_of, mended, records, spec, table_metadata, verdict
 from headrace.core.fingerprint import code_version
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
@@ -29,7 +29,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     shared: dict[str, Any] = {"deps": [product.key("raw", name)], "code_version": version}
 
     @dg.multi_asset(
-        name=step_name(product, "validated", name),
+        name="__".join(product.key("validated", name)),
         specs=[
             spec(
                 product,
@@ -87,17 +87,14 @@ def _verdict(found: Validated) -> dg.AssetCheckResult:
         {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)}
         for f in found.checked.failures
     ]
-    return dg.AssetCheckResult(
-        check_name=CONTRACT,
-        passed=not found.checked.reasons,
-        severity=dg.AssetCheckSeverity.ERROR if is_broken(found) else dg.AssetCheckSeverity.WARN,
-        description=_words(found),
-        metadata={
-            "value": found.checked.bad_share,
-            "limit": found.contract.max_bad,
-            "what": _words(found),
-            "failures": records(failures),
-        },
+    return verdict(
+        CONTRACT,
+        not found.checked.reasons,
+        _words(found),
+        severe=is_broken(found),
+        value=found.checked.bad_share,
+        limit=found.contract.max_bad,
+        failures=records(failures),
     )
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any, ParamSpec, TypeVar
@@ -27,9 +27,35 @@ def spec(product: Identity, layer: str, name: str, **more: Any) -> dg.AssetSpec:
     return dg.AssetSpec(key=product.key(layer, name), group_name=layer, owners=product.owners, **more)
 
 
-def step_name(product: Identity, layer: str, name: str) -> str:
-    """Return the name of the step that makes an asset."""
-    return "__".join(product.key(layer, name))
+def asset(
+    made: dg.AssetSpec,
+    checks: Mapping[str, str] | None = None,
+    *,
+    blocking: bool = False,
+    days: dg.PartitionsDefinition | None = None,
+    needs: Iterable[str] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return what turns a step into an asset: one run makes any number of days, and its errors are words.
+
+    The step's docstring describes the asset. `checks` are names with descriptions, `blocking` all of them or none;
+    `needs` are resource keys.
+    """
+
+    def declare(step: Callable[..., Any]) -> dg.AssetsDefinition:
+        described = made if made.description else made.replace_attributes(description=inspect.getdoc(step))
+        return dg.multi_asset(
+            name="__".join(made.key.path),
+            specs=[described],
+            check_specs=[
+                dg.AssetCheckSpec(name, asset=made.key, description=what, blocking=blocking)
+                for name, what in (checks or {}).items()
+            ],
+            partitions_def=days,
+            required_resource_keys=set(needs),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )(mended(step))
+
+    return declare
 
 
 def daily(product: Identity) -> dg.DailyPartitionsDefinition:
@@ -98,6 +124,17 @@ def table_metadata(rows: int, schema: pa.Schema, version: int, table: str) -> di
         "version": version,
         "table": table,
     }
+
+
+def verdict(check: str | None, passed: bool, what: str, *, severe: bool = False, **facts: Any) -> dg.AssetCheckResult:
+    """Return what a check says: `what` in words for people and for the control loop, and the facts that are known."""
+    return dg.AssetCheckResult(
+        check_name=check,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+        description=what,
+        metadata={"what": what} | {name: fact for name, fact in facts.items() if fact is not None},
+    )
 
 
 def records(rows: Sequence[dict[str, Any]]) -> dg.TableMetadataValue:

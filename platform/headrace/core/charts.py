@@ -51,7 +51,9 @@ def bars(title: str, values: dict[str, float], limit: float | None = None, most:
     axes.grid(visible=False, axis="y")
     if limit is not None:
         axes.axvline(limit, color=RED, linewidth=1, linestyle="--")
-        axes.annotate(f"limit {limit:g}", (limit, 0), xytext=(3, 0), textcoords="offset points", color=RED, fontsize=8)
+        # At the foot, beside the shortest bars.
+        place: Any = {"xycoords": ("data", "axes fraction"), "xytext": (3, 2), "textcoords": "offset points"}
+        axes.annotate(f"limit {limit:g}", (limit, 0), color=RED, fontsize=8, **place)
     return figure
 
 
@@ -75,7 +77,8 @@ def histogram(title: str, values: Sequence[float], label: str) -> Figure:
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG."""
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
+    with mpl.rc_context(STYLE):
+        figure.savefig(data, format="png", dpi=110)
     return data.getvalue()
 
 

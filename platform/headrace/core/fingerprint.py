@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
@@ -46,8 +47,7 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
     name = f"{item.__module__}.{item.__qualname__}"
     if name in seen:
         return
-    tree = _tree(item)
-    seen[name] = ast.dump(tree, annotate_fields=False)
+    seen[name] = _shape(item)
     functions = [item] if inspect.isfunction(item) else [m for m in vars(item).values() if inspect.isfunction(m)]
     for function in functions:
         for called, value in _named(function):
@@ -77,12 +77,13 @@ def _is_own(value: Any, caller: Any) -> bool:
     return same_package and not module.startswith(_INFRASTRUCTURE)
 
 
-def _tree(item: Any) -> ast.AST:
+@cache
+def _shape(item: Any) -> str:
     tree = ast.parse(textwrap.dedent(inspect.getsource(item)))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return ast.dump(tree, annotate_fields=False)
 
 
 def _digest(texts: list[str]) -> str:

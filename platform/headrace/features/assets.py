@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from headrace.core.assets import column_lineage, daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.assets import asset, column_lineage, daily, days_of, records, spec, table_metadata, verdict
 from headrace.core.days import whole_days
 from headrace.core.fingerprint import code_version, sql_version
 from headrace.features.compute import feature_rows, sql_of
@@ -33,24 +33,19 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
     sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
     deps = [_dep(site, graph, source, feature.reach, by_day) for source in sources]
 
-    @dg.multi_asset(
-        name=step_name(product, "features", name),
-        specs=[
-            spec(
-                product,
-                "features",
-                name,
-                deps=deps,
-                kinds={"duckdb", "deltalake"},
-                description=_describe(feature),
-                code_version=_version(site, feature),
-                metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
-            )
-        ],
-        partitions_def=daily(product) if by_day else None,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "features",
+            name,
+            deps=deps,
+            kinds={"duckdb", "deltalake"},
+            description=_describe(feature),
+            code_version=_version(site, feature),
+            metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
+        ),
+        days=daily(product) if by_day else None,
     )
-    @mended
     def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         days = days_of(context) if by_day else None
         fence = site.tables.claim(table, days)
@@ -71,34 +66,21 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
     requests = [sql_version(sql_of(site, f).text) for n, f in graph.features.items() if f.on_request]
 
-    @dg.multi_asset(
-        name=step_name(product, "training", "set"),
-        specs=[
-            spec(
-                product,
-                "training",
-                "set",
-                deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
-                kinds={"polars", "deltalake"},
-                description="Every row whose label is known, with what was known of it at its prediction time.",
-                code_version=code_version(
-                    label, training_rows, sql_version(label_statement(site, label).text), *requests
-                ),
-                metadata=dict(column_lineage(product, training_lineage(site, graph))),
-            )
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                LEAKAGE,
-                asset=product.key("training", "set"),
-                blocking=True,
-                description="Features recomputed from what was known at the prediction time are what the set holds.",
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "training",
+            "set",
+            deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
+            kinds={"polars", "deltalake"},
+            code_version=code_version(label, training_rows, sql_version(label_statement(site, label).text), *requests),
+            metadata=dict(column_lineage(product, training_lineage(site, graph))),
+        ),
+        checks={LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds."},
+        blocking=True,
     )
-    @mended
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Every row whose label is known, with what was known of it at its prediction time."""
         versions = {name: site.tables.version(name) for name in [*sources, *upstream]}
         fence = site.tables.claim(table)
         rows = training_rows(site, graph.features, label)
@@ -120,12 +102,8 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
 def _leakage(leaks: list[Any]) -> dg.AssetCheckResult:
     found = summarize(leaks)
     names = ", ".join(row["feature"] for row in found)
-    return dg.AssetCheckResult(
-        check_name=LEAKAGE,
-        passed=not leaks,
-        description=f"These features know the future: {names}" if leaks else "No feature knew the future.",
-        metadata={"leaks": records(found), "cells": len(leaks)},
-    )
+    what = f"These features know the future: {names}" if leaks else "No feature knew the future."
+    return verdict(LEAKAGE, not leaks, what, severe=True, leaks=records(found), cells=len(leaks))
 
 
 def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day: bool) -> dg.AssetDep:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from headrace.core.assets import mended, records, spec, step_name
+from headrace.core.assets import asset, mended, records, spec, verdict
 from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
@@ -34,24 +34,19 @@ def model_assets(
 def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
     product = site.product
 
-    @dg.multi_asset(
-        name=step_name(product, "model", "candidate"),
-        specs=[
-            spec(
-                product,
-                "model",
-                "candidate",
-                deps=[product.key("training", "set")],
-                kinds={"lightgbm", "mlflow"},
-                description="The model trained last. It is nobody's model until it is released.",
-                code_version=code_version(model, train_candidate),
-            )
-        ],
-        required_resource_keys={mlflow_key(product.product)},
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "model",
+            "candidate",
+            deps=[product.key("training", "set")],
+            kinds={"lightgbm", "mlflow"},
+            code_version=code_version(model, train_candidate),
+        ),
+        needs=[mlflow_key(product.product)],
     )
-    @mended
     def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The model trained last. It is nobody's model until it is released."""
         reason = context.run.tags.get(REASON_TAG, MANUAL)
         table = product.table("training", "set")
         version = site.tables.version(table) or 0
@@ -83,29 +78,21 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
 
 def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> dg.AssetsDefinition:
     product = site.product
-    key = product.key("model", "evaluation")
 
-    @dg.multi_asset(
-        name=step_name(product, "model", "evaluation"),
-        specs=[
-            spec(
-                product,
-                "model",
-                "evaluation",
-                deps=[product.key("model", "candidate"), product.key("training", "set")],
-                kinds={"python"},
-                description="How the candidate does on the newest rows, and against the live model on the same rows.",
-                code_version=code_version(model.split, label, judge_candidate, *gates),
-            )
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(GATES, asset=key, description="The candidate meets every gate of the declaration.")
-        ],
-        required_resource_keys={mlflow_key(product.product)},
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "model",
+            "evaluation",
+            deps=[product.key("model", "candidate"), product.key("training", "set")],
+            kinds={"python"},
+            code_version=code_version(model.split, label, judge_candidate, *gates),
+        ),
+        checks={GATES: "The candidate meets every gate of the declaration."},
+        needs=[mlflow_key(product.product)],
     )
-    @mended
     def evaluation(_context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """How the candidate does on the newest rows, and against the live model on the same rows."""
         candidate = the_candidate(site)
         judgement = judge_candidate(site, label, model, candidate, gates)
         verdicts = judgement.verdicts(gates)
@@ -113,7 +100,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         pictures = evaluation_plots(judgement.evaluation)
         metrics = {name: value for name, value in measured.metrics.items() if value is not None}
         runs.log_evaluation(metrics, {f"{n}.png": png(p) for n, p in pictures.items()}, {"model": candidate.digest})
-        failed = [verdict for verdict in verdicts if not verdict.passed]
+        failed = [gate for gate in verdicts if not gate.passed]
         return dg.MaterializeResult(
             data_version=dg.DataVersion(code_version(judgement)),
             metadata={
@@ -124,12 +111,11 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
                 **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             },
             check_results=[
-                dg.AssetCheckResult(
-                    check_name=GATES,
-                    passed=not failed,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description="; ".join(f"{v.gate}: {v.why}" for v in failed) or f"All {len(verdicts)} gates passed.",
-                    metadata={"gates": records([vars(verdict) for verdict in verdicts])},
+                verdict(
+                    GATES,
+                    not failed,
+                    "; ".join(f"{v.gate}: {v.why}" for v in failed) or f"All {len(verdicts)} gates passed.",
+                    gates=records([vars(gate) for gate in verdicts]),
                 )
             ],
         )
@@ -140,28 +126,19 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
 def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
     product = site.product
 
-    @dg.multi_asset(
-        name=step_name(product, "model", "champion"),
-        specs=[
-            spec(
-                product,
-                "model",
-                "champion",
-                deps=[product.key("model", "evaluation"), product.key("model", "candidate")],
-                kinds={"mlflow"},
-                description="The model that is live: the newest whose own evaluation passed every gate.",
-                code_version=code_version(release_model, *gates),
-            )
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                RELEASED, asset=product.key("model", "champion"), description="The last candidate was released."
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "model",
+            "champion",
+            deps=[product.key("model", "evaluation"), product.key("model", "candidate")],
+            kinds={"mlflow"},
+            code_version=code_version(release_model, *gates),
+        ),
+        checks={RELEASED: "The last candidate was released."},
     )
-    @mended
     def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The model that is live: the newest whose own evaluation passed every gate."""
         candidate = the_candidate(site)
         who = context.run.tags.get("dagster/sensor_name", "a person")
         decision = release_model(site, Request(candidate.digest, who, candidate.reason), gates)
@@ -179,14 +156,7 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
                 "mlflow version": mirrored or "not registered",
             },
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name=RELEASED,
-                    passed=decision.outcome == "released",
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=decision.why,
-                )
-            ],
+            check_results=[verdict(RELEASED, decision.outcome == "released", decision.why)],
         )
 
     return champion
@@ -201,11 +171,6 @@ def _freshness_check(site: Site, limit: timedelta) -> dg.AssetChecksDefinition:
     @mended
     def is_fresh() -> dg.AssetCheckResult:
         age = champion_age(site, limit)
-        return dg.AssetCheckResult(
-            passed=age.fresh,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=age.what,
-            metadata={"value": age.days, "limit": limit / timedelta(days=1), "what": age.what},
-        )
+        return verdict(None, age.fresh, age.what, value=age.days, limit=limit / timedelta(days=1))
 
     return is_fresh

@@ -21,6 +21,17 @@ from headrace.store.releases import Release
 from headrace.store.site import Site
 from headrace.store.tables import DAY
 
+REALIZED = pa.schema(
+    {
+        "day": pa.date32(),
+        "metric": pa.string(),
+        "value": pa.float64(),
+        "rows": pa.int64(),
+        "model": pa.string(),
+        "note": pa.string(),
+    }
+)
+
 
 @dataclass(frozen=True)
 class Realized:
@@ -55,6 +66,11 @@ def realized_by_day(rows: pa.Table, label: Label, policy: Quality) -> list[Reali
     days = rows[DAY].to_pylist()
     last = dict(zip(days, rows[MODEL].to_pylist(), strict=True))
     return [_realized(_window(rows, day, model, policy), label, day, model) for day, model in last.items()]
+
+
+def quality_table(days: Sequence[Realized], policy: Quality) -> pa.Table:
+    """Return the rows of monitoring/quality."""
+    return pa.Table.from_pylist([{**vars(day), "metric": policy.metric} for day in days], schema=REALIZED)
 
 
 def realized_by_month(rows: pa.Table, label: Label) -> dict[str, Measured]:

@@ -19,6 +19,17 @@ from headrace.store.site import Site
 from headrace.store.tables import DAY
 
 SCORE_INPUT = Input(name=SCORE, kind="numeric")
+MOVED = pa.schema(
+    {
+        "day": pa.date32(),
+        "column": pa.string(),
+        "measure": pa.string(),
+        "value": pa.float64(),
+        "limit": pa.float64(),
+        "rows": pa.int64(),
+        "model": pa.string(),
+    }
+)
 Inputs = dict[str, list[Input]]
 """Model → the columns of its scored rows that can be held against the live model's reference."""
 
@@ -37,6 +48,17 @@ def live_drift(site: Site, live: Release, policy: Drift) -> list[Moved]:
     reference = _reference(site, live)
     moved = drift_by_day(list(_day_profiles(rows, inputs, reference)), reference, policy, since)
     return [m for m in moved if m.day >= first]
+
+
+def with_history(site: Site, moved: Sequence[Moved], model: str) -> pa.Table:
+    """Return the rows of monitoring/drift: the new ones, behind those of other models and of earlier days.
+
+    What led to a decision stays.
+    """
+    table = site.product.table("monitoring", "drift")
+    before = site.tables.read(table).to_pylist() if site.tables.exists(table) else []
+    kept = [row for row in before if row["model"] != model or (moved and row["day"] < moved[0].day)]
+    return pa.Table.from_pylist([*kept, *({**vars(m), "model": model} for m in moved)], schema=MOVED)
 
 
 def newest_scored_day(site: Site) -> date | None:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from headrace.core.assets import daily, days_of, mended, spec, step_name, table_metadata
+from headrace.core.assets import asset, daily, days_of, spec, table_metadata
 from headrace.core.charts import histogram, markdown
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
@@ -17,24 +17,19 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
     product, table = site.product, site.product.table("predictions", "batch")
     upstream = [product.key("features", name) for name, feature in features.items() if not feature.on_request]
 
-    @dg.multi_asset(
-        name=step_name(product, "predictions", "batch"),
-        specs=[
-            spec(
-                product,
-                "predictions",
-                "batch",
-                deps=[product.key("model", "champion"), *upstream],
-                kinds={"lightgbm", "deltalake"},
-                description="The score of every row of a day, by the model that was live, with the features it saw.",
-                code_version=code_version(score_days),
-            )
-        ],
-        partitions_def=daily(product),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "predictions",
+            "batch",
+            deps=[product.key("model", "champion"), *upstream],
+            kinds={"lightgbm", "deltalake"},
+            code_version=code_version(score_days),
+        ),
+        days=daily(product),
     )
-    @mended
     def batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The score of every row of a day, by the model that was live, with the features it saw."""
         days = days_of(context)
         fence = site.tables.claim(table, days)
         scored = score_days(site, features, label, days)

@@ -6,7 +6,7 @@ from datetime import date
 import dagster as dg
 import pyarrow as pa
 
-from headrace.core.assets import daily, days_of, mended, records, spec, step_name, table_metadata
+from headrace.core.assets import asset, daily, days_of, mended, records, spec, table_metadata, verdict
 from headrace.core.days import Days
 from headrace.core.fingerprint import code_version, sql_version
 from headrace.sources.declaration import Source
@@ -30,27 +30,19 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("raw", name)
     sql = sql_version(site.text(source.sql)) if source.sql else ""
 
-    @dg.multi_asset(
-        name=step_name(product, "raw", name),
-        specs=[
-            spec(
-                product,
-                "raw",
-                name,
-                kinds={"csv", "deltalake"},
-                description=f"What landed as {source.files}, as text, with the file and row it came from.",
-                code_version=code_version(_as_read(source), ingest, sql),
-            )
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                FILES, asset=product.key("raw", name), blocking=True, description="Every landed file could be read."
-            )
-        ],
-        partitions_def=daily(product) if source.partition else None,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+    @asset(
+        spec(
+            product,
+            "raw",
+            name,
+            kinds={"csv", "deltalake"},
+            description=f"What landed as {source.files}, as text, with the file and row it came from.",
+            code_version=code_version(_as_read(source), ingest, sql),
+        ),
+        checks={FILES: "Every landed file could be read."},
+        blocking=True,
+        days=daily(product) if source.partition else None,
     )
-    @mended
     def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         found = ingest(site, name, source)
         if not site.tables.exists(table):
@@ -97,18 +89,15 @@ def _empty_days(rows: pa.Table, days: Days | None) -> list[date]:
 def _files_check(found: Ingested, empty: list[date]) -> dg.AssetCheckResult:
     notes = [*found.notes, *([f"no file holds rows of {_listed(empty)}"] if empty else [])]
     refused = [{"file": file, "why": why} for file, why in found.refused.items()]
-    return dg.AssetCheckResult(
-        check_name=FILES,
-        passed=not refused and not notes,
-        severity=dg.AssetCheckSeverity.ERROR if refused else dg.AssetCheckSeverity.WARN,
-        description="; ".join([*found.refused.values(), *notes][:5]) or "All landed files could be read.",
-        metadata={
-            "refused": records(refused),
-            "notes": records([{"note": note} for note in notes]),
-            "value": float(len(refused)),
-            "limit": 0.0,
-            "what": "; ".join([*found.refused.values(), *notes][:1]) or "all landed files could be read",
-        },
+    return verdict(
+        FILES,
+        not refused and not notes,
+        "; ".join([*found.refused.values(), *notes][:5]) or "All landed files could be read.",
+        severe=bool(refused),
+        value=float(len(refused)),
+        limit=0.0,
+        refused=records(refused),
+        notes=records([{"note": note} for note in notes]),
     )
 
 
@@ -137,9 +126,4 @@ def _freshness_check(site: Site, name: str, source: Source) -> dg.AssetChecksDef
 
 def freshness_result(found: Freshness) -> dg.AssetCheckResult:
     """Return the verdict on a source's freshness."""
-    value = {"value": found.age_hours} if found.age_hours is not None else {}
-    return dg.AssetCheckResult(
-        passed=found.fresh,
-        description=found.what,
-        metadata={**value, "limit": found.limit_hours, "what": found.what},
-    )
+    return verdict(None, found.fresh, found.what, severe=True, value=found.age_hours, limit=found.limit_hours)

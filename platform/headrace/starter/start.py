@@ -14,6 +14,7 @@ TEMPLATES = {
     "dagster.yaml": "dagster.yaml",
     "dg.toml": "dg.toml",
     "gitignore": ".gitignore",
+    "env": ".env",
     "README.md": "README.md",
     "project.dg.toml": "platform/dg.toml",
     "definitions.py": "platform/definitions.py",
@@ -31,7 +32,6 @@ def start_project(target: Path, today: date | None = None) -> list[Path]:
     first = today - timedelta(days=DAYS)
     words = {"@START@": first.isoformat(), "@HOME@": str(target / ".headrace" / "dagster")}
     texts = {name: _filled(template, words) for template, name in TEMPLATES.items()}
-    texts[".env"] = f"DAGSTER_HOME={words['@HOME@']}\nMLFLOW_DISABLE_TELEMETRY=true\nDO_NOT_TRACK=true\n"
     texts[".headrace/dagster/dagster.yaml"] = texts["dagster.yaml"]
     texts |= {f"landing/orders/{day}.csv": orders_of(day) for day in (first + timedelta(days=i) for i in range(DAYS))}
     return [_write(target / name, text) for name, text in texts.items()]

@@ -1,0 +1,116 @@
+"""The event log in batches answers as Dagster's own does."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from headrace.project import EVENTS_AT_ONCE
+from headrace.resources import EventLog
+
+ROOT = Path(__file__).parents[1]
+DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-02-01")
+SINGLE = dg.BackfillPolicy.single_run()
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=SINGLE)
+def orders(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    """Orders."""
+    return dg.MaterializeResult(
+        metadata={"days": len(context.partition_keys)},
+        data_version=dg.DataVersion("abc"),
+        tags={"kind": "test"},
+    )
+
+
+@dg.asset_check(asset=orders)
+def rows() -> dg.AssetCheckResult:
+    """Rows are there."""
+    return dg.AssetCheckResult(passed=True)
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=SINGLE, deps=[orders], code_version="1")
+def habits(context: dg.AssetExecutionContext) -> None:
+    """Habits; one day of them fails when the run's tag says so."""
+    if "fail" in context.run.tags:
+        raise dg.Failure("planned and not made")
+
+
+DEFS = dg.Definitions(assets=[orders, habits], asset_checks=[rows], jobs=[dg.define_asset_job("all", "*")])
+
+
+def settings() -> dict[str, Any]:
+    text: dict[str, Any] = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    return text
+
+
+def instance_at(home: Path, text: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text(yaml.safe_dump(text))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    return dg.DagsterInstance.get()
+
+
+def run(instance: dg.DagsterInstance, first: str, last: str, **tags: str) -> str:
+    ranged = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last, **tags}
+    job = DEFS.resolve_job_def("all")
+    return job.execute_in_process(instance=instance, tags=ranged, raise_on_error=False).run_id
+
+
+def known(instance: dg.DagsterInstance, runs: list[str]) -> dict[str, Any]:
+    """Return what the UI and the sensors ask an instance for."""
+    logs = [entry for run_id in runs for entry in instance.all_logs(run_id) if entry.dagster_event]
+    answers: dict[str, Any] = {"events": Counter(entry.get_dagster_event().event_type_value for entry in logs)}
+    for key in (orders.key, habits.key):
+        last = instance.get_latest_materialization_event(key)
+        record = instance.get_asset_records([key])[0].asset_entry
+        answers[key.to_user_string()] = {
+            "made": instance.get_materialized_partitions(key),
+            "last": last.partition if (last := last and last.asset_materialization) else None,
+            "tags": {k: (last.tags or {}).get(k) for k in ("kind", "dagster/data_version")} if last else None,
+            "last_run": runs.index(record.last_run_id) if record.last_run_id else None,
+            "counts": instance.event_log_storage.get_materialized_partitions(key),
+            "planned": len(
+                instance.event_log_storage.get_event_records(
+                    dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset_key=key)
+                )
+            ),
+            "failed": instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+                key
+            ).keys(),
+        }
+    check = instance.event_log_storage.get_latest_asset_check_execution_by_key([dg.AssetCheckKey(orders.key, "rows")])
+    answers["check"] = [record.status.value for record in check.values()]
+    return answers
+
+
+def history(instance: dg.DagsterInstance) -> list[str]:
+    return [
+        run(instance, "2024-01-01", "2024-01-20"),
+        run(instance, "2024-01-18", "2024-01-31", fail="yes"),
+    ]
+
+
+def test_what_is_written_in_batches_reads_as_what_dagster_writes_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", EVENTS_AT_ONCE)
+    with instance_at(tmp_path / "ours", settings(), monkeypatch) as instance:
+        assert isinstance(instance.event_log_storage, EventLog)
+        runs = history(instance)
+        ours = known(instance, runs)
+
+    theirs_settings = {name: value for name, value in settings().items() if name != "event_log_storage"}
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    with instance_at(tmp_path / "theirs", theirs_settings, monkeypatch) as instance:
+        theirs = known(instance, history(instance))
+    assert ours == theirs
+    assert len(ours["orders"]["made"]) == 31
+    assert ours["habits"]["failed"]
+
+    with instance_at(tmp_path / "ours", theirs_settings, monkeypatch) as instance:
+        assert not isinstance(instance.event_log_storage, EventLog)
+        assert known(instance, runs) == ours
