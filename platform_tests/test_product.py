@@ -1,6 +1,5 @@
 """A declaration becomes the graph that it says, or an error that says where it is wrong."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from benchmarks.project import copy_flights
 from headrace.core.place import Place
 from headrace.declaration import ProductDeclaration
 from headrace.definitions import load_platform
@@ -81,15 +81,12 @@ def test_the_loop_runs_by_itself(flights: dg.Definitions) -> None:
 
 def changed(tmp_path: Path, old: str, new: str, file: str = "defs.yaml") -> Project:
     """Return a project with a copy of the flights in which one text is another."""
-    for name in ("workspace.yaml", "dagster.yaml", "dg.toml", "platform/dg.toml", "platform/definitions.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, tmp_path / name)
+    project = copy_flights(tmp_path)
     folder = tmp_path / "platform" / "products" / "flight_delays"
-    shutil.copytree(FLIGHTS, folder)
     text = (folder / file).read_text()
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1))
-    return Project(tmp_path)
+    return project
 
 
 @pytest.mark.parametrize(

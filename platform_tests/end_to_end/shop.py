@@ -1,13 +1,13 @@
 """A small shop as a whole project on disk: orders by day, a churn-like label, a model, monitors, a real workspace."""
 
 import csv
-import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.project import copy_settings
+
 START = date(2024, 1, 1)
 DECLARATION = """\
 type: headrace.Product
@@ -46,8 +46,7 @@ def make_project(root: Path) -> Path:
     product.mkdir(parents=True)
     (product / "defs.yaml").write_text(DECLARATION)
     (product / "label.sql").write_text(LABEL)
-    for name in ("workspace.yaml", "dagster.yaml", "dg.toml", "platform/dg.toml", "platform/definitions.py"):
-        shutil.copyfile(ROOT / name, root / name)
+    copy_settings(root)
     return root
 
 

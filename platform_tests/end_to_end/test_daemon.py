@@ -8,6 +8,7 @@ from headrace.declaration import ProductDeclaration
 from headrace.definitions import watching
 from headrace.demo.run import daemon, follow
 from headrace.project import Project
+from headrace.starter.start import DAYS, ROWS_A_DAY, start_project
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
 
@@ -51,3 +52,22 @@ def test_drift_in_landed_data_retrains_with_its_reason(project: Project) -> None
     assert decisions[1].why.startswith("drift: PSI of")
     assert (site.place.reports / "shop.html").exists()
     assert site.tables.read("shop/predictions/batch").num_rows == 80 * 11
+
+
+def test_a_new_project_goes_round_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    start_project(tmp_path / "mine")
+    project = Project(tmp_path / "mine")
+    monkeypatch.setenv("DAGSTER_HOME", str(project.instance_home()))
+    _, site = project.load("returns")
+    told: list[str] = []
+    log = site.place.home / "daemon.log"
+    with watching("returns") as watch, daemon(project.root, log) as process:
+        follow(watch, process, told.append, log)
+    live = site.releases.live("returns")
+    assert live is not None, told
+    assert live.why.startswith("no model is live yet")
+    assert site.tables.read("returns/validated/orders").num_rows == DAYS * ROWS_A_DAY
+    assert site.tables.exists("returns/predictions/batch"), told
+    assert (site.place.reports / "returns.html").exists()
