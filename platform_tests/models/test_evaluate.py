@@ -82,6 +82,13 @@ def test_slices_add_up_to_the_whole() -> None:
     assert sum(part.rows for part in slices.values()) == 1000
 
 
+def test_each_slice_and_month_is_listed_with_its_own_numbers() -> None:
+    evaluation = evaluated(1000, "UTC", "country")
+    listed = {row["slice"]: row for row in evaluation.listed()}
+    assert listed["country DE"]["auc"] == evaluation.slices["country"]["DE"].metrics["auc"]
+    assert sum(row["rows"] for name, row in listed.items() if name.startswith("month")) == 1000
+
+
 def test_missing_values_are_a_slice_of_their_own() -> None:
     answers, scores = sample(0, 4)
     assert sorted(by_value(["a", None, "a", None], answers, scores)) == ["(missing)", "a"]

@@ -107,6 +107,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
                 **metrics,
                 "rows": measured.rows,
                 "positives": measured.positives,
+                "slices": records(judgement.evaluation.listed()),
                 "compared with": judgement.champion or "no model is live yet",
                 **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             },

@@ -39,6 +39,15 @@ class Evaluation(BaseModel):
     calibration: list[tuple[float, float, int]] = []
     """Mean score, share of positives and rows of each tenth of the rows."""
 
+    def listed(self) -> list[dict[str, Any]]:
+        """Return a row of metrics for each slice and month."""
+        parts = {**self.slices, "month": self.months}
+        return [
+            {"slice": f"{column} {value}", "rows": measured.rows, "positives": measured.positives, **measured.metrics}
+            for column, values in parts.items()
+            for value, measured in values.items()
+        ]
+
 
 def evaluate(rows: pa.Table, scores: Any, label: Label, slices: Sequence[str], timezone: str) -> Evaluation:
     """Return the evaluation of `scores` against what came true, as a whole, by slice and by local month.
