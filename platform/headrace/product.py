@@ -58,7 +58,16 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
-    loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
+    loop = Loop(
+        site,
+        declared.sources,
+        declared.features,
+        declared.retrain,
+        declared.serve,
+        declared.monitors,
+        declared.label,
+        declared.model,
+    )
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources),

@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from headrace.automation.decide import Decision
 from headrace.automation.loop import Loop
-from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING
+from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING, _failed_checks
 from headrace.core.days import Days
 from headrace.product import build
 from headrace.project import Project
@@ -33,7 +34,16 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def loop(project: Project) -> Loop:
     declared, site = project.load("shop")
-    return Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
+    return Loop(
+        site,
+        declared.sources,
+        declared.features,
+        declared.retrain,
+        declared.serve,
+        declared.monitors,
+        declared.label,
+        declared.model,
+    )
 
 
 @pytest.fixture
@@ -86,6 +96,41 @@ def test_an_ingestion_that_failed_is_asked_for_again_three_times_in_all(
     assert [str(key).rpartition("-")[2] for key in keys] == ["1", "2", "3"]
 
 
+def test_days_of_a_request_that_failed_are_asked_for_with_those_of_the_next_file(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    first = tick(project, "shop__files", instance)
+    land_days(project.root, 30, 30, rows=5)
+    os.utime(project.root / "landing" / "orders" / "2024-01-31.csv", (1, 1))
+    unmade = tick(project, "shop__files", instance, first.cursor)
+    assert span(unmade) == ("2024-01-01", "2024-01-31")
+    key = str(first.run_requests[0].run_key)
+    instance.create_run_for_job(job_def=_nothing(), tags={"dagster/run_key": key}, status=DagsterRunStatus.SUCCESS)
+    assert span(tick(project, "shop__files", instance, first.cursor)) == ("2024-01-30", "2024-01-31")
+
+
+def test_a_check_that_a_dead_run_had_planned_does_not_hide_what_was_said_before(
+    project: Project, loop: Loop, instance: dg.DagsterInstance
+) -> None:
+    definitions = build(*project.load("shop"))
+    key = dg.AssetCheckKey(dg.AssetKey(["shop", "raw", "orders"]), "files")
+    (project.root / "landing" / "orders" / "2024-01-02.csv").write_text("")
+    job = definitions.resolve_implicit_global_asset_job_def()
+    raw = [dg.AssetKey(["shop", "raw", "orders"])]
+    days = {RANGE_START: "2024-01-01", RANGE_END: "2024-01-30"}
+    job.get_subset(asset_selection=set(raw)).execute_in_process(instance=instance, tags=days, raise_on_error=False)
+    assert [text for (layer, _, _), text in _failed_checks(loop, instance) if layer == "raw"]
+    instance.create_run_for_job(job_def=job.get_subset(asset_selection=set(raw)), tags=days)
+    (latest,) = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).values()
+    assert latest.status == AssetCheckExecutionRecordStatus.PLANNED
+    assert [text for (layer, _, _), text in _failed_checks(loop, instance) if layer == "raw"]
+
+
+def test_a_look_that_cannot_be_had_says_why_and_does_not_fail(project: Project, instance: dg.DagsterInstance) -> None:
+    (project.root / "landing" / ".replay_clock").unlink()
+    assert "The replay clock has not started" in str(tick(project, "shop__retrain", instance).skip_message)
+
+
 def test_a_file_that_is_still_written_is_left_alone(project: Project, instance: dg.DagsterInstance) -> None:
     for file in (project.root / "landing" / "orders").iterdir():
         os.utime(file)
@@ -96,6 +141,18 @@ def test_nothing_is_trained_before_anything_was_validated(project: Project, inst
     answer = tick(project, "shop__retrain", instance)
     assert not answer.run_requests
     assert "no data yet" in str(answer.skip_message)
+
+
+def test_nothing_is_trained_on_days_that_the_test_and_the_wait_for_labels_take(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    project = Project(make_project(tmp_path / "young"))
+    land_days(project.root, 0, 7, rows=5)
+    declared, site = project.load("shop")
+    ingest(site, "orders", declared.sources["orders"])
+    site.tables.replace("shop/validated/orders", site.tables.read("shop/raw/orders"))
+    answer = tick(project, "shop__retrain", instance)
+    assert "'orders' has rows of 8 days; the test and the wait for labels take 8" in str(answer.skip_message)
 
 
 def test_a_source_that_is_late_at_this_moment_forbids_training_whatever_its_last_check_said(
@@ -128,6 +185,11 @@ def test_a_training_is_written_down_with_reasons_and_time_of_the_products_clock(
     assert entry["reasons"] == ["age", "drift"]
     assert loop.trainings() == (datetime(2024, 1, 31, tzinfo=UTC),)
     assert json.dumps(entry)
+
+
+def span(answer: Any) -> tuple[str, str]:
+    (request,) = answer.run_requests or []
+    return request.tags[RANGE_START], request.tags[RANGE_END]
 
 
 def _nothing() -> dg.JobDefinition:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.core.fingerprint import code_version, sql_version
+from headrace.core.fingerprint import code_version, libraries, sql_version
 
 HELPER = '''
 """Helpers."""
@@ -60,6 +60,26 @@ def test_a_changed_constant_of_a_helper_changes_the_version(version_of: Callable
 
 def test_a_changed_body_changes_the_version(version_of: Callable[[str, str], str]) -> None:
     assert version_of(HELPER, TRAIN) != version_of(HELPER, TRAIN.replace("sum(", "any("))
+
+
+def test_names_of_local_variables_change_nothing_and_those_of_arguments_and_what_they_hold_do(
+    version_of: Callable[[str, str], str],
+) -> None:
+    two = TRAIN.replace("    return sum(", "    first = delays[0]\n    other = first + 1\n    return other + sum(")
+    assert version_of(HELPER, two) == version_of(HELPER, two.replace("first", "head").replace("other", "more"))
+    assert version_of(HELPER, two) == version_of(HELPER, two.replace("(d) for d in", "(one) for one in"))
+    assert version_of(HELPER, two) != version_of(HELPER, two.replace("return other", "return first"))
+    assert version_of(HELPER, two) != version_of(HELPER, two.replace("delays", "minutes"))
+
+
+def test_another_version_of_a_library_is_another_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = libraries("polars", "duckdb")
+    other = tmp_path / "polars-99.9.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: polars\nVersion: 99.9\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    after = libraries("polars", "duckdb")
+    assert {name for name in before if before[name] != after[name]} == {"library polars"}
 
 
 def test_sql_is_compared_by_what_it_says() -> None:

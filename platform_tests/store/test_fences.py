@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from headrace.core.days import Days
 from headrace.core.errors import FenceLost
 from headrace.store.fences import Fences
 
@@ -20,6 +22,10 @@ with Fences(Path(sys.argv[1])).alone("t"):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def january(first: int, last: int) -> Days:
+    return Days(date(2024, 1, first), date(2024, 1, last))
 
 
 def test_the_last_claim_holds(tmp_path: Path) -> None:
@@ -40,11 +46,24 @@ def test_a_later_claim_ends_an_earlier_one(tmp_path: Path) -> None:
         pass
 
 
-def test_scopes_do_not_touch_each_other(tmp_path: Path) -> None:
+def test_tables_and_days_apart_do_not_touch_each_other(tmp_path: Path) -> None:
     fences = Fences(tmp_path)
-    fence = fences.claim("t@2013-01-01")
-    fences.claim("t@2013-01-02")
-    with fences.holding(fence):
+    other, first = fences.claim("u"), fences.claim("t", january(1, 1))
+    fences.claim("t", january(2, 2))
+    with fences.holding(other), fences.holding(first):
+        pass
+
+
+@pytest.mark.parametrize("later", [january(2, 2), january(2, 9), january(1, 9), None])
+def test_a_later_claim_of_one_of_the_days_ends_an_earlier_one(tmp_path: Path, later: Days | None) -> None:
+    fences = Fences(tmp_path)
+    early = fences.claim("t", january(1, 2))
+    fences.claim("t", january(9, 9))
+    fences.claim("t", january(20, 20))
+    latest = fences.claim("t", later)
+    with pytest.raises(FenceLost), fences.holding(early):
+        pass
+    with fences.holding(latest):
         pass
 
 

@@ -111,6 +111,19 @@ def test_an_older_claim_cannot_commit(tables: Tables) -> None:
     assert values(tables) == [3, 9]
 
 
+def test_a_claim_of_a_longer_range_ends_an_older_one_within_it_and_days_apart_commit_in_any_order(
+    tables: Tables,
+) -> None:
+    long, short = tables.claim("t", Days(FIRST, SECOND)), tables.claim("t", one(SECOND))
+    tables.replace("t", rows([9], SECOND), days=one(SECOND), fence=short)
+    with pytest.raises(FenceLost):
+        tables.replace("t", rows([5]), days=Days(FIRST, SECOND), fence=long)
+    one_day, another = tables.claim("t", one(FIRST)), tables.claim("t", one(SECOND))
+    tables.replace("t", rows([8], SECOND), days=one(SECOND), fence=another)
+    tables.replace("t", rows([7]), days=one(FIRST), fence=one_day)
+    assert values(tables) == [7, 8]
+
+
 def test_the_reason_of_a_commit_is_kept(tables: Tables) -> None:
     tables.replace("t", rows([9]), days=one(FIRST), why="run 42")
     assert tables.history("t")[0]["headrace.why"] == "run 42"

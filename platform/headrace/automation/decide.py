@@ -28,8 +28,8 @@ class Seen:
     """When trainings were launched, oldest first."""
     busy: str = ""
     """What is under way and must end first; empty when nothing is."""
-    has_rows: bool = True
-    """Whether there is anything to train on."""
+    lacks: str = ""
+    """What is lacking for a training; empty when nothing is."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def _fired(trigger: Trigger, seen: Seen, live_since: datetime, now: datetime) ->
 
 def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
     found = [f"under way: {seen.busy}"] if seen.busy else []
-    if not seen.has_rows:
-        found.append("no data yet")
+    if seen.lacks:
+        found.append(seen.lacks)
     if "late_source" in policy.unless:
         found += [f"late source: {text}" for text in seen.late_sources]
     if "broken_contract" in policy.unless:

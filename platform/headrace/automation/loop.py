@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import pyarrow.compute as pc
+
 from headrace.automation.decide import Decision
 from headrace.automation.declaration import Retrain
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
-from headrace.features.declaration import Feature
+from headrace.features.declaration import Feature, Label
+from headrace.features.training import label_statement
+from headrace.models.declaration import Model
 from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
+from headrace.store.tables import DAY as TABLE_DAY
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Loop:
     retrain: Retrain
     serve: Serve
     monitors: Monitors
+    label: Label | None = None
+    model: Model | None = None
 
     @property
     def data_keys(self) -> list[list[str]]:
@@ -85,10 +92,23 @@ class Loop:
         facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons)}
         return str(self.site.trainings.append(facts, after=number)["number"])
 
-    def has_rows(self) -> bool:
-        """Return whether every source has been validated, so that there is something to train on."""
-        product = self.site.product
-        return all(self.site.tables.exists(product.table("validated", name)) for name in self.sources)
+    def lacks(self) -> str:
+        """Return in words what is lacking for a training; empty where every source has rows, of days enough."""
+        product, tables = self.site.product, self.site.tables
+        missing = [name for name in self.sources if not tables.exists(product.table("validated", name))]
+        if missing or not (self.label and self.model):
+            return "no data yet"
+        known = Days(self._start(), self.newest_day()) if self.newest_day() >= self._start() else None
+        for name in label_statement(self.site, self.label).tables:
+            table = product.table("validated", name)
+            if not (self.sources[name].partition and known):
+                continue
+            bounds = pc.min_max(tables.read(table, days=known, columns=[TABLE_DAY])[TABLE_DAY]).as_py()
+            days = (bounds["max"] - bounds["min"]).days + 1 if bounds["min"] else 0
+            least = whole_days(self.model.split.test + self.label.known_after)
+            if days <= least:
+                return f"'{name}' has rows of {days} days; the test and the wait for labels take {least}"
+        return ""
 
     def _start(self) -> date:
         return self.site.product.start or date.min + timedelta(days=1)

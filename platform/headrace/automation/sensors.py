@@ -1,11 +1,12 @@
 """The control loop: new files are ingested, failed checks retrain, each day is scored."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import wraps
 from hashlib import sha256
 from json import dumps, loads
 from time import time
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
@@ -14,9 +15,12 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
+from headrace.core.errors import HeadraceError
 from headrace.sources.freshness import freshness
 from headrace.sources.pending import pending_files
 
+P = ParamSpec("P")
+R = TypeVar("R")
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 MOST_TRIES = 3
@@ -45,6 +49,19 @@ def model_automation(loop: Loop) -> dg.Definitions:
     return dg.Definitions(sensors=[_retrain_sensor(loop)], schedules=[_daily_schedule(loop), _hourly_schedule(loop)])
 
 
+def in_words(look: Callable[P, R]) -> Callable[P, R | dg.SkipReason]:
+    """Let a look that a HeadraceError ends say why nothing is done; the next one tries again."""
+
+    @wraps(look)
+    def looked(*args: P.args, **kwargs: P.kwargs) -> R | dg.SkipReason:
+        try:
+            return look(*args, **kwargs)
+        except HeadraceError as error:
+            return dg.SkipReason(str(error))
+
+    return looked
+
+
 def _files_sensor(loop: Loop) -> dg.SensorDefinition:
     product = loop.site.product.product
 
@@ -55,13 +72,14 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ingests files that have landed and are stable, and scores their days if a model is live.",
     )
+    @in_words
     def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         known = loads(context.cursor or "{}")
         pending = pending_files(loop.site, loop.sources, known.get("seen", {}), time())
         if not pending.files:
             return _tried_again(loop, context, known)
         key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
-        days = loop.days_to_make(pending.days)
+        days = _with_unmade(context.instance, known.get("asked"), loop.days_to_make(pending.days))
         asked = {"key": f"files-{key}", "days": [str(days.first), str(days.last)], "tries": 1}
         return dg.SensorResult(
             run_requests=[_files_request(loop, asked)], cursor=dumps({"seen": pending.seen, "asked": asked})
@@ -74,6 +92,17 @@ def _files_request(loop: Loop, asked: dict[str, Any]) -> dg.RunRequest:
     first, last = (date.fromisoformat(day) for day in asked["days"])
     keys = loop.data_keys + (loop.live_keys if loop.live_since() else [])
     return _request(loop, f"{asked['key']}-{asked['tries']}", keys, Days(first, last), {})
+
+
+def _with_unmade(instance: dg.DagsterInstance, asked: dict[str, Any] | None, days: Days) -> Days:
+    """Return the days with those of the request before, unless its run has made them."""
+    if not asked:
+        return days
+    made = RunsFilter(tags={"dagster/run_key": f"{asked['key']}-{asked['tries']}"}, statuses=[DagsterRunStatus.SUCCESS])
+    if instance.get_runs_count(made):
+        return days
+    first, last = (date.fromisoformat(day) for day in asked["days"])
+    return Days(min(first, days.first), max(last, days.last))
 
 
 def _tried_again(
@@ -102,6 +131,7 @@ def _retrain_sensor(loop: Loop) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Trains when a drift, quality or freshness check has failed or the model is too old.",
     )
+    @in_words
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         lost = _lost_training(loop, context.instance)
         if lost:
@@ -125,6 +155,7 @@ def _daily_schedule(loop: Loop) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Scores the last whole day with the model that is live.",
     )
+    @in_words
     def daily_scores(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if not loop.live_since():
             return dg.SkipReason("No model is live yet.")
@@ -191,7 +222,7 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
         broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
         trainings=loop.trainings(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
-        has_rows=loop.has_rows(),
+        lacks=loop.lacks(),
     )
 
 
@@ -211,9 +242,10 @@ def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[t
     keys = {
         AssetCheckKey(AssetKey(product.key(layer, name)), check): (layer, name, check) for layer, name, check in named
     }
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    records = instance.event_log_storage.get_asset_check_summary_records(list(keys))
     for key, record in records.items():
-        evaluation = _evaluation(record)
+        # A check that was planned by a run which died before it says nothing: what was said last still holds.
+        evaluation = _evaluation(record.last_completed_check_execution_record)
         if (
             evaluation
             and not evaluation.passed
@@ -222,8 +254,8 @@ def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[t
             yield keys[key], _in_words(keys[key], evaluation)
 
 
-def _evaluation(record: AssetCheckExecutionRecord) -> dg.AssetCheckEvaluation | None:
-    event = record.event.dagster_event if record.event else None
+def _evaluation(record: AssetCheckExecutionRecord | None) -> dg.AssetCheckEvaluation | None:
+    event = record.event.dagster_event if record and record.event else None
     found = event.event_specific_data if event else None
     return found if isinstance(found, dg.AssetCheckEvaluation) else None
 

@@ -61,7 +61,7 @@ def asset(
 def daily(product: Identity) -> dg.DailyPartitionsDefinition:
     """Return the product's days: local days of its time zone from `start` on, today among them."""
     if product.start is None:
-        raise DeclarationError(f"Product '{product.product}' has sources by day: say `start:`, its first day.")
+        raise DeclarationError(f"Product '{product.product}' has rows by day: say `start:`, its first day.")
     return dg.DailyPartitionsDefinition(
         start_date=product.start.isoformat(),
         end_date=product.end.isoformat() if product.end else None,

@@ -1,11 +1,12 @@
-"""Code versions: equal for code that does the same, different as soon as a literal or a helper changes."""
+"""Code versions: equal for code that does the same, different as soon as a literal, a helper or a library changes."""
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -13,34 +14,47 @@ from pydantic import BaseModel
 
 from headrace.core.sql import normalized
 
+Parts = Mapping[str, str]
+"""What a piece of work is made of: the name of a function, constant, declaration or library → its digest."""
 _PLAIN = (str, int, float, bool, bytes, tuple, frozenset, type(None))
 _INFRASTRUCTURE = ("headrace.core", "headrace.store")
 
 
 def sql_version(sql: str) -> str:
     """Return the version of an SQL text: comments, case of keywords and layout change nothing."""
-    return _digest([normalized(sql)])
+    return _digest(normalized(sql))
 
 
-def code_version(*parts: Callable[..., Any] | type | BaseModel | str) -> str:
-    """Return the version of a piece of work: its functions with the helpers and constants they call, its declarations.
+def code_parts(*parts: Callable[..., Any] | type | BaseModel | str) -> Parts:
+    """Return what a piece of work is made of: its functions with the helpers and constants they call, its declarations.
 
-    Comments, docstrings and layout change nothing. Followed are names of the same top package, except
-    the store and the core: how a table is kept says nothing about what is in it.
+    Comments, docstrings, layout and names of local variables change nothing. Followed are names of the same top
+    package, except the store and the core: how a table is kept says nothing about what is in it.
     """
     seen: dict[str, str] = {}
     for part in parts:
-        _add(part, seen)
-    return _digest([f"{name}={text}" for name, text in sorted(seen.items())])
+        if isinstance(part, BaseModel):
+            seen[f"{type(part).__name__} {len(seen)}"] = _digest(part.model_dump_json(by_alias=True))
+        elif isinstance(part, str):
+            seen[f"text {len(seen)}"] = _digest(part)
+        else:
+            _add_code(part, seen)
+    return seen
 
 
-def _add(part: Any, seen: dict[str, str]) -> None:
-    if isinstance(part, BaseModel):
-        seen[f"declared {type(part).__name__} {len(seen)}"] = part.model_dump_json(by_alias=True)
-    elif isinstance(part, str):
-        seen[f"text {len(seen)}"] = part
-    else:
-        _add_code(part, seen)
+def libraries(*names: str) -> Parts:
+    """Return the installed versions of libraries, as parts."""
+    return {f"library {name}": version(name) for name in names}
+
+
+def version_of(parts: Parts) -> str:
+    """Return one version for all parts."""
+    return _digest("\n".join(f"{name}={digest}" for name, digest in sorted(parts.items())))
+
+
+def code_version(*parts: Callable[..., Any] | type | BaseModel | str) -> str:
+    """Return the version of a piece of work: see `code_parts`."""
+    return version_of(code_parts(*parts))
 
 
 def _add_code(item: Any, seen: dict[str, str]) -> None:
@@ -54,7 +68,7 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
             if _is_own(value, item):
                 _add_code(value, seen)
             elif isinstance(value, _PLAIN):
-                seen[f"{function.__module__}:{called}"] = repr(value)
+                seen[f"{function.__module__}.{called}"] = _digest(repr(value))
 
 
 def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -79,12 +93,28 @@ def _is_own(value: Any, caller: Any) -> bool:
 
 @cache
 def _shape(item: Any) -> str:
+    """Return a digest of what a function or class says, whatever its local variables are called."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(item)))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree, annotate_fields=False)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            _rename_locals(node)
+    return _digest(ast.dump(tree, annotate_fields=False))
 
 
-def _digest(texts: list[str]) -> str:
-    return sha256("\n".join(texts).encode()).hexdigest()[:16]
+def _rename_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Give numbers to the variables that a function assigns, in the order in which they stand; arguments keep their names."""
+    nodes = list(ast.walk(function))
+    kept = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    kept |= {name for node in nodes if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    assigned = dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store) and node.id not in kept)
+    numbers = {name: f"_{number}" for number, name in enumerate(assigned)}
+    for node in names:
+        node.id = numbers.get(node.id, node.id)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]

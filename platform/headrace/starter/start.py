@@ -25,7 +25,7 @@ TEMPLATES = {
 
 def start_project(target: Path, today: date | None = None) -> list[Path]:
     """Write a project into an empty folder and return its files; raises Refused where something is there already."""
-    if target.exists() and any(target.iterdir()):
+    if target.is_file() or (target.exists() and any(target.iterdir())):
         raise Refused(f"{target} is not empty: choose a new folder, so that nothing of yours is overwritten.")
     target = target.resolve()
     today = today or datetime.now(UTC).date()

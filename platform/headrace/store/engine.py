@@ -34,11 +34,11 @@ class Engine:
 
     def query(self, sql: str, views: Mapping[str, TableView | pa.Table], *, origin: str = "") -> pa.Table:
         """Return the rows of one SQL statement; `origin` names the file that an error should point to."""
-        with self._connection(views) as connection:
-            try:
+        try:
+            with self._connection(views) as connection:
                 return connection.execute(sql).to_arrow_table()
-            except duckdb.Error as error:
-                raise SqlError(_explained(error, origin)) from error
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, origin)) from error
 
     def text(self, sql: str, views: Mapping[str, TableView | pa.Table]) -> str:
         """Return the rows of one SQL statement as a table that people can read."""

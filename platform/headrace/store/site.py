@@ -10,6 +10,7 @@ from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.place import Place
 from headrace.store.engine import Engine
+from headrace.store.ledger import Ledger
 from headrace.store.log import Log
 from headrace.store.models import Models
 from headrace.store.releases import Releases
@@ -33,6 +34,11 @@ class Site:
     def tables(self) -> Tables:
         """The tables of the project."""
         return Tables(self.place.tables)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What each day of each table was made of."""
+        return Ledger(self.place.home / "ledger", self.tables)
 
     @cached_property
     def engine(self) -> Engine:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -94,7 +95,7 @@ class Tables:
 
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
-        return list(self._open(name, version).file_uris())
+        return [unquote(file) for file in self._open(name, version).file_uris()]
 
     def read(
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
@@ -107,7 +108,7 @@ class Tables:
 
     def claim(self, name: str, days: Days | None = None) -> Fence:
         """Claim the right to write these days of a table; earlier claims of them end."""
-        return self._fences.claim(f"{name}@{days or 'all'}")
+        return self._fences.claim(name, days)
 
     def replace(
         self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str = ""
