@@ -1,6 +1,7 @@
 """What Dagster works with here: the instance's event log, and a product's MLflow run."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -63,16 +64,39 @@ def mlflow_resources(site: "Site") -> dict[str, dg.ResourceDefinition]:
     product = site.product.product
 
     @dg.resource(description=f"MLflow experiment '{product}', one MLflow run a Dagster run.")
-    def mlflow(context: dg.InitResourceContext) -> Iterator[Any]:
-        runs.prepare(site.place.mlflow_uri, product, site.place.home / "mlflow" / product)
-        from dagster_mlflow import mlflow_tracking
-
-        config = {"experiment_name": product, "mlflow_tracking_uri": site.place.mlflow_uri, "env": {}, "extra_tags": {}}
-        delegate = mlflow_tracking.resource_fn(context.replace_config(config))
-        yield next(delegate)
-        runs.finish(failed=_has_failed(context))
+    def mlflow(context: dg.InitResourceContext) -> Iterator[Tracking]:
+        tracking = Tracking(site, context)
+        yield tracking
+        if tracking.started:
+            runs.finish(failed=_has_failed(context))
 
     return {mlflow_key(product): mlflow}
+
+
+@dataclass
+class Tracking:
+    """The MLflow run of a Dagster run: dagster-mlflow's own, begun by the first step that has something to log.
+
+    Importing MLflow takes seconds, which a run that has nothing to do should not spend.
+    """
+
+    site: "Site"
+    context: dg.InitResourceContext
+    started: bool = False
+    _delegate: Any = None
+
+    def start(self) -> None:
+        """Find or begin the run."""
+        if self.started:
+            return
+        product, place = self.site.product.product, self.site.place
+        runs.prepare(place.mlflow_uri, product, place.home / "mlflow" / product)
+        from dagster_mlflow import mlflow_tracking
+
+        config = {"experiment_name": product, "mlflow_tracking_uri": place.mlflow_uri, "env": {}, "extra_tags": {}}
+        self._delegate = mlflow_tracking.resource_fn(self.context.replace_config(config))
+        next(self._delegate)
+        self.started = True
 
 
 def _has_failed(context: dg.InitResourceContext) -> bool:

@@ -188,10 +188,19 @@ def test_an_evaluation_is_about_the_rows_that_its_candidate_was_split_from(way: 
 
 
 def test_training_again_on_the_same_rows_gives_the_same_version_and_keeps_what_is_downstream_fresh(way: Way) -> None:
-    first, second = way.run(), way.run()
+    first, second = way.run(), way.run(tags={"headrace/force": "true"})
     assert metadata(first, "candidate")["mlflow version"] == metadata(second, "candidate")["mlflow version"]
     assert len(way.site.releases.all("shop")) == 1
     assert _versions(first) == _versions(second)
+
+
+def test_training_again_on_the_same_rows_is_skipped_and_the_gates_still_say_what_they_said(way: Way) -> None:
+    first, second = way.run(), way.run()
+    assert second.success
+    made = second.get_asset_materialization_events()
+    assert ["/".join(event.asset_key.path) for event in made if event.asset_key] == ["shop/model/champion"]
+    assert check(second, "gates").passed == check(first, "gates").passed
+    assert way.site.releases.all("shop") == way.site.releases.all("shop")[:1]
 
 
 def _versions(result: dg.ExecuteInProcessResult) -> list[str]:

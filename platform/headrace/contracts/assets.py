@@ -1,14 +1,28 @@
 """Validated and quarantined rows as assets, with the contract as a check."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from headrace.contracts.declaration import Column, Contract
+from headrace.contracts.recipe import validated_parts, validated_recipe
 from headrace.contracts.validate import Validated, is_broken, validate
-from headrace.core.assets import daily, days_of, mended, records, spec, table_metadata, verdict
-from headrace.core.fingerprint import code_version
+from headrace.core.assets import (
+    daily,
+    days_of,
+    is_forced,
+    made,
+    mended,
+    records,
+    said_before,
+    spec,
+    table_metadata,
+    verdict,
+)
+from headrace.core.fingerprint import version_of
+from headrace.core.recipe import hull
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 
@@ -25,7 +39,7 @@ def contract_assets(
 def _validated_asset(site: Site, name: str, source: Source, contract: Contract | None) -> dg.AssetsDefinition:
     product = site.product
     good, aside = product.table("validated", name), product.table("quarantine", name)
-    version = code_version(validate, *([contract] if contract else []))
+    version = version_of(validated_parts(contract))
     shared: dict[str, Any] = {"deps": [product.key("raw", name)], "code_version": version}
 
     @dg.multi_asset(
@@ -59,25 +73,32 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     )
     @mended
     def validated(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        days = days_of(context) if source.partition else None
-        fences = {table: site.tables.claim(table, days) for table in (aside, good)}
-        found = validate(site, name, source, contract, days)
+        recipe = validated_recipe(site, name, source, contract)
         judged = dg.AssetCheckKey(dg.AssetKey(good.split("/")), CONTRACT) in context.selected_asset_check_keys
-        if found.contract.on_fail == "fail" and found.checked.reasons:
+        said = said_before(context, good, CONTRACT)
+        forced = is_forced(context) or (judged and said is None)
+        work = site.ledger.work(recipe, days_of(context) if source.partition else None, forced=forced)
+        if judged and said and not work:
+            yield said
+        contents: dict[str, Mapping[str, str]] = {aside: {}, good: {}}
+        metadata: dict[str, dict[str, Any]] = {aside: {}, good: {}}
+        if work:
+            days = hull(work.spans)
+            fences = {table: site.tables.claim(table, days) for table in (aside, good)}
+            found = validate(site, name, source, contract, days)
             if judged:
                 yield _verdict(found)
-            raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
-        for table, kept in {aside: found.quarantined, good: found.valid}.items():
-            commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run.run_id}")
-            metadata = table_metadata(kept.num_rows, kept.schema, commit.version, table)
-            if table == good:
-                metadata["dagster/column_schema"] = _schema(found.contract)
+            if found.contract.on_fail == "fail" and found.checked.reasons:
+                raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
+            for table, kept in {aside: found.quarantined, good: found.valid}.items():
+                why = f"run {context.run.run_id}"
+                commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=why)
+                contents[table] = site.ledger.record(replace(recipe, table=table), work, kept, days)
+                metadata[table] = table_metadata(kept.num_rows, kept.schema, commit.version, table)
+            metadata[good]["dagster/column_schema"] = _schema(found.contract)
+        for table in (aside, good):
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
-                yield dg.MaterializeResult(
-                    asset_key=table.split("/"), data_version=dg.DataVersion(commit.digest), metadata=metadata
-                )
-        if judged:
-            yield _verdict(found)
+                yield from made(context, table, work, contents[table], metadata[table])
 
     return validated
 

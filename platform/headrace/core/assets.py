@@ -6,18 +6,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
 
 import dagster as dg
 import pyarrow as pa
+from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata
+from dagster._core.execution.plan.execute_step import _get_output_asset_events
 
 from headrace.core.days import Days
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError, HeadraceError
 from headrace.core.orphans import die_with_parent
+from headrace.core.recipe import ALL, Work
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+FORCE_TAG = "headrace/force"
+NO_ROWS = "no rows"
+"""The version of a day without rows."""
 STEP_PROCESS_EXECUTORS = frozenset({"multiprocess", "multi_or_in_process_executor"})
 
 
@@ -124,6 +134,60 @@ def table_metadata(rows: int, schema: pa.Schema, version: int, table: str) -> di
         "version": version,
         "table": table,
     }
+
+
+def is_forced(context: dg.AssetExecutionContext) -> bool:
+    """Return whether the run's tags ask for everything to be made, changed or not."""
+    return context.run.tags.get(FORCE_TAG) == "true"
+
+
+def made(
+    context: dg.AssetExecutionContext, table: str, work: Work, contents: Mapping[str, str], metadata: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Yield a materialization for each day that was made, with a version of its own content, and the step's output.
+
+    Days that were skipped get no event: Dagster goes on calling them fresh. One MaterializeResult for the range would
+    give all of its days the version of the range, and make everything downstream of each of them stale.
+    """
+    key = dg.AssetKey(table.split("/"))
+    output = dg.Output(
+        None,
+        output_name="__".join(key.path),
+        metadata=dict(metadata),
+        data_version=dg.DataVersion(contents.get(ALL, NO_ROWS)),
+    )
+    step = context.op_execution_context._step_execution_context
+    context.log.info(f"{table}: {work}")
+    days = [] if ALL in work.reasons else list(work.reasons)
+    if work:
+        definition = step.op_def.output_def_named(output.output_name)
+        kind = AssetExecutionType.MATERIALIZATION
+        events = list(_get_output_asset_events(key, days, output, definition, {}, step, kind))
+        batch = str(uuid4())
+        for number, event in enumerate(events, 1):
+            tags = {**(event.tags or {}), DATA_VERSION_TAG: contents.get(event.partition or ALL, NO_ROWS)}
+            own = dg.AssetMaterialization(key, metadata=event.metadata, partition=event.partition, tags=tags)
+            yield DagsterEvent.asset_materialization(step, own, DagsterEventBatchMetadata(batch, number == len(events)))
+    yield dg.Output(None, output_name=output.output_name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def said_before(context: dg.AssetExecutionContext, table: str, check: str) -> dg.AssetCheckResult | None:
+    """Return what a check said when its asset was last made; None where it never did."""
+    key = dg.AssetCheckKey(dg.AssetKey(table.split("/")), check)
+    record = context.instance.event_log_storage.get_asset_check_summary_records([key])[key]
+    last = record.last_completed_check_execution_record
+    event = last.event.dagster_event if last and last.event else None
+    said = event.event_specific_data if event else None
+    if not isinstance(said, dg.AssetCheckEvaluation):
+        return None
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=check,
+        passed=said.passed,
+        severity=said.severity,
+        description=said.description,
+        metadata=said.metadata,
+    )
 
 
 def verdict(check: str | None, passed: bool, what: str, *, severe: bool = False, **facts: Any) -> dg.AssetCheckResult:

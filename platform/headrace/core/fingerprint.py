@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from headrace.core.sql import normalized
 
-Parts = Mapping[str, str]
+Parts = dict[str, str]
 """What a piece of work is made of: the name of a function, constant, declaration or library → its digest."""
 _PLAIN = (str, int, float, bool, bytes, tuple, frozenset, type(None))
 _INFRASTRUCTURE = ("headrace.core", "headrace.store")

@@ -1,6 +1,6 @@
 """Recipes: what a table is made of, so that it can be said whether it has to be made again, and why."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
@@ -32,6 +32,8 @@ class Recipe:
     """The tables that it reads, and how far; None for the whole of one."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else goes in: the model that is live, say."""
+    days: Mapping[str, str] = field(default_factory=dict)
+    """What else goes into single days: day → digest."""
     by_day: bool = False
     """Whether it is made day by day."""
 
@@ -67,12 +69,23 @@ class Work:
         what = f"{left} of {len(self.wanted)} days are" if ALL not in self.wanted else "It is"
         return f"{what} as they should be: made by this code, of this content." if left else "Everything is made."
 
+    def also(self, reasons: Mapping[str, str]) -> "Work":
+        """Return the work with more days, each with its reason."""
+        more = {day: (*self.reasons.get(day, ()), why) for day, why in reasons.items()}
+        return Work({**self.reasons, **more}, self.wanted)
+
     @property
     def spans(self) -> list[Days | None]:
         """The days as unbroken ranges; [None] for a table that does not lie in days."""
         if ALL in self.reasons:
             return [None]
         return list(unbroken(date.fromisoformat(day) for day in self.reasons))
+
+
+def hull(spans: Sequence[Days | None]) -> Days | None:
+    """Return the range from the first day of all spans to the last."""
+    days = [span for span in spans if span]
+    return Days(min(span.first for span in days), max(span.last for span in days)) if days else None
 
 
 def unbroken(days: Iterable[date]) -> Iterator[Days | None]:

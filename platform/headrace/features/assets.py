@@ -1,18 +1,30 @@
 """Feature tables and the training set as assets."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from headrace.core.assets import asset, column_lineage, daily, days_of, records, spec, table_metadata, verdict
-from headrace.core.days import whole_days
-from headrace.core.fingerprint import code_version, sql_version
+from headrace.core.assets import (
+    asset,
+    column_lineage,
+    daily,
+    days_of,
+    is_forced,
+    made,
+    records,
+    said_before,
+    spec,
+    table_metadata,
+    verdict,
+)
+from headrace.core.fingerprint import version_of
+from headrace.core.recipe import Reach
 from headrace.features.compute import feature_rows, sql_of
 from headrace.features.declaration import Feature
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
+from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph, verify
 from headrace.store.site import Site
@@ -31,7 +43,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
     product, table = site.product, site.product.table("features", name)
     by_day = bool(product.start and feature.timed)
     sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
-    deps = [_dep(site, graph, source, feature.reach, by_day) for source in sources]
+    deps = [_dep(site, graph, source, static_reach(feature), by_day) for source in sources]
 
     @asset(
         spec(
@@ -41,20 +53,23 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             deps=deps,
             kinds={"duckdb", "deltalake"},
             description=_describe(feature),
-            code_version=_version(site, feature),
+            code_version=version_of(feature_parts(site, graph, feature)),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
         ),
         days=daily(product) if by_day else None,
     )
-    def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        days = days_of(context) if by_day else None
-        fence = site.tables.claim(table, days)
-        rows = feature_rows(site, name, feature, graph.sources, days)
-        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(commit.digest),
-            metadata=table_metadata(rows.num_rows, rows.schema, commit.version, table),
-        )
+    def features(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        recipe = feature_recipe(site, graph, name, feature)
+        work = site.ledger.work(recipe, days_of(context) if by_day else None, forced=is_forced(context))
+        contents: dict[str, str] = {}
+        metadata: dict[str, Any] = {}
+        for days in work.spans:
+            fence = site.tables.claim(table, days)
+            rows = feature_rows(site, name, feature, graph.sources, days)
+            commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
+            contents |= site.ledger.record(recipe, work, rows, days)
+            metadata = table_metadata(rows.num_rows, rows.schema, commit.version, table)
+        yield from made(context, table, work, contents, metadata)
 
     return features
 
@@ -64,7 +79,6 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     assert label
     upstream = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
-    requests = [sql_version(sql_of(site, f).text) for n, f in graph.features.items() if f.on_request]
 
     @asset(
         spec(
@@ -73,7 +87,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             "set",
             deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
             kinds={"polars", "deltalake"},
-            code_version=code_version(label, training_rows, sql_version(label_statement(site, label).text), *requests),
+            code_version=version_of(training_parts(site, graph)),
             metadata=dict(column_lineage(product, training_lineage(site, graph))),
         ),
         checks={LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds."},
@@ -81,6 +95,13 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     )
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
+        recipe = training_recipe(site, graph)
+        said = said_before(context, table, LEAKAGE)
+        work = site.ledger.work(recipe, forced=is_forced(context) or said is None or not said.passed)
+        if said and not work:
+            yield said
+            yield from made(context, table, work, {}, {})
+            return
         versions = {name: site.tables.version(name) for name in [*sources, *upstream]}
         fence = site.tables.claim(table)
         rows = training_rows(site, graph.features, label)
@@ -88,13 +109,11 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
         yield _leakage(leaks)
         refuse_leaks(leaks)
         commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run.run_id} of {versions}")
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(commit.digest),
-            metadata={
-                **table_metadata(rows.num_rows, rows.schema, commit.version, table),
-                "inputs": records([{"table": name, "version": version or 0} for name, version in versions.items()]),
-            },
-        )
+        metadata = {
+            **table_metadata(rows.num_rows, rows.schema, commit.version, table),
+            "inputs": records([{"table": name, "version": version or 0} for name, version in versions.items()]),
+        }
+        yield from made(context, table, work, site.ledger.record(recipe, work, rows), metadata)
 
     return training_set
 
@@ -106,19 +125,14 @@ def _leakage(leaks: list[Any]) -> dg.AssetCheckResult:
     return verdict(LEAKAGE, not leaks, what, severe=True, leaks=records(found), cells=len(leaks))
 
 
-def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day: bool) -> dg.AssetDep:
+def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> dg.AssetDep:
     key = dg.AssetKey(site.product.key("validated", source))
     if not (by_day and graph.sources[source].partition):
         return dg.AssetDep(key)
-    back = whole_days(reach) if reach else 1
-    mapping = dg.TimeWindowPartitionMapping(start_offset=-back, allow_nonexistent_upstream_partitions=True)
+    mapping = dg.TimeWindowPartitionMapping(
+        start_offset=-reach.back, end_offset=reach.ahead, allow_nonexistent_upstream_partitions=True
+    )
     return dg.AssetDep(key, partition_mapping=mapping)
-
-
-def _version(site: Site, feature: Feature) -> str:
-    if feature.windows:
-        return code_version(feature.windows, feature_rows)
-    return code_version(feature, feature_rows, sql_version(sql_of(site, feature).text))
 
 
 def _describe(feature: Feature) -> str:

@@ -1,19 +1,25 @@
 """A model's way as assets: candidate, evaluation, champion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
+from matplotlib.figure import Figure
 
-from headrace.core.assets import asset, mended, records, spec, verdict
+from headrace.core.assets import asset, is_forced, made, mended, records, said_before, spec, verdict
 from headrace.core.charts import markdown, png
-from headrace.core.fingerprint import code_version
+from headrace.core.fingerprint import code_version, version_of
+from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
-from headrace.models.judgement import judge_candidate
+from headrace.models.gate import Verdict
+from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
 from headrace.resources import mlflow_key
 from headrace.store import runs
@@ -41,28 +47,33 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             "candidate",
             deps=[product.key("training", "set")],
             kinds={"lightgbm", "mlflow"},
-            code_version=code_version(model, train_candidate),
+            code_version=version_of(candidate_parts(model)),
         ),
         needs=[mlflow_key(product.product)],
     )
-    def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def candidate(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The model trained last. It is nobody's model until it is released."""
         reason = context.run.tags.get(REASON_TAG, MANUAL)
-        table = product.table("training", "set")
-        version = site.tables.version(table) or 0
-        digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
-        remember(site, Candidate(digest, version, site.clock.now(), reason))
-        facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
-        registered = runs.log_model(
-            product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
+        recipe, table, rows = (
+            candidate_recipe(site, model),
+            product.table("model", "candidate"),
+            product.table("training", "set"),
         )
-        picture = importance_plot(shares)
-        runs.log_evaluation(
-            {}, {"importance.png": png(picture)}, {"reason": reason, "training_set": f"{table}@{version}"}
-        )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(digest),
-            metadata={
+        work = site.ledger.work(recipe, forced=is_forced(context))
+        metadata: dict[str, Any] = {}
+        if work:
+            getattr(context.resources, mlflow_key(product.product)).start()
+            version = site.tables.version(rows) or 0
+            digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
+            remember(site, Candidate(digest, version, site.clock.now(), reason))
+            facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
+            registered = runs.log_model(
+                product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
+            )
+            picture = importance_plot(shares)
+            tags = {"reason": reason, "training_set": f"{rows}@{version}"}
+            runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
+            metadata = {
                 "model": digest,
                 "reason": reason,
                 "rows": meta.rows,
@@ -70,8 +81,12 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
                 "training set version": version,
                 "mlflow version": registered,
                 "importance": dg.MetadataValue.md(markdown(picture)),
-            },
-        )
+            }
+            site.ledger.record(recipe, work, site.tables.read(table))
+        else:
+            remember(site, replace(the_candidate(site), reason=reason))
+            site.ledger.record(recipe, work, site.tables.read(table))
+        yield from made(context, table, work, {ALL: the_candidate(site).digest}, metadata)
 
     return candidate
 
@@ -86,42 +101,49 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             "evaluation",
             deps=[product.key("model", "candidate"), product.key("training", "set")],
             kinds={"python"},
-            code_version=code_version(model.split, label, judge_candidate, *gates),
+            code_version=version_of(evaluation_parts(label, model, gates)),
         ),
         checks={GATES: "The candidate meets every gate of the declaration."},
         needs=[mlflow_key(product.product)],
     )
-    def evaluation(_context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def evaluation(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """How the candidate does on the newest rows, and against the live model on the same rows."""
-        candidate = the_candidate(site)
-        judgement = judge_candidate(site, label, model, candidate, gates)
-        verdicts = judgement.verdicts(gates)
-        measured = judgement.evaluation.overall
+        recipe, table = evaluation_recipe(site, label, model, gates), product.table("model", "evaluation")
+        said = said_before(context, table, GATES)
+        work = site.ledger.work(recipe, forced=is_forced(context) or said is None)
+        if said and not work:
+            yield said
+            yield from made(context, table, work, {}, {})
+            return
+        getattr(context.resources, mlflow_key(product.product)).start()
+        judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         pictures = evaluation_plots(judgement.evaluation)
-        metrics = {name: value for name, value in measured.metrics.items() if value is not None}
-        runs.log_evaluation(metrics, {f"{n}.png": png(p) for n, p in pictures.items()}, {"model": candidate.digest})
-        failed = [gate for gate in verdicts if not gate.passed]
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(code_version(judgement)),
-            metadata={
-                **metrics,
-                "rows": measured.rows,
-                "positives": measured.positives,
-                "slices": records(judgement.evaluation.listed()),
-                "compared with": judgement.champion or "no model is live yet",
-                **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
-            },
-            check_results=[
-                verdict(
-                    GATES,
-                    not failed,
-                    "; ".join(f"{v.gate}: {v.why}" for v in failed) or f"All {len(verdicts)} gates passed.",
-                    gates=records([vars(gate) for gate in verdicts]),
-                )
-            ],
-        )
+        files = {f"{name}.png": png(picture) for name, picture in pictures.items()}
+        runs.log_evaluation(judgement.evaluation.measured(), files, {"model": judgement.model})
+        yield _gates_check(judgement.verdicts(gates))
+        contents = {ALL: code_version(judgement)}
+        site.ledger.note(recipe, work, contents)
+        yield from made(context, table, work, contents, _evaluation_metadata(judgement, pictures))
 
     return evaluation
+
+
+def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
+    failed = [gate for gate in verdicts if not gate.passed]
+    what = "; ".join(f"{gate.gate}: {gate.why}" for gate in failed) or f"All {len(verdicts)} gates passed."
+    return verdict(GATES, not failed, what, gates=records([vars(gate) for gate in verdicts]))
+
+
+def _evaluation_metadata(judgement: Judgement, pictures: Mapping[str, Figure]) -> dict[str, Any]:
+    evaluation = judgement.evaluation
+    return {
+        **evaluation.measured(),
+        "rows": evaluation.overall.rows,
+        "positives": evaluation.overall.positives,
+        "slices": records(evaluation.listed()),
+        "compared with": judgement.champion or "no model is live yet",
+        **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
+    }
 
 
 def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:

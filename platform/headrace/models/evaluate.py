@@ -39,6 +39,10 @@ class Evaluation(BaseModel):
     calibration: list[tuple[float, float, int]] = []
     """Mean score, share of positives and rows of each tenth of the rows."""
 
+    def measured(self) -> dict[str, float]:
+        """Return the metrics of all rows that have a meaning."""
+        return {name: value for name, value in self.overall.metrics.items() if value is not None}
+
     def listed(self) -> list[dict[str, Any]]:
         """Return a row of metrics for each slice and month."""
         parts = {**self.slices, "month": self.months}

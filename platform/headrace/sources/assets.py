@@ -2,18 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from headrace.core.assets import asset, daily, days_of, mended, records, spec, table_metadata, verdict
+from headrace.core.assets import (
+    NO_ROWS,
+    asset,
+    daily,
+    days_of,
+    is_forced,
+    made,
+    mended,
+    records,
+    spec,
+    table_metadata,
+    verdict,
+)
 from headrace.core.days import Days
-from headrace.core.fingerprint import code_version, sql_version
+from headrace.core.fingerprint import version_of
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
-from headrace.sources.ingest import days_in, ingest
+from headrace.sources.ingest import ingest
 from headrace.sources.ingested import Ingested
-from headrace.store.digest import rows_digest
+from headrace.sources.recipe import raw_parts, raw_recipe
 from headrace.store.site import Site
 
 FILES, FRESHNESS = "files", "freshness"
@@ -28,7 +40,6 @@ def source_assets(site: Site, sources: Mapping[str, Source]) -> list[dg.AssetsDe
 
 def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("raw", name)
-    sql = sql_version(site.text(source.sql)) if source.sql else ""
 
     @asset(
         spec(
@@ -37,53 +48,55 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
             name,
             kinds={"csv", "deltalake"},
             description=f"What landed as {source.files}, as text, with the file and row it came from.",
-            code_version=code_version(_as_read(source), ingest, sql),
+            code_version=version_of(raw_parts(site, source)),
         ),
         checks={FILES: "Every landed file could be read."},
         blocking=True,
         days=daily(product) if source.partition else None,
     )
-    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        found = ingest(site, name, source)
+    def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        days = days_of(context) if source.partition else None
+        known, found = site.ledger.contents(table), ingest(site, name, source)
         if not site.tables.exists(table):
             raise dg.Failure(_nothing_landed(site, name, source, found), allow_retries=False)
-        days = days_of(context) if source.partition else None
-        rows = site.tables.read(table, days=days)
-        for event in _elsewhere(site, name, found, days):
+        site.ledger.recount(table, found.days)
+        contents = site.ledger.contents(table)
+        recipe = raw_recipe(site, name, source)
+        work = site.ledger.work(recipe, days, forced=is_forced(context))
+        work = work.also({day: "files have landed" for day in work.wanted if known.get(day) != contents.get(day)})
+        site.ledger.note(recipe, work, contents, days)
+        for event in _elsewhere(site, name, found, days, contents):
             context.log_event(event)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(rows_digest(rows)),
-            metadata={
-                **table_metadata(rows.num_rows, rows.schema, site.tables.version(table) or 0, table),
-                "new rows": found.rows,
-                "new files": len(found.files),
-                "changed files": len(found.replaced),
-                "duplicates": records([{"file": f, "same as": other} for f, other in found.duplicates.items()]),
-            },
-            check_results=[_files_check(found, _empty_days(rows, days))],
-        )
+        yield _files_check(found, _empty_days(contents, days))
+        metadata = {
+            **table_metadata(
+                site.tables.count(table), site.tables.schema(table), site.tables.version(table) or 0, table
+            ),
+            "new rows": found.rows,
+            "new files": len(found.files),
+            "changed files": len(found.replaced),
+            "duplicates": records([{"file": f, "same as": other} for f, other in found.duplicates.items()]),
+        }
+        yield from made(context, table, work, contents, metadata)
 
     return raw
 
 
-def _as_read(source: Source) -> Source:
-    """Return the part of a declaration that says how files are read."""
-    return source.model_copy(update={"fresh_within": None, "known_at": None})
-
-
-def _elsewhere(site: Site, name: str, found: Ingested, days: Days | None) -> Iterator[dg.AssetMaterialization]:
+def _elsewhere(
+    site: Site, name: str, found: Ingested, days: Days | None, contents: Mapping[str, str]
+) -> Iterator[dg.AssetMaterialization]:
     """Yield an event for each day that changed although the run did not ask for it: late rows, and early ones."""
-    product, table = site.product, site.product.table("raw", name)
+    product = site.product
     others = [day for day in found.days if days and not days.first <= day <= days.last]
     known = set(daily(product).get_partition_keys()) if others else set()
     for day in others:
         if str(day) in known:
-            digest = rows_digest(site.tables.read(table, days=Days(day, day)))
-            yield dg.AssetMaterialization(product.key("raw", name), partition=str(day), tags={DATA_VERSION: digest})
+            version = {DATA_VERSION: contents.get(str(day), NO_ROWS)}
+            yield dg.AssetMaterialization(product.key("raw", name), partition=str(day), tags=version)
 
 
-def _empty_days(rows: pa.Table, days: Days | None) -> list[date]:
-    return sorted(set(days or ()) - days_in(rows))
+def _empty_days(contents: Mapping[str, str], days: Days | None) -> list[date]:
+    return [day for day in days or () if str(day) not in contents]
 
 
 def _files_check(found: Ingested, empty: list[date]) -> dg.AssetCheckResult:

@@ -60,21 +60,24 @@ class Ledger:
                 reasons[day] = why or ("asked for",)
         return Work(reasons, wanted)
 
-    def record(self, recipe: Recipe, work: Work, contents: Contents, span: Days | None = None) -> list[str]:
-        """Write down that the work on a span is done; return the days that hold other rows than before, or are new."""
+    def record(self, recipe: Recipe, work: Work, rows: pa.Table, span: Days | None = None) -> Contents:
+        """Write down that the work on a span is done, and return what its days hold now."""
+        return self.note(recipe, work, contents_of(rows), span)
+
+    def note(self, recipe: Recipe, work: Work, contents: Contents, span: Days | None = None) -> Contents:
+        """Write down that the work on a span is done, of what is no table: by digests of what was made."""
         done = [str(day) for day in span] if span else [ALL]
         with self._locked(recipe.table) as path:
             entry = self._counted(recipe.table, _read(path), committed=1)
-            changed = [day for day in done if day not in entry.made or entry.contents.get(day) != contents.get(day)]
-            for day in done:
+            for day in done if span else list(entry.contents):
                 entry.contents.pop(day, None)
-                entry.made[day] = work.wanted[day]
-            entry.contents |= contents
-            entry.parts[recipe.code] = dict(recipe.parts)
+            entry.contents |= {day: digest for day, digest in contents.items() if not span or day in done}
+            entry.made |= {day: work.wanted[day] for day in done}
+            entry.parts[recipe.code] = recipe.parts
             used = {made.code for made in entry.made.values()}
             entry.parts = {code: parts for code, parts in entry.parts.items() if code in used}
             _write(path, entry)
-        return changed
+        return contents
 
     def recount(self, table: str, days: Sequence[date]) -> None:
         """Count the given days of a table anew, and take the rest as they were: only these have changed."""
@@ -97,7 +100,13 @@ class Ledger:
         whole = {name: digest_within(inputs[name], ALL, None) for name, reach in recipe.inputs.items() if reach is None}
         near = {name: reach for name, reach in recipe.inputs.items() if reach is not None}
         return {
-            day: Made(code, facts | whole | {name: digest_within(inputs[name], day, near[name]) for name in near})
+            day: Made(
+                code,
+                facts
+                | whole
+                | {name: digest_within(inputs[name], day, near[name]) for name in near}
+                | ({"neighbours": recipe.days[day]} if day in recipe.days else {}),
+            )
             for day in days
         }
 

@@ -93,6 +93,11 @@ class Tables:
         """Return the commits, newest first."""
         return list(self._open(name).history())
 
+    def count(self, name: str) -> int:
+        """Return the number of rows of the newest version."""
+        rows: int = self._open(name).to_pyarrow_dataset(filesystem=self._native(name)).count_rows()
+        return rows
+
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
         return [unquote(file) for file in self._open(name, version).file_uris()]

@@ -1,0 +1,138 @@
+"""What feature tables and the training set are made of."""
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlglot import exp
+
+from headrace.core.days import DAY, whole_days
+from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
+from headrace.core.names import quoted, quoted_text
+from headrace.core.recipe import Reach, Recipe
+from headrace.core.sql import Statement, parse
+from headrace.features.compute import feature_rows, known_times, sql_of
+from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.training import label_statement, training_rows
+from headrace.features.verify import Graph
+from headrace.features.windows import known_when
+from headrace.sources.declaration import Source
+from headrace.store.engine import TableView
+from headrace.store.site import Site
+
+LEAST_LAG = 1
+"""An event may happen a day before or after the day that its row lies in; more where the rows say so."""
+_MIXING = (exp.AggFunc, exp.Window, exp.Join, exp.Subquery, exp.Distinct, exp.Group, exp.Limit, exp.CTE)
+
+
+def feature_recipe(site: Site, graph: Graph, name: str, feature: Feature) -> Recipe:
+    """Return what a feature table is made of; how far its rows look is measured where their times say so."""
+    product = site.product
+    by_day = bool(product.start and feature.timed)
+    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+    return Recipe(
+        table=product.table("features", name),
+        parts=feature_parts(site, graph, feature),
+        inputs={
+            product.table("validated", source): _reach(site, feature, source, graph.sources[source]) if by_day else None
+            for source in sources
+        },
+        by_day=by_day,
+    )
+
+
+def training_recipe(site: Site, graph: Graph) -> Recipe:
+    """Return what the training set is made of; while labels are still to come, the time is part of it."""
+    label, product = graph.label, site.product
+    assert label
+    tables = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
+    sources = [product.table("validated", n) for n in label_statement(site, label).tables]
+    return Recipe(
+        table=product.table("training", "set"),
+        parts=training_parts(site, graph),
+        inputs=dict.fromkeys([*sources, *tables]),
+        facts={"labels known": _known(site, label, sources)},
+    )
+
+
+def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
+    """Return the code and declarations behind a feature table."""
+    engine = libraries("duckdb")
+    if feature.windows:
+        known_at = graph.sources[feature.windows.source].known_at
+        return code_parts(feature.windows, feature_rows, f"known at {known_at}") | engine
+    return code_parts(feature, feature_rows, sql_version(sql_of(site, feature).text)) | engine
+
+
+def training_parts(site: Site, graph: Graph) -> Parts:
+    """Return the code and declarations behind the training set."""
+    assert graph.label
+    requests = [sql_version(sql_of(site, f).text) for f in graph.features.values() if f.on_request]
+    parts = code_parts(graph.label, training_rows, sql_version(label_statement(site, graph.label).text), *requests)
+    return parts | libraries("duckdb", "polars")
+
+
+def static_reach(feature: Feature) -> Reach:
+    """Return how far a feature's day looks as far as its declaration tells, without looking at data."""
+    back = whole_days(max(feature.windows.over)) if feature.windows else 0
+    return Reach(back + LEAST_LAG, LEAST_LAG)
+
+
+def looks_row_by_row(statement: Statement, time: str) -> bool:
+    """Return whether each row that a SELECT makes comes from one row alone, and its time from a column as it is."""
+    tree = parse(statement.text, statement.origin)
+    if any(tree.find(kind) for kind in _MIXING) or any(
+        union.args.get("distinct") for union in tree.find_all(exp.Union)
+    ):
+        return False
+    moments = [p for select in tree.find_all(exp.Select) for p in select.selects if p.alias_or_name == time]
+    return bool(moments) and all(isinstance(moment.unalias(), exp.Column) for moment in moments)
+
+
+def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | None:
+    if not source.partition:
+        return None
+    if feature.windows:
+        moments = _window_moments(feature.windows, source)
+    else:
+        statement = sql_of(site, feature)
+        assert feature.time
+        if not looks_row_by_row(statement, feature.time):
+            return None
+        moments = _sql_moments(statement, feature.time)
+    lag, static = _lag(site, name, moments), static_reach(feature)
+    return Reach(static.back - LEAST_LAG + lag, lag)
+
+
+def _window_moments(windows: Windows, source: Source) -> list[str]:
+    return known_when(windows, known_times(source))
+
+
+def _sql_moments(statement: Statement, time: str) -> list[str]:
+    selects = parse(statement.text, statement.origin).find_all(exp.Select)
+    return sorted({p.unalias().name for select in selects for p in select.selects if p.alias_or_name == time})
+
+
+def _lag(site: Site, source: str, moments: list[str]) -> int:
+    """Return how many days the times of a source's rows lie from the days of these rows, at most."""
+    table = site.product.table("validated", source)
+    if not site.tables.exists(table):
+        return LEAST_LAG
+    zone = quoted_text(site.product.timezone)
+    days = [f"date_diff('day', _day, cast(timezone({zone}, {quoted(moment)}) as date))" for moment in moments]
+    farthest = ", ".join(f"max(abs({day}))" for day in days)
+    found = site.engine.query(
+        f"select greatest({farthest}) as lag from rows", {"rows": TableView(table)}, origin=source
+    )
+    return max(LEAST_LAG, found["lag"][0].as_py() or 0)
+
+
+def _known(site: Site, label: Label, sources: list[str]) -> str:
+    """Return "all", or the present moment while labels of the newest days may still become known."""
+    now = site.clock.now()
+    days = [day for table in sources for day in site.ledger.contents(table)]
+    try:
+        newest = max(datetime.fromisoformat(day) for day in days)
+    except ValueError:
+        return now.isoformat()
+    end = datetime.combine(newest.date() + DAY, time(), ZoneInfo(site.product.timezone)) + label.known_after
+    return "all" if now >= end + timedelta(days=LEAST_LAG) else now.isoformat()

@@ -1,0 +1,55 @@
+"""What a candidate and its evaluation are made of."""
+
+from collections.abc import Sequence
+
+from headrace.core.fingerprint import Parts, code_parts, libraries
+from headrace.core.recipe import Recipe
+from headrace.features.declaration import Label
+from headrace.models.candidate import the_candidate, train_candidate
+from headrace.models.declaration import Gate, Model
+from headrace.models.judgement import RECORD, judge_candidate
+from headrace.store.site import Site
+
+NO_MODEL = "none"
+
+
+def candidate_recipe(site: Site, model: Model) -> Recipe:
+    """Return what the candidate is made of: the training set and how to learn from it."""
+    return Recipe(
+        table=site.product.table("model", "candidate"),
+        parts=candidate_parts(model),
+        inputs={site.product.table("training", "set"): None},
+    )
+
+
+def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Recipe:
+    """Return what the evaluation is made of: the candidate, with the rows that it was split from, and the live model."""
+    there = site.tables.exists(site.product.table("model", "candidate"))
+    candidate = the_candidate(site) if there else None
+    return Recipe(
+        table=site.product.table("model", "evaluation"),
+        parts=evaluation_parts(label, model, gates),
+        facts={
+            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
+            "live model": _opponent(site, candidate.digest if candidate else NO_MODEL),
+        },
+    )
+
+
+def candidate_parts(model: Model) -> Parts:
+    """Return the code and declarations behind a candidate."""
+    return code_parts(model, train_candidate) | libraries("lightgbm")
+
+
+def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
+    """Return the code and declarations behind an evaluation."""
+    return code_parts(model.split, label, judge_candidate, *gates) | libraries("lightgbm", "scikit-learn")
+
+
+def _opponent(site: Site, candidate: str) -> str:
+    """Return the model that the candidate is judged against: once it is live itself, the one that it was judged against."""
+    live = site.releases.live(site.product.product)
+    if live is None or live.model != candidate:
+        return live.model if live else NO_MODEL
+    judged = site.models.recorded(candidate, RECORD) or {}
+    return judged.get("champion") or NO_MODEL
