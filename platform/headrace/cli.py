@@ -76,6 +76,31 @@ def summary(product: str) -> None:
 
 
 @main.command()
+@click.argument("product")
+@click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
+@in_words
+def plan(product: str, as_json: bool) -> None:
+    """Say what of PRODUCT would be made again, which days, and why."""
+    import json
+
+    from headrace.automation.plan import plan as plan_of
+    from headrace.project import Project
+    from headrace.recipes import recipes_of
+
+    declared, site = Project.around(Path.cwd()).load(product)
+    planned = plan_of(site, declared.sources, list(recipes_of(declared, site)))
+    if as_json:
+        facts = [{"asset": p.table, "days": p.days, "why": p.why, "certain": p.certain} for p in planned]
+        click.echo(json.dumps(facts, indent=1))
+        return
+    if not planned:
+        click.echo(f"Nothing of {product} has to be made again.")
+    width = max((len(p.table) for p in planned), default=0)
+    for p in planned:
+        click.echo(f"{p.table:<{width}}  {p.span:<32}  {'; '.join(p.why)}")
+
+
+@main.command()
 @click.argument("query")
 @in_words
 def sql(query: str) -> None:

@@ -19,7 +19,7 @@ def validated_recipe(site: Site, name: str, source: Source, contract: Contract |
         table=product.table("validated", name),
         parts=validated_parts(contract),
         inputs={raw: Reach() if by_day else None},
-        days=_repeated(site, raw, contract) if by_day and contract else {},
+        days=_neighbours(site, raw, contract) if by_day and contract else {},
         by_day=by_day,
     )
 
@@ -29,11 +29,16 @@ def validated_parts(contract: Contract | None) -> Parts:
     return code_parts(validate, *([contract] if contract else [])) | libraries("duckdb", "pandera", "polars")
 
 
-def _repeated(site: Site, raw: str, contract: Contract) -> dict[str, str]:
+def _neighbours(site: Site, raw: str, contract: Contract) -> dict[str, str]:
     """Return, for each day with a unique value that stands in other days too, a digest of where: days judge each other."""
     unique = [name for name, column in contract.columns.items() if column.unique]
     if not (unique and site.tables.exists(raw)):
         return {}
+    found: dict[str, str] = site.ledger.remembered(raw, f"repeated {unique}", lambda: _repeated(site, raw, unique))
+    return found
+
+
+def _repeated(site: Site, raw: str, unique: list[str]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for column in map(quoted, unique):
         sql = (

@@ -2,11 +2,12 @@
 
 import ast
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -34,7 +35,10 @@ def code_parts(*parts: Callable[..., Any] | type | BaseModel | str) -> Parts:
     seen: dict[str, str] = {}
     for part in parts:
         if isinstance(part, BaseModel):
-            seen[f"{type(part).__name__} {len(seen)}"] = _digest(part.model_dump_json(by_alias=True))
+            number = sum(name.startswith(f"{type(part).__name__} as declared") for name in seen)
+            seen[f"{type(part).__name__} as declared{f' ({number + 1})' if number else ''}"] = _digest(
+                part.model_dump_json(by_alias=True)
+            )
         elif isinstance(part, str):
             seen[f"text {len(seen)}"] = _digest(part)
         else:
@@ -94,7 +98,7 @@ def _is_own(value: Any, caller: Any) -> bool:
 @cache
 def _shape(item: Any) -> str:
     """Return a digest of what a function or class says, whatever its local variables are called."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(item)))
+    tree = deepcopy(_definition(item))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
@@ -102,6 +106,20 @@ def _shape(item: Any) -> str:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             _rename_locals(node)
     return _digest(ast.dump(tree, annotate_fields=False))
+
+
+def _definition(item: Any) -> ast.AST:
+    path = Path(inspect.getfile(item))
+    found: ast.AST = _module(path, path.stat().st_mtime_ns)
+    for name in item.__qualname__.replace("<locals>.", "").split("."):
+        found = next(node for node in ast.walk(found) if getattr(node, "name", None) == name)
+    return found
+
+
+@cache
+def _module(path: Path, _changed_ns: int) -> ast.Module:
+    """Return the tree of a module: parsed once, where `inspect.getsource` would read it for each function."""
+    return ast.parse(path.read_text())
 
 
 def _rename_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:

@@ -118,7 +118,8 @@ def why_again(recipe: Recipe, wanted: Made, made: Made | None, before: Parts) ->
         return ("never made",)
     reasons = []
     if made.code != wanted.code:
-        changed = sorted(name for name in {*before, *recipe.parts} if before.get(name) != recipe.parts.get(name))
+        parts = {name for name in {*before, *recipe.parts} if before.get(name) != recipe.parts.get(name)}
+        changed = sorted(name.removeprefix("headrace.") for name in parts)
         more = f" and {len(changed) - NAMES_SHOWN} more" if len(changed) > NAMES_SHOWN else ""
         reasons.append(f"changed: {', '.join(changed[:NAMES_SHOWN]) or 'its code'}{more}")
     others = [n for n in sorted({*made.inputs, *wanted.inputs}) if made.inputs.get(n) != wanted.inputs.get(n)]

@@ -59,16 +59,17 @@ def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     engine = libraries("duckdb")
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
-        return code_parts(feature.windows, feature_rows, f"known at {known_at}") | engine
-    return code_parts(feature, feature_rows, sql_version(sql_of(site, feature).text)) | engine
+        return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine
+    return code_parts(feature, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
 
 
 def training_parts(site: Site, graph: Graph) -> Parts:
     """Return the code and declarations behind the training set."""
     assert graph.label
-    requests = [sql_version(sql_of(site, f).text) for f in graph.features.values() if f.on_request]
-    parts = code_parts(graph.label, training_rows, sql_version(label_statement(site, graph.label).text), *requests)
-    return parts | libraries("duckdb", "polars")
+    statements = {graph.label.sql: label_statement(site, graph.label)}
+    statements |= {f.on_request: sql_of(site, f) for f in graph.features.values() if f.on_request}
+    texts = {file: sql_version(statement.text) for file, statement in statements.items()}
+    return code_parts(graph.label, training_rows) | texts | libraries("duckdb", "polars")
 
 
 def static_reach(feature: Feature) -> Reach:
@@ -117,13 +118,16 @@ def _lag(site: Site, source: str, moments: list[str]) -> int:
     table = site.product.table("validated", source)
     if not site.tables.exists(table):
         return LEAST_LAG
+    farthest: int = site.ledger.remembered(table, f"lag of {moments}", lambda: _farthest(site, table, moments))
+    return max(LEAST_LAG, farthest)
+
+
+def _farthest(site: Site, table: str, moments: list[str]) -> int:
     zone = quoted_text(site.product.timezone)
     days = [f"date_diff('day', _day, cast(timezone({zone}, {quoted(moment)}) as date))" for moment in moments]
-    farthest = ", ".join(f"max(abs({day}))" for day in days)
-    found = site.engine.query(
-        f"select greatest({farthest}) as lag from rows", {"rows": TableView(table)}, origin=source
-    )
-    return max(LEAST_LAG, found["lag"][0].as_py() or 0)
+    sql = f"select greatest({', '.join(f'max(abs({day}))' for day in days)}) as lag from rows"
+    lag: int | None = site.engine.query(sql, {"rows": TableView(table)}, origin=table)["lag"][0].as_py()
+    return lag or 0
 
 
 def _known(site: Site, label: Label, sources: list[str]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from headrace.core.assets import asset, is_forced, made, mended, records, said_before, spec, verdict
 from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import code_version, version_of
-from headrace.core.recipe import ALL
+from headrace.core.recipe import ALL, Recipe
 from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
@@ -168,7 +168,11 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         live = site.releases.live(product.product)
         if live is None:
             raise dg.Failure(f"Nothing is live: {decision.why}", allow_retries=False)
-        mirrored = runs.mirror_champion(site.place.mlflow_uri, product.product, live.model)
+        recipe = Recipe(product.table("model", "champion"), parts={}, facts={"release": str(live.number)})
+        work = site.ledger.work(recipe, forced=is_forced(context))
+        if work:
+            runs.mirror_champion(site.place.mlflow_uri, product.product, live.model)
+            site.ledger.note(recipe, work, {ALL: live.model})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(live.model),
             metadata={
@@ -177,7 +181,6 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 "live model": live.model,
                 "release": live.number,
                 "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
-                "mlflow version": mirrored or "not registered",
             },
             check_results=[verdict(RELEASED, decision.outcome == "released", decision.why)],
         )

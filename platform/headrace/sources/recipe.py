@@ -16,5 +16,5 @@ def raw_recipe(site: Site, name: str, source: Source) -> Recipe:
 def raw_parts(site: Site, source: Source) -> Parts:
     """Return the code and declarations behind raw rows: what says how files are read."""
     as_read = source.model_copy(update={"fresh_within": None, "known_at": None})
-    sql = sql_version(site.text(source.sql)) if source.sql else ""
-    return code_parts(as_read, ingest, sql) | libraries("duckdb", "pyarrow")
+    sql = {source.sql: sql_version(site.text(source.sql))} if source.sql else {}
+    return code_parts(as_read, ingest) | sql | libraries("duckdb", "pyarrow")

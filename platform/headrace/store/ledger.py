@@ -5,12 +5,13 @@ commit and its entry: its days are counted anew, and those that hold other rows 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -94,6 +95,17 @@ class Ledger:
             entry.version = self._tables.version(table)
             _write(path, entry)
 
+    def remembered(self, table: str, what: str, find: Callable[[], Any]) -> Any:
+        """Return something that a table's rows say, found once for each of its versions; it must go into JSON."""
+        version = self._tables.version(table)
+        with self._locked(f"{table}.facts") as path:
+            known = json.loads(path.read_text()) if path.exists() else {}
+            facts = known.get("facts", {}) if known.get("version") == version else {}
+            if what not in facts:
+                facts[what] = find()
+                _publish(path, {"version": version, "facts": facts})
+        return facts[what]
+
     def _wanted(self, recipe: Recipe, days: Sequence[str]) -> dict[str, Made]:
         code, facts = recipe.code, dict(recipe.facts)
         inputs = {name: self.contents(name) for name in recipe.inputs}
@@ -164,6 +176,10 @@ def _read(path: Path) -> Entry:
 
 
 def _write(path: Path, entry: Entry) -> None:
+    _publish(path, asdict(entry))
+
+
+def _publish(path: Path, facts: dict[str, Any]) -> None:
     staged = path.with_suffix(".new")
-    staged.write_text(json.dumps(asdict(entry), sort_keys=True))
+    staged.write_text(json.dumps(facts, sort_keys=True))
     staged.replace(path)

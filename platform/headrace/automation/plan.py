@@ -1,0 +1,79 @@
+"""The plan: what would be made again, which days of it, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from headrace.core.days import Days
+from headrace.core.recipe import ALL, Recipe, unbroken
+from headrace.sources.declaration import Source
+from headrace.sources.ingested import Ingested
+from headrace.sources.known import candidates, known_files, new_files
+from headrace.store.site import Site
+
+SPANS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One table that would be made again."""
+
+    table: str
+    days: tuple[str, ...]
+    """The days to make; none for a table that does not lie in days, or where only the making of its inputs will tell."""
+    why: tuple[str, ...]
+    certain: bool
+    """Whether it is stale already; else it depends on whether its inputs come out the same."""
+
+    @property
+    def span(self) -> str:
+        """The days, in short."""
+        spans = list(unbroken(date.fromisoformat(day) for day in self.days if day != ALL))
+        more = f", and {len(spans) - SPANS_SHOWN} more spans" if len(spans) > SPANS_SHOWN else ""
+        return f"{len(self.days)}: {', '.join(map(str, spans[:SPANS_SHOWN]))}{more}" if spans else ""
+
+
+def plan(site: Site, sources: Mapping[str, Source], recipes: Sequence[Recipe]) -> list[Planned]:
+    """Return what would be made again, inputs before what is made of them; nothing where all is as it should be."""
+    found: dict[str, Planned] = {}
+    history = _history(site, sources)
+    for name in sources:
+        landed = _landed(site, name, sources[name])
+        if landed:
+            found[landed.table] = landed
+    for recipe in recipes:
+        planned = _stale(site, recipe, history) or _perhaps(recipe, found)
+        if planned and recipe.table not in found:
+            found[recipe.table] = planned
+    return list(found.values())
+
+
+def _landed(site: Site, name: str, source: Source) -> Planned | None:
+    looked = Ingested()
+    new = new_files(list(candidates(site, source)), known_files(site, name, source).files, looked)
+    if not new:
+        return None
+    more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+    return Planned(site.product.table("raw", name), (), (f"new or changed: {new[0].name}{more}",), certain=True)
+
+
+def _history(site: Site, sources: Mapping[str, Source]) -> Days | None:
+    """Return the days that anything has landed for."""
+    tables = [site.product.table("raw", name) for name, source in sources.items() if source.partition]
+    days = [date.fromisoformat(day) for table in tables for day in site.ledger.contents(table)]
+    return Days(min(days), max(days)) if days else None
+
+
+def _stale(site: Site, recipe: Recipe, history: Days | None) -> Planned | None:
+    if recipe.by_day and history is None:
+        return Planned(recipe.table, (), ("never made",), certain=True)
+    work = site.ledger.work(recipe, history if recipe.by_day else None)
+    if not work:
+        return None
+    reasons = dict.fromkeys(why for whys in work.reasons.values() for why in whys)
+    return Planned(recipe.table, tuple(work.reasons), tuple(reasons), certain=True)
+
+
+def _perhaps(recipe: Recipe, found: Mapping[str, Planned]) -> Planned | None:
+    again = [name for name in recipe.inputs if name in found]
+    return Planned(recipe.table, (), tuple(f"if {name} changes" for name in again), certain=False) if again else None

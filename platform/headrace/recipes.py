@@ -1,0 +1,29 @@
+"""All recipes of a product, inputs before what is made of them."""
+
+from collections.abc import Iterator
+
+from headrace.contracts.recipe import validated_recipe
+from headrace.core.recipe import Recipe
+from headrace.declaration import ProductDeclaration
+from headrace.features.recipe import feature_recipe, training_recipe
+from headrace.features.verify import Graph, verify
+from headrace.models.recipe import candidate_recipe, evaluation_recipe
+from headrace.sources.recipe import raw_recipe
+from headrace.store.site import Site
+
+
+def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
+    """Yield the recipe of each table and model that is skipped while what it is made of stays the same."""
+    graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
+    verify(site, graph)
+    for name, source in declared.sources.items():
+        yield raw_recipe(site, name, source)
+        yield validated_recipe(site, name, source, declared.contracts.get(name))
+    for name, feature in declared.features.items():
+        if not feature.on_request:
+            yield feature_recipe(site, graph, name, feature)
+    if declared.label:
+        yield training_recipe(site, graph)
+    if declared.label and declared.model:
+        yield candidate_recipe(site, declared.model)
+        yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
