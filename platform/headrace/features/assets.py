@@ -41,7 +41,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             deps=deps,
             kinds={"duckdb", "deltalake"},
             description=_describe(feature),
-            code_version=_version(site, feature),
+            code_version=_version(site, feature, graph),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
         ),
         days=daily(product) if by_day else None,
@@ -115,9 +115,10 @@ def _dep(site: Site, graph: Graph, source: str, reach: timedelta | None, by_day:
     return dg.AssetDep(key, partition_mapping=mapping)
 
 
-def _version(site: Site, feature: Feature) -> str:
+def _version(site: Site, feature: Feature, graph: Graph) -> str:
     if feature.windows:
-        return code_version(feature.windows, feature_rows)
+        known = graph.sources[feature.windows.source].model_dump_json(include={"known_at"})
+        return code_version(feature.windows, feature_rows, known)
     return code_version(feature, feature_rows, sql_version(sql_of(site, feature).text))
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
-from headrace.features.compute import known_times, sql_of
+from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
-from headrace.features.windows import instant, known_when
+from headrace.features.windows import instant, known_times, known_when
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
@@ -132,7 +132,7 @@ def _named(name: str, feature: Feature, made: dict[str, Any], look: _Look) -> di
 
 
 def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, mine: str) -> str:
-    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, known_times(source)))
+    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, source))
     where = f" and ({windows.where})" if windows.where else ""
     parts = []
     for over in windows.over:
