@@ -41,7 +41,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             "candidate",
             deps=[product.key("training", "set")],
             kinds={"lightgbm", "mlflow"},
-            code_version=code_version(model, train_candidate),
+            code_version=code_version(model, label, train_candidate),
         ),
         needs=[mlflow_key(product.product)],
     )

@@ -1,4 +1,7 @@
-"""A candidate before its judges: its own test rows, and a duel with the live model on rows that neither has seen."""
+"""A candidate before its judges: its own test rows, and a duel with the live model on rows that neither could have seen.
+
+Both are asked only what came after the labels of all that either was trained on were known, as when they are in use.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -77,8 +80,8 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 
 
 def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, slices: Sequence[str]) -> Duel:
-    seen = max(_meta(site, digest).train_to for digest in models)
-    common = test.filter(pc.greater(test[label.time], pa.scalar(seen, test.schema.field(label.time).type)))
+    known = max(_meta(site, digest).train_to for digest in models) + label.known_after
+    common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
     if not common.num_rows:
         nothing = Evaluation(
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
