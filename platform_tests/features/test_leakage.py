@@ -60,6 +60,15 @@ def test_windows_over_rows_that_are_known_as_a_whole_later_raise_no_alarm(site: 
     assert find_leaks(site, Declared(sources, features, LABEL), rows, sample=40) == []
 
 
+def test_a_column_that_begins_like_a_table_is_not_taken_for_one_of_its_columns(site: Site) -> None:
+    assert leaks_of(site, {"sched": last_leg("arr_at")}) == []
+
+
+@pytest.mark.parametrize("agg", ["sum", "mean"])
+def test_sums_and_means_of_fractions_raise_no_alarm(site: Site, agg: str) -> None:
+    assert leaks_of(site, {"now": windows(of={"share": "dep_delay / 30000"}, agg=[agg], over=["24h"])}) == []
+
+
 def test_a_value_used_before_it_was_known_is_found(site: Site) -> None:
     assert leaks_of(site, {"leg": last_leg("dep_at")}) == ["leg_age_minutes", "leg_arr_delay"]
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
-from headrace.core.names import did_you_mean
+from headrace.core.names import did_you_mean, duration_text
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model
 from headrace.models.encode import Input, encode, inputs_of
@@ -73,8 +73,8 @@ def split_by_time(rows: pa.Table, label: Label, test: timedelta) -> Split:
     split = Split(rows.filter(known), rows.filter(pc.greater(times, pa.scalar(cut, times.type))))
     if not split.train.num_rows:
         raise NoRows(
-            f"All {rows.num_rows} labelled rows lie within the test span of {test} or the {label.known_after} before it, "
-            "in which no label was known yet: nothing is left to train on. Ingest more history, or make "
+            f"All {rows.num_rows} labelled rows lie within the test span of {duration_text(test)} or the "
+            f"{duration_text(label.known_after)} before it, in which no label was known yet: nothing is left to train on. Ingest more history, or make "
             "`model.split.test` shorter."
         )
     return split
