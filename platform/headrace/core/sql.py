@@ -75,6 +75,19 @@ def made_columns(text: str, origin: str) -> set[str]:
     return {projection.alias_or_name for projection in tree.selects if not projection.is_star}
 
 
+def computed_columns(text: str, origin: str) -> set[str]:
+    """Return the columns that a SELECT computes in its outermost projection, beside those that it passes on."""
+    computed = set()
+    for projection in parse(text, origin).selects:
+        if projection.is_star:
+            computed |= {
+                made.alias for star in projection.find_all(exp.Star) for made in star.args.get("replace") or []
+            }
+        elif not isinstance(projection, exp.Column):
+            computed.add(projection.alias_or_name)
+    return computed
+
+
 def instant_sql(column: str, timezone: str) -> str:
     """Return SQL that reads an ISO 8601 text as an instant; a stamp without an offset is local to the zone."""
     text = f"trim(cast({quoted(column)} as varchar))"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.features.training import SCORED
 from headrace.models.encode import Input, encode
 from headrace.models.train import Meta
 from headrace.store.models import Models
@@ -13,7 +14,7 @@ from headrace.store.models import Models
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-SCORE, MODEL, RELEASE = "score", "model", "release"
+SCORE, MODEL, RELEASE = SCORED
 """The columns that every table of scores has beside the rows' own."""
 
 

@@ -74,8 +74,8 @@ def split_by_time(rows: pa.Table, label: Label, test: timedelta) -> Split:
     if not split.train.num_rows:
         raise NoRows(
             f"All {rows.num_rows} labelled rows lie within the test span of {duration_text(test)} or the "
-            f"{duration_text(label.known_after)} before it, in which no label was known yet: nothing is left to train on. Ingest more history, or make "
-            "`model.split.test` shorter."
+            f"{duration_text(label.known_after)} before it, in which no label was known yet: nothing is left to train on. "
+            "Ingest more history, or make `model.split.test` shorter."
         )
     return split
 
