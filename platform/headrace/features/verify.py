@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headrace.contracts.declaration import Contract
 from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
-from headrace.core.sql import Schema, Statement, columns_of
+from headrace.core.sql import Schema, Statement, columns_of, spelled
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.training import label_statement
@@ -69,7 +69,7 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
         except SqlError as error:
             raise DeclarationError(str(error), path) from None
         for column in sorted(used):
-            _known(f"column of '{windows.source}'", column, columns, (*path, "of"))
+            _known(f"column of '{windows.source}'", spelled(column, columns), columns, (*path, "of"))
 
 
 def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
@@ -121,7 +121,8 @@ def _verify_request(lineage: Mapping[str, set[tuple[str, str]]], label: Label, g
     """Refuse request columns that are made of values which are known only later."""
     for column, origins in lineage.items():
         for table, source_column in sorted(origins):
-            later = graph.sources[table].known_columns().get(source_column)
+            known_at = graph.sources[table].known_columns()
+            later = known_at.get(spelled(source_column, known_at))
             if later and column != label.column:
                 raise DeclarationError(
                     f"{label.sql}: '{column}' is made of {table}.{source_column}, which is known at '{later}', after the "

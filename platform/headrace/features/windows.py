@@ -52,9 +52,9 @@ def known_when(windows: Windows, source: Source) -> list[str]:
     """Return the time columns that say when an event of these windows is known: at the latest of them."""
     if isinstance(source.known_at, str):
         return sorted({source.known_at, windows.time})
-    known_at = known_times(source)
+    known_at = {column.lower(): moment for column, moment in known_times(source).items()}
     used = set().union(*(columns_of(expression, "windows") for expression in windows.expressions))
-    return sorted({known_at[c] for c in [*used, *windows.entities] if c in known_at} | {windows.time})
+    return sorted({known_at[c] for c in map(str.lower, [*used, *windows.entities]) if c in known_at} | {windows.time})
 
 
 def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime] | None) -> str:
