@@ -10,8 +10,7 @@ from headrace.core.days import Days, local_day
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.training import Features, request_rows
-from headrace.models.predict import MODEL, RELEASE, SCORE, load_predictor, score_rows
-from headrace.models.train import Meta
+from headrace.models.predict import MODEL, RELEASE, SCORE, load_meta, load_predictor, score_rows
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -49,8 +48,7 @@ def score_days(site: Site, features: Features, label: Label, days: Days) -> Scor
 
 def _trained_to(site: Site, live: Release) -> pa.Scalar:
     """Return the newest prediction time that the model was trained on: of those it knows the answers."""
-    meta = Meta.model_validate_json(site.models.get(live.model, "meta.json"))
-    return pa.scalar(meta.train_to, pa.timestamp("us", "UTC"))
+    return pa.scalar(load_meta(site.models, live.model).train_to, pa.timestamp("us", "UTC"))
 
 
 def _scored_before(site: Site, days: Days) -> pa.Table | None:
