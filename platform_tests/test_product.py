@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from benchmarks.project import copy_flights
+from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
 from headrace.declaration import ProductDeclaration
 from headrace.definitions import load_platform
@@ -129,6 +130,14 @@ def test_names_that_lead_nowhere_are_found_before_any_data_are_read(
     declared, site = changed(tmp_path, old, new, file).load("flight_delays")
     with pytest.raises(Exception, match=says):
         build(declared, site)
+
+
+def test_a_model_without_a_label_is_refused(tmp_path: Path) -> None:
+    label = "  label: {sql: label.sql, entity: flight_id, time: predict_at, column: late, known_after: 1d}\n"
+    declared, site = changed(tmp_path, label, "").load("flight_delays")
+    with pytest.raises(DeclarationError, match="a model needs `label:`") as no:
+        build(declared, site)
+    assert no.value.path == ("model",)
 
 
 def test_a_product_of_ten_lines_loads(tmp_path: Path) -> None:

@@ -81,8 +81,12 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
 
 def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Definitions:
     """Return what a product with a model has beside its data."""
-    if not (declared.model and declared.label):
+    if not declared.model:
         return dg.Definitions()
+    if not declared.label:
+        raise DeclarationError(
+            "a model needs `label:`, the rows to predict and what came true: say it, or take `model:` out", ("model",)
+        )
     label, monitors = declared.label, declared.monitors
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),

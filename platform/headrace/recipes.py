@@ -25,5 +25,5 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     if declared.label:
         yield training_recipe(site, graph)
     if declared.label and declared.model:
-        yield candidate_recipe(site, declared.model)
+        yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)

@@ -47,7 +47,7 @@ def _shown(value: Any) -> str:
         return f"`{duration_text(value)}`"
     if isinstance(value, list):
         return "`[" + ", ".join(str(item) or '""' for item in value) + "]`"
-    return "see below" if isinstance(value, BaseModel) and not hasattr(type(value), "__str__") else f"`{_plain(value)}`"
+    return f"`{_plain(value)}`"
 
 
 def _plain(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace.contracts.declaration import Column, Contract
 from headrace.core.declaration import Identity
 from headrace.core.place import Place
 from headrace.features.declaration import Feature, Label
@@ -29,6 +30,8 @@ FLIGHTS = pa.schema(
         ("arr_delay", pa.float64()),
     ]
 )
+_TYPES = {"string": "string", "timestamp[us, tz=UTC]": "timestamp", "double": "double"}
+CONTRACT = Contract(columns={f.name: Column.model_validate({"type": _TYPES[str(f.type)]}) for f in FLIGHTS})
 SOURCES = {
     "flights": Source.model_validate(
         {

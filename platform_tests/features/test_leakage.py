@@ -8,8 +8,9 @@ import pytest
 from headrace.core.errors import LeakFound
 from headrace.features.compute import feature_rows
 from headrace.features.declaration import Feature
-from headrace.features.leakage import find_leaks, refuse_leaks, summarize
+from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.training import request_rows
+from headrace.sources.declaration import Source
 from headrace.store.site import Site
 from platform_tests.features.airline import LABEL, NOON, SOURCES, airline, declared, flight, windows
 
@@ -48,6 +49,24 @@ def site(tmp_path: Path) -> Site:
 
 def test_an_honest_product_raises_no_alarm(site: Site) -> None:
     assert leaks_of(site, {"now": windows(over=["2h", "6h"]), "leg": last_leg("arr_at")}) == []
+
+
+def test_windows_over_rows_that_are_known_as_a_whole_later_raise_no_alarm(site: Site) -> None:
+    sources = {"flights": Source(files="flights/*.csv", time="sched_dep", known_at="arr_at")}
+    features = {"now": windows(over=["2h", "6h"])}
+    site.tables.replace("air/features/now", feature_rows(site, "now", features["now"], sources, None))
+    rows = request_rows(site, features, LABEL)
+    assert any(rows["now_count_6h"].to_pylist())
+    assert find_leaks(site, Declared(sources, features, LABEL), rows, sample=40) == []
+
+
+def test_a_column_that_begins_like_a_table_is_not_taken_for_one_of_its_columns(site: Site) -> None:
+    assert leaks_of(site, {"sched": last_leg("arr_at")}) == []
+
+
+@pytest.mark.parametrize("agg", ["sum", "mean"])
+def test_sums_and_means_of_fractions_raise_no_alarm(site: Site, agg: str) -> None:
+    assert leaks_of(site, {"now": windows(of={"share": "dep_delay / 30000"}, agg=[agg], over=["24h"])}) == []
 
 
 def test_a_value_used_before_it_was_known_is_found(site: Site) -> None:

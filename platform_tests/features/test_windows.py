@@ -13,6 +13,7 @@ from headrace.core.days import Days
 from headrace.features.compute import feature_rows
 from headrace.features.join import FeatureTable, join_features
 from headrace.features.windows import window_columns, zero_columns
+from headrace.sources.declaration import Source
 from platform_tests.features.airline import NOON, SOURCES, airline, flight, windows
 
 MINUTES = st.integers(-300, 300)
@@ -77,6 +78,13 @@ def test_a_value_that_is_known_later_than_it_happens_counts_from_then_on(tmp_pat
     site = airline(tmp_path, [flight(0, arr_delay=50.0)])
     feature = windows(time="sched_dep", of={"late": "arr_delay > 15"}, over=["6h"])
     rows = feature_rows(site, "now", feature, SOURCES, None).to_pylist()
+    assert [row["time"] for row in rows] == [NOON + timedelta(minutes=90), NOON + timedelta(hours=6)]
+
+
+def test_an_event_whose_whole_row_is_known_later_counts_from_then_on(tmp_path: Path) -> None:
+    site = airline(tmp_path, [flight(0, arr_delay=50.0), flight(1, arr_at=None)])
+    whole_rows = {"flights": Source(files="flights/*.csv", time="sched_dep", known_at="arr_at")}
+    rows = feature_rows(site, "now", windows(over=["6h"]), whole_rows, None).to_pylist()
     assert [row["time"] for row in rows] == [NOON + timedelta(minutes=90), NOON + timedelta(hours=6)]
 
 

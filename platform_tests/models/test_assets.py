@@ -12,6 +12,7 @@ import mlflow.lightgbm
 import pytest
 
 from headrace.core.place import Place
+from headrace.features.declaration import Label
 from headrace.models.assets import FRESHNESS, GATES, RELEASED, model_assets
 from headrace.models.declaration import Gate, Model
 from headrace.models.encode import encode
@@ -259,10 +260,12 @@ def test_an_edited_model_is_refused_in_words(way: Way) -> None:
 
 
 def test_changed_parameters_make_the_candidate_stale_and_changed_gates_the_evaluation(site: Site) -> None:
-    def versions(declared: Model, *texts: str) -> list[str | None]:
-        assets = model_assets(site, LABEL, declared, gates(*texts), None)
+    def versions(declared: Model, *texts: str, label: Label = LABEL) -> list[str | None]:
+        assets = model_assets(site, label, declared, gates(*texts), None)
         return [next(iter(asset.specs)).code_version for asset in assets]
 
     base = versions(model())
     assert [a == b for a, b in zip(base, versions(model(trees=21)), strict=True)] == [False, True, True]
     assert [a == b for a, b in zip(base, versions(model(), "auc >= 0.9"), strict=True)] == [True, False, False]
+    later = LABEL.model_copy(update={"known_after": timedelta(days=2)})
+    assert [a == b for a, b in zip(base, versions(model(), label=later), strict=True)] == [False, False, True]

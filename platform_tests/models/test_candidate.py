@@ -69,14 +69,14 @@ def test_the_order_in_which_rows_lie_in_the_store_does_not_matter(tmp_path: Path
 def test_an_older_version_of_the_training_set_can_still_be_split(tmp_path: Path) -> None:
     site = shop(tmp_path, orders(500))
     site.tables.replace("shop/training/set", orders(900))
-    assert [split_version(site, LABEL, model(), v).train.num_rows for v in (0, 1)] == [375, 675]
+    assert [split_version(site, LABEL, model(), v).train.num_rows for v in (0, 1)] == [362, 652]
 
 
 def test_the_profile_holds_the_inputs_of_training_and_the_scores_of_the_test(tmp_path: Path) -> None:
     site = shop(tmp_path, orders(1000))
     profile = site.models.recorded(trained(site), "profile") or {}
     assert sorted(profile) == ["country", "gift", "noise", "price", SCORE]
-    assert sum(profile["noise"]["counts"]) == 750
+    assert sum(profile["noise"]["counts"]) == 725
     assert sum(profile[SCORE]["counts"]) == 250
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.models.encode import Input
-from headrace.models.profile import BINS, add_profiles, profile_of
+from headrace.models.profile import BINS, profile_of
 
 VALUES = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(-3, 3).map(float)), max_size=60)
 PRICE = Input(name="price", kind="numeric")
@@ -38,14 +38,9 @@ def test_profiles_of_parts_add_up_to_that_of_the_whole(
     kept: list[float | None], a: list[float | None], b: list[float | None]
 ) -> None:
     reference = profile_of(prices(kept), [PRICE])
-    parts = [profile_of(prices(part), [PRICE], reference) for part in (a, b)]
-    assert add_profiles(parts) == profile_of(prices(a + b), [PRICE], reference)
-
-
-def test_adding_leaves_the_parts_as_they_are() -> None:
-    part = profile_of(prices([1.0, 2.0, 3.0]), [PRICE])
-    add_profiles([part, part])
-    assert part == profile_of(prices([1.0, 2.0, 3.0]), [PRICE])
+    one, two, whole = (profile_of(prices(part), [PRICE], reference)["price"] for part in (a, b, a + b))
+    assert [m + n for m, n in zip(one["counts"], two["counts"], strict=True)] == whole["counts"]
+    assert one["missing"] + two["missing"] == whole["missing"]
 
 
 def test_bins_hold_about_equal_shares_of_the_reference() -> None:

@@ -173,7 +173,9 @@ def test_no_row_that_neither_has_trained_on_is_refused_with_the_reason(site: Sit
     assert (decision.outcome, "no row that neither has trained on" in decision.why) == ("refused", True)
 
 
-def test_candidate_and_champion_are_compared_on_rows_newer_than_what_either_saw(site: Site) -> None:
+def test_candidate_and_champion_are_compared_on_rows_that_came_when_all_labels_either_saw_were_known(
+    site: Site,
+) -> None:
     champion = trained(site, model(split={"test": "5d"}))
     judged(site, champion)
     assert released(site, champion).outcome == "released"

@@ -30,23 +30,24 @@ def text_of(rows: pa.Table, **changes: object) -> bytes:
 
 
 @settings(deadline=None)
-@given(st.integers(1, DAYS - 1))
-def test_the_test_span_is_newer_than_all_training_rows_and_nothing_is_lost(days: int) -> None:
-    rows = orders(200)
-    split = split_by_time(rows, "at", timedelta(days=days))
-    newest = pc.max(rows["at"]).as_py()
-    assert pc.max(split.train["at"]).as_py() <= newest - timedelta(days=days) < pc.min(split.test["at"]).as_py()
-    assert split.train.num_rows + split.test.num_rows == rows.num_rows
+@given(st.integers(1, 20), st.integers(0, 10))
+def test_the_test_begins_after_the_labels_of_all_training_rows_were_known(days: int, known_after: int) -> None:
+    rows, gap = orders(200), timedelta(days=known_after)
+    split = split_by_time(rows, LABEL.model_copy(update={"known_after": gap}), timedelta(days=days))
+    begins = pc.max(rows["at"]).as_py() - timedelta(days=days)
+    assert pc.max(split.train["at"]).as_py() + gap <= begins < pc.min(split.test["at"]).as_py()
+    unknown = [at for at in rows["at"].to_pylist() if begins - gap < at <= begins]
+    assert split.train.num_rows + len(unknown) + split.test.num_rows == rows.num_rows
 
 
 def test_an_empty_training_set_is_refused() -> None:
     with pytest.raises(NoRows, match="training set is empty"):
-        split_by_time(orders(10).slice(0, 0), "at", timedelta(days=1))
+        split_by_time(orders(10).slice(0, 0), LABEL, timedelta(days=1))
 
 
 def test_a_history_shorter_than_the_test_span_is_refused() -> None:
-    with pytest.raises(NoRows, match="nothing is left to train on"):
-        split_by_time(orders(10), "at", timedelta(days=DAYS + 1))
+    with pytest.raises(NoRows, match=r"test span of 39d or the 24h before it.*nothing is left to train on"):
+        split_by_time(orders(), LABEL, timedelta(days=DAYS - 1))
 
 
 def test_the_same_rows_give_the_same_bytes_on_one_thread_and_on_two() -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from headrace.core.days import DAY
 from headrace.models.encode import Input
 from headrace.models.predict import SCORE
-from headrace.models.profile import Profile, add_profiles, profile_of
+from headrace.models.profile import Profile, profile_of
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import MISSING, PSI, DayProfile, Moved, drift_by_day, psi, stability_index, worst
 
@@ -108,8 +108,8 @@ def test_a_window_is_the_sum_of_its_days_whatever_the_window() -> None:
     for window in (1, 3, 7):
         moved = values(drift(days, reference, window))
         for last in range(window - 1, 10):
-            parts = [profile(day, reference) for day in days[last - window + 1 : last + 1]]
-            assert moved[MONDAY + DAY * last] == pytest.approx(psi(reference["x"], add_profiles(parts)["x"]))
+            whole = profile(np.concatenate(days[last - window + 1 : last + 1]), reference)
+            assert moved[MONDAY + DAY * last] == pytest.approx(psi(reference["x"], whole["x"]))
 
 
 def test_profiles_of_the_same_day_add_up() -> None:

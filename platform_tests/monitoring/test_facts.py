@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from headrace.core.errors import Refused
+from headrace.models.judgement import RECORD
 from headrace.monitoring.facts import MOST_REASONS, ProductFacts, alarming, newest_drift, product_facts
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL
@@ -71,8 +73,21 @@ def test_the_live_model_comes_with_what_it_was_trained_and_judged_on(tmp_path: P
     assert found.live is not None
     assert found.live.release == site.releases.live("shop")
     assert found.live.judgement is not None
-    assert found.live.meta.rows + found.live.judgement.evaluation.overall.rows == 2000
+    assert (found.live.meta.rows, found.live.judgement.evaluation.overall.rows) == (1450, 500)
     assert next(iter(found.live.importance)) in {"price", "country"}
+
+
+def test_an_evaluation_that_is_not_the_live_models_is_not_told_as_its_own(tmp_path: Path) -> None:
+    site = watched_shop(tmp_path)
+    [*_, released] = site.releases.all("shop")
+    digest = released.model
+    record = site.models.recorded(digest, RECORD) or {}
+    site.models.record(digest, RECORD, {**record, "model": "another"})
+    with pytest.raises(Refused, match="is about another"):
+        facts(site)
+    site.models.record(digest, RECORD, {"model": digest})
+    with pytest.raises(Refused, match="cannot be read"):
+        facts(site)
 
 
 def test_scores_are_counted_by_what_came_true(tmp_path: Path) -> None:

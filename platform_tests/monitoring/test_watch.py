@@ -11,7 +11,7 @@ from headrace.core.days import DAY
 from headrace.core.errors import StoreError
 from headrace.models.predict import SCORE
 from headrace.monitoring.drift import MISSING, PSI, Moved
-from headrace.monitoring.watch import live_drift, newest_scored_day
+from headrace.monitoring.watch import live_drift, newest_scored_day, with_history
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from platform_tests.models.shop import orders
@@ -105,6 +105,15 @@ def test_a_feature_that_an_earlier_model_did_not_have_is_not_missing_in_its_rows
     assert "weight" not in {m.column for m in drift(site)}
     score(site, LAST + DAY, LAST + DAY)
     assert alarms(drift(site)) == set()
+
+
+def test_what_was_measured_stays_where_nothing_can_be_measured_now(tmp_path: Path) -> None:
+    site = watched_shop(tmp_path)
+    model, moved = live(site).model, drift(site)
+    site.tables.replace("shop/monitoring/drift", with_history(site, moved, model))
+    assert with_history(site, [], model).num_rows == len(moved)
+    newest = [m for m in moved if m.day == LAST]
+    assert with_history(site, newest, model).num_rows == len(moved)
 
 
 def test_a_profile_that_is_gone_is_said_and_not_taken_for_no_drift(tmp_path: Path) -> None:

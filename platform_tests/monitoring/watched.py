@@ -47,11 +47,11 @@ def release(site: Site, why: str = "a test", trees: int = 20) -> Release:
 
 
 def score(site: Site, first: date = FIRST, last: date = LAST) -> None:
-    """Let the live model score some days; a day later all their labels are known."""
+    """Let the live model score some days once they are over and all their labels are known."""
     days = Days(first, last)
+    at(site, datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=2))
     rows = site.tables.widen("shop/predictions/batch", score_days(site, {}, LABEL, days).rows)
     site.tables.replace("shop/predictions/batch", rows, days=days)
-    at(site, datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=2))
 
 
 def watched_shop(folder: Path, change: Change | None = None, **identity: Any) -> Site:

@@ -39,6 +39,11 @@ def test_many_days_are_scored_in_one_run(site: Site) -> None:
     assert site.tables.read("shop/predictions/batch").num_rows == 250
 
 
+def test_scores_come_after_the_rows_that_they_are_for(site: Site) -> None:
+    [batch] = serving_assets(site, {}, LABEL)
+    assert dg.AssetKey(["shop", "validated", "orders"]) in batch.asset_deps[batch.key]
+
+
 def test_a_run_without_a_live_model_fails_in_words(site: Site) -> None:
     result = materialize(site, "2024-04-01", "2024-04-01")
     data = result.failure_data_for_node("shop__predictions__batch")

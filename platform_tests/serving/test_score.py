@@ -1,6 +1,6 @@
 """Batch scores: by the model that was live, once, with what the model saw."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from headrace.models.release import Request, release_model
 from headrace.serving.score import Scored, score_days
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, SPRING, gates, judged, model, orders, shop, trained
+from platform_tests.monitoring.watched import at
 
 DAYS = Days(date(2024, 4, 1), date(2024, 4, 2))
 
@@ -98,6 +99,23 @@ def test_rows_that_were_scored_keep_their_score_when_another_model_goes_live(sit
     again = kept(site)
     assert (again.live.number, again.new) == (2, 0)
     assert again.rows.equals(first.rows)
+
+
+def test_a_row_is_scored_once_its_prediction_time_has_come_with_what_is_known_then(tmp_path: Path) -> None:
+    (tmp_path / "label.sql").write_text("select * from orders")
+    site = shop(tmp_path, start=SPRING.date(), clock="replay")
+    site.tables.replace("shop/validated/orders", orders())
+    at(site, datetime(2024, 4, 1, 12, tzinfo=UTC))
+    release(site)
+    morning = kept(site).rows
+    assert pc.max(morning["at"]).as_py() == datetime(2024, 4, 1, 12, tzinfo=UTC)
+    dearer = orders().set_column(orders().column_names.index("price"), "price", pc.add(orders()["price"], 1.0))
+    site.tables.replace("shop/validated/orders", dearer)
+    at(site, datetime(2024, 4, 3, tzinfo=UTC))
+    day = kept(site)
+    assert (morning.num_rows, day.new) == (26, 74)
+    assert day.rows.slice(0, 26).equals(morning)
+    assert day.rows["price"].to_pylist()[26:] == dearer.slice(31 * 50 + 26, 74)["price"].to_pylist()
 
 
 def test_a_row_that_comes_late_is_scored_by_the_model_that_is_live_then(site: Site) -> None:

@@ -1,14 +1,20 @@
-"""What an SQL text says, without running it: its tables, its columns, where each comes from."""
+"""What an SQL text says, without running it: its tables, its columns, where each comes from.
 
-from collections.abc import Mapping
+Names are compared as DuckDB does, whatever their case, and come back in the spelling that DuckDB gives its result: that
+of the declaration, or of the alias that renames it.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import OptimizeError, ParseError
+from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.lineage import lineage as trace
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
 
 from headrace.core.errors import SqlError
 from headrace.core.names import did_you_mean, quoted, quoted_text
@@ -29,14 +35,22 @@ class Statement:
 
     @property
     def tables(self) -> list[str]:
-        """The tables that it reads, without its own common table expressions."""
-        tree = parse(self.text, self.origin)
-        own = {cte.alias for cte in tree.find_all(exp.CTE)}
-        return sorted({table.name for table in tree.find_all(exp.Table)} - own)
+        """The tables that it reads, in lower case; a common table expression hides a table only where it is in scope."""
+        tree = normalize_identifiers(parse(self.text, self.origin), dialect=DIALECT)
+        try:
+            sources = [source for scope in traverse_scope(tree) for source in scope.sources.values()]
+        except SqlglotError as error:
+            raise SqlError(f"{self.origin}: {error}") from None
+        return sorted({source.name for source in sources if isinstance(source, exp.Table) and source.name})
 
     def columns(self, schema: Schema) -> list[str]:
         """Return the columns that come out; raises SqlError for a column that is nowhere declared."""
-        return list(_qualified(self, schema).named_selects)
+        made = list(_qualified(self, schema).named_selects)
+        if "*" in made:
+            raise SqlError(f"{self.origin}: nobody can tell which columns `*` brings here: name them")
+        tree = parse(self.text, self.origin)
+        declared = [column for table in self.tables for column in schema[table]]
+        return [spelled(column, [*(alias.alias for alias in tree.find_all(exp.Alias)), *declared]) for column in made]
 
     def lineage(self, schema: Schema) -> dict[str, set[tuple[str, str]]]:
         """Return, for each column that comes out, the (table, column) pairs that it is made of."""
@@ -44,8 +58,20 @@ class Statement:
         return {column: _sources(column, self.text, schema) for column in columns}
 
 
+def spelled(name: str, known: Iterable[str]) -> str:
+    """Return a name as it is spelled among those known, whatever its case; a name that is not among them as it is."""
+    return next((word for word in known if word.lower() == name.lower()), name)
+
+
 def parse(text: str, origin: str) -> exp.Query:
     """Return the tree of one SELECT; raises SqlError with file, line and column."""
+    trees = _statements(text, origin)
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise SqlError(f"{origin}: write exactly one SELECT, found {len(trees)} statements")
+    return trees[0]
+
+
+def _statements(text: str, origin: str) -> list[exp.Expression]:
     try:
         trees = [tree for tree in sqlglot.parse(text, dialect=DIALECT) if tree is not None]
     except ParseError as error:
@@ -53,15 +79,15 @@ def parse(text: str, origin: str) -> exp.Query:
         raise SqlError(
             f"{origin}:{first['line']}: this is not SQL: {first['description']} near '{first['highlight']}'"
         ) from None
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise SqlError(f"{origin}: write exactly one SELECT, found {len(trees)} statements")
-    return trees[0]
+    except SqlglotError as error:
+        raise SqlError(f"{origin}: this is not SQL: {error}. Is a quote or a comment left open?") from None
+    return trees
 
 
-def normalized(text: str) -> str:
-    """Return the SQL in one spelling, without comments."""
-    trees = sqlglot.parse(text, dialect=DIALECT)
-    return "; ".join(tree.sql(dialect=DIALECT, comments=False, normalize=True) for tree in trees if tree is not None)
+def normalized(text: str, origin: str = "an SQL file") -> str:
+    """Return the SQL in one spelling, without comments; raises SqlError where it is none."""
+    trees = _statements(text, origin)
+    return "; ".join(tree.sql(dialect=DIALECT, comments=False, normalize=True) for tree in trees)
 
 
 def columns_of(expression: str, origin: str) -> set[str]:
@@ -73,6 +99,19 @@ def made_columns(text: str, origin: str) -> set[str]:
     """Return the columns that a SELECT makes, beside those that its `*` passes on."""
     tree = parse(text, origin)
     return {projection.alias_or_name for projection in tree.selects if not projection.is_star}
+
+
+def computed_columns(text: str, origin: str) -> set[str]:
+    """Return the columns that a SELECT computes in its outermost projection, beside those that it passes on."""
+    computed = set()
+    for projection in parse(text, origin).selects:
+        if projection.is_star:
+            computed |= {
+                made.alias for star in projection.find_all(exp.Star) for made in star.args.get("replace") or []
+            }
+        elif not isinstance(projection, exp.Column):
+            computed.add(projection.alias_or_name)
+    return computed
 
 
 def instant_sql(column: str, timezone: str) -> str:
@@ -105,7 +144,7 @@ def _qualified(statement: Statement, schema: Schema) -> exp.Query:
         tree = qualify(
             parse(statement.text, statement.origin), schema={t: dict(c) for t, c in declared.items()}, dialect=DIALECT
         )
-    except OptimizeError as error:
+    except SqlglotError as error:
         raise SqlError(_explained(statement, declared, str(error))) from None
     assert isinstance(tree, exp.Query)
     return tree
@@ -114,7 +153,7 @@ def _qualified(statement: Statement, schema: Schema) -> exp.Query:
 def _explained(statement: Statement, schema: Schema, text: str) -> str:
     known = {column for columns in schema.values() for column in columns}
     for column in parse(statement.text, statement.origin).find_all(exp.Column):
-        if f"'{column.name}'" in text and column.name not in known:
+        if f"'{column.name.lower()}'" in text.lower() and spelled(column.name, known) not in known:
             line = column.this.meta.get("line", 1)
             listed = ", ".join(sorted(known))
             return f"{statement.origin}:{line}: no column '{column.name}'; there are {listed}.{did_you_mean(column.name, known)}"
@@ -123,7 +162,7 @@ def _explained(statement: Statement, schema: Schema, text: str) -> str:
 
 def _sources(column: str, text: str, schema: Schema) -> set[tuple[str, str]]:
     leaves = _traced(column, text, tuple((t, tuple(c.items())) for t, c in schema.items()))
-    return {(table, name) for table, name in leaves}
+    return {(table, spelled(name, schema[table])) for table, name in leaves}
 
 
 @lru_cache(maxsize=4096)
@@ -131,5 +170,6 @@ def _traced(
     column: str, text: str, schema: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 ) -> tuple[tuple[str, str], ...]:
     root = trace(column, text, schema={t: dict(c) for t, c in schema}, dialect=DIALECT)
-    leaves = [node for node in root.walk() if not node.downstream and isinstance(node.source, exp.Table)]
+    found = [node for node in root.walk() if not node.downstream and isinstance(node.source, exp.Table)]
+    leaves = [node for node in found if node.source.name]
     return tuple((node.source.name, node.name.rpartition(".")[2].strip('"')) for node in leaves)

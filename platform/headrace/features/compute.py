@@ -37,15 +37,9 @@ def sql_of(site: Site, feature: Feature) -> Statement:
 
 def _window_rows(site: Site, name: str, windows: Windows, source: Source, days: Days | None) -> pa.Table:
     span = days.instants(site.product.timezone) if days else None
-    sql = step_function_sql(name, windows, known_times(source), span)
+    sql = step_function_sql(name, windows, source, span)
     view = source_views(site, [windows.source])[windows.source]
     return site.engine.query(_with_day(site, sql), {"events": view}, origin=f"features.{name}")
-
-
-def known_times(source: Source) -> dict[str, str]:
-    """Return for each column that is known later than its row the time column that says when."""
-    later = source.known_columns()
-    return {**later, **{moment: moment for moment in later.values()}}
 
 
 def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:

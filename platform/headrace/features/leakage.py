@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
-from headrace.features.compute import known_times, sql_of
+from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
-from headrace.features.windows import instant, known_when
+from headrace.features.windows import EXACT, instant, known_times, known_when
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 SAMPLE = 24
 
@@ -54,6 +55,8 @@ class _Look:
 
     site: Site
     declared: Declared
+    columns: Mapping[str, list[str]]
+    """The columns that each feature table in SQL adds to a row."""
     session: Session
     row: dict[str, Any]
 
@@ -67,8 +70,9 @@ class _Look:
 def find_leaks(site: Site, declared: Declared, training_set: pa.Table, sample: int = SAMPLE) -> list[Leak]:
     """Return the cells of evenly sampled rows that differ from what was known at their prediction time."""
     rows = _evenly(training_set, sample).to_pylist()
+    columns = {name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.sql}
     with site.engine.session(_tables_used(site, declared)) as session:
-        return [leak for row in rows for leak in _leaks_of_row(_Look(site, declared, session, row))]
+        return [leak for row in rows for leak in _leaks_of_row(_Look(site, declared, columns, session, row))]
 
 
 def _leaks_of_row(look: _Look) -> Iterator[Leak]:
@@ -123,16 +127,20 @@ def _newest_row(look: _Look, feature: Feature, mine: str) -> str:
 
 def _named(name: str, feature: Feature, made: dict[str, Any], look: _Look) -> dict[str, Any]:
     values = {f"{name}_{column}": value for column, value in made.items()}
-    stored = [c for c in look.row if c.startswith(f"{name}_") and not c.endswith("_age_minutes")]
-    honest = {column: values.get(column) for column in stored}
+    honest = {column: values.get(column) for column in look.columns[name]}
     if feature.age:
         since = values.get(f"{name}_{feature.time}")
         honest[f"{name}_age_minutes"] = (look.moment - since).total_seconds() // 1 / 60 if since else None
     return honest
 
 
+def _sql_columns(site: Site, name: str, feature: Feature) -> list[str]:
+    stored = site.tables.schema(site.product.table("features", name)).names
+    return [column for column in stored if column not in {*feature.entities, "time", DAY}]
+
+
 def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, mine: str) -> str:
-    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, known_times(source)))
+    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, source))
     where = f" and ({windows.where})" if windows.where else ""
     parts = []
     for over in windows.over:
@@ -141,11 +149,12 @@ def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, 
         if "count" in windows.agg:
             parts.append(f"count(*) {inside} as {name}_count_{suffix}")
         for value, sql in windows.of.items():
-            number = f"cast(({sql}) as double)"
+            number = f"cast(({sql}) as {EXACT})"
+            total = f"cast(coalesce(sum({number}) {inside}, 0) as double)"
             if "sum" in windows.agg:
-                parts.append(f"coalesce(sum({number}) {inside}, 0) as {name}_{value}_sum_{suffix}")
+                parts.append(f"{total} as {name}_{value}_sum_{suffix}")
             if "mean" in windows.agg:
-                parts.append(f"avg({number}) {inside} as {name}_{value}_mean_{suffix}")
+                parts.append(f"{total} / nullif(count({number}) {inside}, 0) as {name}_{value}_mean_{suffix}")
     return f"select {', '.join(parts)} from {quoted(windows.source)} where {known}{where} and {mine}"
 
 

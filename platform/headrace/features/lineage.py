@@ -41,8 +41,8 @@ def training_lineage(site: Site, graph: Graph) -> Lineage:
         lineage = {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
     for name, feature in graph.features.items():
         columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
-        features = [c for c in columns if c.startswith(f"{name}_")]
-        lineage |= {column: {("features", name, column)} for column in features}
+        keys = {*feature.entities, "time"}
+        lineage |= {column: {("features", name, column)} for column in columns if column not in keys}
     return lineage
 
 

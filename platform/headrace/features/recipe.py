@@ -10,8 +10,8 @@ from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
-from headrace.features.compute import feature_rows, known_times, sql_of
-from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.compute import feature_rows, sql_of
+from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph
 from headrace.features.windows import known_when
@@ -93,7 +93,7 @@ def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | N
     if not source.partition:
         return None
     if feature.windows:
-        moments = _window_moments(feature.windows, source)
+        moments = known_when(feature.windows, source)
     else:
         statement = sql_of(site, feature)
         assert feature.time
@@ -102,10 +102,6 @@ def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | N
         moments = _sql_moments(statement, feature.time)
     lag, static = _lag(site, name, moments), static_reach(feature)
     return Reach(static.back - LEAST_LAG + lag, lag)
-
-
-def _window_moments(windows: Windows, source: Source) -> list[str]:
-    return known_when(windows, known_times(source))
 
 
 def _sql_moments(statement: Statement, time: str) -> list[str]:

@@ -9,14 +9,16 @@ import pyarrow.compute as pc
 from headrace.core.days import Days, local_day, whole_days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
-from headrace.core.sql import Statement, with_column
+from headrace.core.sql import Statement, computed_columns, with_column
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
-from headrace.features.join import FeatureTable, join_features
+from headrace.features.join import REQUEST, FeatureTable, join_features
 from headrace.features.windows import instant, zero_columns
 from headrace.store.site import Site
 
 Features = Mapping[str, Feature]
+SCORED = ("score", "model", "release")
+"""The columns that a score adds to its row: which score, by which model, of which release."""
 
 
 def label_statement(site: Site, label: Label) -> Statement:
@@ -75,20 +77,24 @@ def with_features(site: Site, features: Features, label: Label, rows: pa.Table) 
 
 
 def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, label: Label) -> pa.Table:
-    """Return the requests with the columns that a feature's SQL computes from each of them; the label is hidden."""
+    """Return the requests with the columns that a feature's SQL computes from each of them; the label is hidden.
+
+    Columns of the request that the SQL only passes on, as `select *` does, are not added again.
+    """
     statement = sql_of(site, feature)
-    numbered = requests.append_column("_request", pa.array(range(requests.num_rows), pa.int64()))
+    numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
     made = site.engine.query(
-        f"select * from ({with_column(statement.text, statement.origin, '_request')}) order by _request",
+        f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}",
         {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
         origin=statement.origin,
     )
-    if not made["_request"].equals(numbered["_request"]):
+    if not made[REQUEST].equals(numbered[REQUEST]):
         raise DataError(
             f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
         )
+    passed_on = set(numbered.column_names) - computed_columns(statement.text, statement.origin)
     for column in made.column_names:
-        if column != "_request":
+        if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])
     return requests
 
@@ -120,6 +126,9 @@ def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:
     missing = [c for c in (label.entity, label.time, label.column) if c not in rows.column_names]
     if missing:
         raise DataError(f"{origin}: the label rows lack {missing}; they have {rows.column_names}.")
+    reserved = [c for c in rows.column_names if c in (*SCORED, REQUEST)]
+    if reserved:
+        raise DataError(f"{origin}: the label rows have {reserved}, which Headrace adds itself: give them other names.")
     if rows[label.time].null_count or rows[label.entity].null_count:
         raise DataError(f"{origin}: every label row needs '{label.entity}' and '{label.time}'; some are null.")
     if pc.count_distinct(rows[label.entity]).as_py() != rows.num_rows:

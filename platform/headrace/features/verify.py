@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headrace.contracts.declaration import Contract
 from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
-from headrace.core.sql import Schema, columns_of
+from headrace.core.sql import Schema, Statement, columns_of, spelled
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.training import label_statement
@@ -44,6 +44,8 @@ class Graph:
 
 def verify(site: Site, graph: Graph) -> None:
     """Raise DeclarationError for the first name that leads nowhere."""
+    for name in graph.contracts:
+        _known("source", name, graph.sources, ("contracts", name))
     for name, feature in graph.features.items():
         path = ("features", name)
         if feature.windows:
@@ -67,7 +69,7 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
         except SqlError as error:
             raise DeclarationError(str(error), path) from None
         for column in sorted(used):
-            _known(f"column of '{windows.source}'", column, columns, (*path, "of"))
+            _known(f"column of '{windows.source}'", spelled(column, columns), columns, (*path, "of"))
 
 
 def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
@@ -91,6 +93,7 @@ def _verify_label(site: Site, label: Label, graph: Graph) -> None:
     statement = label_statement(site, label)
     for table in statement.tables:
         _known("source", table, graph.sources, ("label", "sql"))
+    _refuse_untraceable(statement, label, graph)
     if not set(statement.tables) <= set(graph.schema):
         return
     columns = statement.columns(graph.schema)
@@ -102,11 +105,24 @@ def _verify_label(site: Site, label: Label, graph: Graph) -> None:
     _verify_request(statement.lineage(graph.schema), label, graph)
 
 
+def _refuse_untraceable(statement: Statement, label: Label, graph: Graph) -> None:
+    """Refuse label rows of which nobody can tell whether they hold values that are known only later."""
+    later = [table for table in statement.tables if graph.sources[table].known_columns()]
+    blank = [table for table in statement.tables if table not in graph.contracts]
+    if later and blank:
+        raise DeclarationError(
+            f"{label.sql} reads '{later[0]}', which has values that are known later than its rows, and '{blank[0]}', which "
+            f"has no contract: nobody can tell what a request is made of. Write a contract for '{blank[0]}'.",
+            ("label", "sql"),
+        )
+
+
 def _verify_request(lineage: Mapping[str, set[tuple[str, str]]], label: Label, graph: Graph) -> None:
     """Refuse request columns that are made of values which are known only later."""
     for column, origins in lineage.items():
         for table, source_column in sorted(origins):
-            later = graph.sources[table].known_columns().get(source_column)
+            known_at = graph.sources[table].known_columns()
+            later = known_at.get(spelled(source_column, known_at))
             if later and column != label.column:
                 raise DeclarationError(
                     f"{label.sql}: '{column}' is made of {table}.{source_column}, which is known at '{later}', after the "

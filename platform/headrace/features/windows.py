@@ -6,12 +6,13 @@ of any prediction time is the newest row at or before it; that is what Airbnb's 
 Sums are exact (DECIMAL(38,9)), so that neither the order of events nor the days asked for change a digit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from headrace.core.names import duration_text, quoted
 from headrace.core.sql import columns_of
 from headrace.features.declaration import Windows
+from headrace.sources.declaration import Source
 
 EXACT = "decimal(38, 9)"
 
@@ -26,16 +27,14 @@ def zero_columns(name: str, windows: Windows) -> list[str]:
     return [column for column, sql in _outputs(name, windows) if "nullif" not in sql]
 
 
-def step_function_sql(
-    name: str, windows: Windows, known_at: Mapping[str, str], span: tuple[datetime, datetime] | None
-) -> str:
-    """Return SQL over the view `events` for the changes in [start, end), or for all time."""
+def step_function_sql(name: str, windows: Windows, source: Source, span: tuple[datetime, datetime] | None) -> str:
+    """Return SQL over the view `events`, the rows of `source`, for the changes in [start, end), or for all time."""
     keys = ", ".join(quoted(e) for e in windows.entities)
     outputs = ", ".join(f"{sql} as {quoted(column)}" for column, sql in _outputs(name, windows))
     totals = ", ".join(f"sum({c}) as {c}" for c in _counters(windows))
     during = f"where _at >= {instant(span[0])} and _at < {instant(span[1])}" if span else ""
     return f"""
-with happened as ({_happened(windows, known_at, span)}),
+with happened as ({_happened(windows, known_when(windows, source), span)}),
 deltas as ({" union all ".join(_deltas(windows, keys))}),
 changes as (select {keys}, _at, {totals} from deltas group by {keys}, _at),
 running as (select {keys}, _at, {outputs} from changes
@@ -43,14 +42,23 @@ running as (select {keys}, _at, {outputs} from changes
 select * rename (_at as "time") from running {during} order by "time", {keys}"""
 
 
-def known_when(windows: Windows, known_at: Mapping[str, str]) -> list[str]:
-    """Return the time columns that say when an event of these windows is known."""
+def known_times(source: Source) -> dict[str, str]:
+    """Return for each column that is known later than its row the time column that says when."""
+    later = source.known_columns()
+    return {**later, **{moment: moment for moment in later.values()}}
+
+
+def known_when(windows: Windows, source: Source) -> list[str]:
+    """Return the time columns that say when an event of these windows is known: at the latest of them."""
+    if isinstance(source.known_at, str):
+        return sorted({source.known_at, windows.time})
+    known_at = {column.lower(): moment for column, moment in known_times(source).items()}
     used = set().union(*(columns_of(expression, "windows") for expression in windows.expressions))
-    return sorted({known_at[c] for c in [*used, *windows.entities] if c in known_at} | {windows.time})
+    return sorted({known_at[c] for c in map(str.lower, [*used, *windows.entities]) if c in known_at} | {windows.time})
 
 
-def _happened(windows: Windows, known_at: Mapping[str, str], span: tuple[datetime, datetime] | None) -> str:
-    moments = [quoted(m) for m in known_when(windows, known_at)]
+def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime] | None) -> str:
+    moments = [quoted(moment) for moment in known]
     values = ", ".join(f"cast(({sql}) as {EXACT}) as {_value(i)}" for i, sql in enumerate(windows.of.values()))
     present = [f"{column} is not null" for column in [*moments, *map(quoted, windows.entities)]]
     conditions = [*present, *([f"({windows.where})"] if windows.where else [])]

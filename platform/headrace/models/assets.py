@@ -47,7 +47,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             "candidate",
             deps=[product.key("training", "set")],
             kinds={"lightgbm", "mlflow"},
-            code_version=version_of(candidate_parts(model)),
+            code_version=version_of(candidate_parts(label, model)),
         ),
         needs=[mlflow_key(product.product)],
     )
@@ -55,7 +55,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         """The model trained last. It is nobody's model until it is released."""
         reason = context.run.tags.get(REASON_TAG, MANUAL)
         recipe, table, rows = (
-            candidate_recipe(site, model),
+            candidate_recipe(site, label, model),
             product.table("model", "candidate"),
             product.table("training", "set"),
         )

@@ -46,7 +46,7 @@ def train_candidate(
 def split_version(site: Site, label: Label, model: Model, version: int) -> Split:
     """Return the rows of one version of the training set that a model learns from, and those it is judged on."""
     rows = site.tables.read(site.product.table("training", "set"), version=version)
-    return split_by_time(canonical(rows, label), label.time, model.split.test)
+    return split_by_time(canonical(rows, label), label, model.split.test)
 
 
 def remember(site: Site, candidate: Candidate) -> None:

@@ -19,7 +19,7 @@ class Split(Declaration):
     by: Literal["time"] = "time"
     """`time`: the newest rows are the test."""
     test: Duration = Field(gt=timedelta())
-    """How long the test span is."""
+    """How long the test span is. Rows of the label's `known_after` before it are left out: nobody knew their labels then."""
 
 
 class Model(Declaration):

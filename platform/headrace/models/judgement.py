@@ -1,4 +1,7 @@
-"""A candidate before its judges: its own test rows, and a duel with the live model on rows that neither has seen."""
+"""A candidate before its judges: its own test rows, and a duel with the live model on rows that neither could have seen.
+
+Both are asked only what came after the labels of all that either was trained on were known, as when they are in use.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,8 +16,7 @@ from headrace.models.candidate import Candidate, split_version
 from headrace.models.declaration import Gate, Model
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
-from headrace.models.predict import load_predictor, score_rows
-from headrace.models.train import Meta
+from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.store.site import Site
 
 RECORD = "evaluation"
@@ -77,8 +79,8 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 
 
 def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, slices: Sequence[str]) -> Duel:
-    seen = max(_meta(site, digest).train_to for digest in models)
-    common = test.filter(pc.greater(test[label.time], pa.scalar(seen, test.schema.field(label.time).type)))
+    known = max(load_meta(site.models, digest).train_to for digest in models) + label.known_after
+    common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
     if not common.num_rows:
         nothing = Evaluation(
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
@@ -91,7 +93,3 @@ def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, sli
 def _evaluated(site: Site, label: Label, digest: str, rows: pa.Table, slices: Sequence[str]) -> Evaluation:
     scores = score_rows(rows, load_predictor(site.models, digest))
     return evaluate(rows, scores, label, slices, site.product.timezone)
-
-
-def _meta(site: Site, digest: str) -> Meta:
-    return Meta.model_validate_json(site.models.get(digest, "meta.json"))

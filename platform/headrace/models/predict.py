@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.features.training import SCORED
 from headrace.models.encode import Input, encode
 from headrace.models.train import Meta
 from headrace.store.models import Models
@@ -13,7 +14,7 @@ from headrace.store.models import Models
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-SCORE, MODEL, RELEASE = "score", "model", "release"
+SCORE, MODEL, RELEASE = SCORED
 """The columns that every table of scores has beside the rows' own."""
 
 
@@ -29,8 +30,13 @@ def load_predictor(models: Models, digest: str) -> Predictor:
     """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
     import lightgbm as lgb
 
-    meta = Meta.model_validate_json(models.get(digest, "meta.json"))
-    return Predictor(lgb.Booster(model_str=models.get(digest, "model.txt").decode()), meta.inputs)
+    inputs = load_meta(models, digest).inputs
+    return Predictor(lgb.Booster(model_str=models.get(digest, "model.txt").decode()), inputs)
+
+
+def load_meta(models: Models, digest: str) -> Meta:
+    """Return what belongs to a stored model's bytes; raises DigestMismatch if a byte of it is not as it was stored."""
+    return Meta.model_validate_json(models.get(digest, "meta.json"))
 
 
 def score_rows(rows: pa.Table, predictor: Predictor) -> Any:

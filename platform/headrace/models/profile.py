@@ -22,17 +22,6 @@ def profile_of(rows: pa.Table, inputs: Sequence[Input], against: Mapping[str, An
     return {i.name: _profile(encoded[i.name].to_numpy(), i, against and against[i.name]) for i in inputs}
 
 
-def add_profiles(profiles: Sequence[Profile]) -> Profile:
-    """Return the profile of all rows together; the profiles must share their bins."""
-    first, *others = profiles
-    total = {name: {**column, "counts": list(column["counts"])} for name, column in first.items()}
-    for profile in others:
-        for name, column in profile.items():
-            total[name]["counts"] = [a + b for a, b in zip(total[name]["counts"], column["counts"], strict=True)]
-            total[name]["missing"] += column["missing"]
-    return total
-
-
 def _profile(values: Any, column: Input, against: Mapping[str, Any] | None) -> dict[str, Any]:
     present = values[~np.isnan(values)]
     missing = len(values) - len(present)

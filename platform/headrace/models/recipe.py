@@ -13,11 +13,11 @@ from headrace.store.site import Site
 NO_MODEL = "none"
 
 
-def candidate_recipe(site: Site, model: Model) -> Recipe:
+def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
     """Return what the candidate is made of: the training set and how to learn from it."""
     return Recipe(
         table=site.product.table("model", "candidate"),
-        parts=candidate_parts(model),
+        parts=candidate_parts(label, model),
         inputs={site.product.table("training", "set"): None},
     )
 
@@ -36,9 +36,9 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
     )
 
 
-def candidate_parts(model: Model) -> Parts:
+def candidate_parts(label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
-    return code_parts(model, train_candidate) | libraries("lightgbm")
+    return code_parts(model, label, train_candidate) | libraries("lightgbm")
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from headrace.core.declaration import Identity
 from headrace.features.declaration import Label
 from headrace.models.evaluate import Measured
-from headrace.models.judgement import RECORD, Judgement
-from headrace.models.predict import MODEL, SCORE
+from headrace.models.judgement import RECORD, Judgement, recorded_judgement
+from headrace.models.predict import MODEL, SCORE, load_meta
 from headrace.models.train import Meta
 from headrace.monitoring.declaration import Monitors
 from headrace.monitoring.quality import realized_by_month, realized_rows
@@ -79,7 +79,10 @@ class ProductFacts:
 
 
 def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> ProductFacts:
-    """Return what is known of the product now; what does not exist yet is empty."""
+    """Return what is known of the product now; what does not exist yet is empty.
+
+    Raises Refused where the live model's evaluation cannot be read, or is about another model.
+    """
     release = site.releases.live(site.product.product)
     scored = realized_rows(site, label)
     return ProductFacts(
@@ -111,12 +114,12 @@ def alarming(facts: ProductFacts) -> list[dict[str, Any]]:
 
 
 def _live(site: Site, release: Release) -> Live:
-    recorded = site.models.recorded(release.model, RECORD)
+    is_judged = site.models.recorded(release.model, RECORD) is not None
     shares = site.models.recorded(release.model, "importance")
     return Live(
         release=release,
-        meta=Meta.model_validate_json(site.models.get(release.model, "meta.json")),
-        judgement=Judgement.model_validate(recorded) if recorded else None,
+        meta=load_meta(site.models, release.model),
+        judgement=recorded_judgement(site, release.model) if is_judged else None,
         importance=dict(shares["shares"]) if shares else {},
     )
 

@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from headrace.core.days import Days, local_day
 from headrace.core.errors import StoreError
 from headrace.models.encode import Input
-from headrace.models.predict import MODEL, SCORE
+from headrace.models.predict import MODEL, SCORE, load_meta
 from headrace.models.profile import Profile, profile_of
-from headrace.models.train import Meta
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import DayProfile, Moved, drift_by_day, window_start
 from headrace.store.releases import Release
@@ -53,11 +52,11 @@ def live_drift(site: Site, live: Release, policy: Drift) -> list[Moved]:
 def with_history(site: Site, moved: Sequence[Moved], model: str) -> pa.Table:
     """Return the rows of monitoring/drift: the new ones, behind those of other models and of earlier days.
 
-    What led to a decision stays.
+    What led to a decision stays, also where nothing was measured now.
     """
     table = site.product.table("monitoring", "drift")
     before = site.tables.read(table).to_pylist() if site.tables.exists(table) else []
-    kept = [row for row in before if row["model"] != model or (moved and row["day"] < moved[0].day)]
+    kept = [row for row in before if not moved or row["model"] != model or row["day"] < moved[0].day]
     return pa.Table.from_pylist([*kept, *({**vars(m), "model": model} for m in moved)], schema=MOVED)
 
 
@@ -109,7 +108,7 @@ def _comparable(site: Site, live: Release, model: str) -> list[Input]:
 
 
 def _inputs(site: Site, model: str) -> list[Input]:
-    return Meta.model_validate_json(site.models.get(model, "meta.json")).inputs
+    return load_meta(site.models, model).inputs
 
 
 def _day_profiles(rows: pa.Table, inputs: Inputs, reference: Profile) -> Iterator[DayProfile]:

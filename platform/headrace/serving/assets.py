@@ -6,7 +6,7 @@ from headrace.core.assets import asset, daily, days_of, spec, table_metadata
 from headrace.core.charts import histogram, markdown
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
-from headrace.features.training import Features
+from headrace.features.training import Features, label_statement
 from headrace.models.predict import SCORE
 from headrace.serving.score import score_days
 from headrace.store.site import Site
@@ -15,14 +15,15 @@ from headrace.store.site import Site
 def serving_assets(site: Site, features: Features, label: Label) -> list[dg.AssetsDefinition]:
     """Return predictions/batch."""
     product, table = site.product, site.product.table("predictions", "batch")
-    upstream = [product.key("features", name) for name, feature in features.items() if not feature.on_request]
+    tables = [product.key("features", name) for name, feature in features.items() if not feature.on_request]
+    sources = [product.key("validated", name) for name in label_statement(site, label).tables]
 
     @asset(
         spec(
             product,
             "predictions",
             "batch",
-            deps=[product.key("model", "champion"), *upstream],
+            deps=[product.key("model", "champion"), *tables, *sources],
             kinds={"lightgbm", "deltalake"},
             code_version=code_version(score_days),
         ),

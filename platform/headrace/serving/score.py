@@ -10,8 +10,7 @@ from headrace.core.days import Days, local_day
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.training import Features, request_rows
-from headrace.models.predict import MODEL, RELEASE, SCORE, load_predictor, score_rows
-from headrace.models.train import Meta
+from headrace.models.predict import MODEL, RELEASE, SCORE, load_meta, load_predictor, score_rows
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -28,7 +27,7 @@ class Scored:
 def score_days(site: Site, features: Features, label: Label, days: Days) -> Scored:
     """Return the scores of all rows whose prediction time lies in `days`; rows that were scored before stay as they are.
 
-    Rows that the live model was trained on are left out: their scores would look better than the model is.
+    Rows whose prediction time is still to come are left for a later run: by then more may be known of them. Rows that the live model was trained on are left out: their scores would look better than the model is.
     """
     live = site.releases.live(site.product.product)
     if live is None:
@@ -38,7 +37,8 @@ def score_days(site: Site, features: Features, label: Label, days: Days) -> Scor
     if before is not None:
         requests = requests.filter(pc.invert(pc.is_in(requests[label.entity], before[label.entity])))
     predictor = load_predictor(site.models, live.model)
-    requests = requests.filter(pc.greater(requests[label.time], _trained_to(site, live)))
+    due = pc.less_equal(requests[label.time], pa.scalar(site.clock.now(), pa.timestamp("us", "UTC")))
+    requests = requests.filter(pc.and_(due, pc.greater(requests[label.time], _trained_to(site, live))))
     kept = dict.fromkeys([label.entity, label.time, *(i.name for i in predictor.inputs)])
     scores = score_rows(requests, predictor)
     added = _labelled(site, requests.select(list(kept)), label, scores, live)
@@ -48,8 +48,7 @@ def score_days(site: Site, features: Features, label: Label, days: Days) -> Scor
 
 def _trained_to(site: Site, live: Release) -> pa.Scalar:
     """Return the newest prediction time that the model was trained on: of those it knows the answers."""
-    meta = Meta.model_validate_json(site.models.get(live.model, "meta.json"))
-    return pa.scalar(meta.train_to, pa.timestamp("us", "UTC"))
+    return pa.scalar(load_meta(site.models, live.model).train_to, pa.timestamp("us", "UTC"))
 
 
 def _scored_before(site: Site, days: Days) -> pa.Table | None:

@@ -36,7 +36,7 @@ def converted(site: Site, name: str, source: Source, landed: pa.Table) -> pa.Tab
 def conversion_version(site: Site, source: Source) -> str:
     """Return a version that changes when landed text would be converted to other rows."""
     product = site.product
-    sql = normalized(site.text(source.sql)) if source.sql else ""
+    sql = normalized(site.text(source.sql), source.sql) if source.sql else ""
     parts = [sql, source.time, source.partition, product.timezone, product.start, product.end]
     return sha256("|".join(map(str, parts)).encode()).hexdigest()[:16]
 

@@ -37,5 +37,8 @@ class Source(Declaration):
         return self
 
     def known_columns(self) -> dict[str, str]:
-        """Return, for each column that is known later than its row, the time column that says when."""
+        """Return, for each column that is known later than its row, the time column that says when.
+
+        None where `known_at` is one time column: then nothing of a row is known before that.
+        """
         return dict(self.known_at) if isinstance(self.known_at, dict) else {}
