@@ -1,16 +1,24 @@
 """Validated and quarantined rows as assets, with the contract as a check."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from headrace.contracts.declaration import Column, Contract
-from headrace.contracts.validate import Validated, is_broken, validate
+from headrace.contracts.validate import usual_contract, validate_by_pieces
+from headrace.contracts.verdict import Verdict, is_broken, joined
+from headrace.contracts.verify import verify_contracts
 from headrace.core.assets import daily, days_of, mended, records, spec, table_metadata, verdict
 from headrace.core.fingerprint import code_version
+from headrace.core.names import duration_text
 from headrace.sources.declaration import Source
+from headrace.store.digest import bytes_digest
 from headrace.store.site import Site
+from headrace.store.tables import Commit
 
 CONTRACT = "contract"
 
@@ -19,14 +27,16 @@ def contract_assets(
     site: Site, sources: Mapping[str, Source], contracts: Mapping[str, Contract]
 ) -> list[dg.AssetsDefinition]:
     """Return validated/<source> and quarantine/<source> for each source."""
+    verify_contracts(sources, contracts)
     return [_validated_asset(site, name, source, contracts.get(name)) for name, source in sources.items()]
 
 
 def _validated_asset(site: Site, name: str, source: Source, contract: Contract | None) -> dg.AssetsDefinition:
     product = site.product
     good, aside = product.table("validated", name), product.table("quarantine", name)
-    version = code_version(validate, *([contract] if contract else []))
-    shared: dict[str, Any] = {"deps": [product.key("raw", name)], "code_version": version}
+    version = code_version(validate_by_pieces, *([contract] if contract else []))
+    referenced = [product.key("validated", other) for other in (contract.referenced if contract else [])]
+    shared: dict[str, Any] = {"deps": [product.key("raw", name), *referenced], "code_version": version}
 
     @dg.multi_asset(
         name="__".join(product.key("validated", name)),
@@ -61,60 +71,95 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     def validated(context: dg.AssetExecutionContext) -> Iterator[Any]:
         days = days_of(context) if source.partition else None
         fences = {table: site.tables.claim(table, days) for table in (aside, good)}
-        found = validate(site, name, source, contract, days)
+        held = contract or usual_contract(site, name)
         judged = dg.AssetCheckKey(dg.AssetKey(good.split("/")), CONTRACT) in context.selected_asset_check_keys
-        if found.contract.on_fail == "fail" and found.checked.reasons:
-            if judged:
-                yield _verdict(found)
-            raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
-        for table, kept in {aside: found.quarantined, good: found.valid}.items():
-            commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=f"run {context.run.run_id}")
-            metadata = table_metadata(kept.num_rows, kept.schema, commit.version, table)
-            if table == good:
-                metadata["dagster/column_schema"] = _schema(found.contract)
+        if held.may_stop:
+            found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
+            if found.stops:
+                if judged:
+                    yield _check_result(found, held)
+                raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
+        verdicts, commits = [], {aside: _Written(aside), good: _Written(good)}
+        for piece in validate_by_pieces(site, name, source, held, days):
+            verdicts.append(piece.verdict)
+            for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
+                why = f"run {context.run.run_id}"
+                commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
+                commits[table].add(commit, kept.schema)
+        for table, written in commits.items():
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
-                yield dg.MaterializeResult(
-                    asset_key=table.split("/"), data_version=dg.DataVersion(commit.digest), metadata=metadata
-                )
+                yield written.result(_schema(held) if table == good else None)
         if judged:
-            yield _verdict(found)
+            yield _check_result(joined(verdicts), held)
 
     return validated
 
 
-def _verdict(found: Validated) -> dg.AssetCheckResult:
+@dataclass
+class _Written:
+    """What a run has written to one table, piece by piece."""
+
+    table: str
+    rows: int = 0
+    version: int = 0
+    digests: list[str] = field(default_factory=list)
+    schema: pa.Schema = None
+
+    def add(self, commit: Commit, schema: pa.Schema) -> None:
+        self.rows, self.version, self.schema = self.rows + commit.rows, commit.version, schema
+        self.digests.append(commit.digest)
+
+    def result(self, columns: dg.TableSchema | None) -> dg.MaterializeResult:
+        metadata = table_metadata(self.rows, self.schema, self.version, self.table)
+        digest = self.digests[0] if len(self.digests) == 1 else bytes_digest("".join(self.digests).encode())
+        return dg.MaterializeResult(
+            asset_key=self.table.split("/"),
+            data_version=dg.DataVersion(digest),
+            metadata=metadata | ({"dagster/column_schema": columns} if columns else {}),
+        )
+
+
+def _check_result(found: Verdict, contract: Contract) -> dg.AssetCheckResult:
     failures = [
-        {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)}
-        for f in found.checked.failures
+        {
+            "column": f.column or "(row)",
+            "rule": f.rule,
+            "rows": f.rows,
+            "examples": " | ".join(f.examples),
+            "on_fail": f.on_fail,
+            "severity": f.severity,
+        }
+        for f in found.failures
     ]
     return verdict(
         CONTRACT,
-        not found.checked.reasons,
-        _words(found),
-        severe=is_broken(found),
-        value=found.checked.bad_share,
-        limit=found.contract.max_bad,
+        not found.failures,
+        " ".join([_words(found), *found.notes]),
+        severe=is_broken(found, contract),
+        value=found.bad_share,
+        limit=contract.max_bad,
         failures=records(failures),
     )
 
 
-def _words(found: Validated) -> str:
-    checked = found.checked
-    if not checked.reasons:
-        return f"All {checked.rows:,} rows keep the contract."
-    worst = max(checked.failures, key=lambda failure: failure.rows)
-    return f"{len(checked.reasons):,} of {checked.rows:,} rows break the contract, most by {worst.column} {worst.rule}: {worst.examples[0]}"
+def _words(found: Verdict) -> str:
+    if not found.failures:
+        return f"All {found.rows:,} rows keep the contract."
+    worst = max(found.failures, key=lambda failure: (failure.on_fail == "fail", failure.rows))
+    if not found.bad:
+        return f"No single row is bad, but {worst.examples[0]} ({worst.rule})."
+    named = f"{worst.column} {worst.rule}".strip()
+    return f"{found.bad:,} of {found.rows:,} rows break the contract, most by {named}: {worst.examples[0]}"
 
 
 def _schema(contract: Contract) -> dg.TableSchema:
-    return dg.TableSchema([_table_column(name, column) for name, column in contract.columns.items()])
+    columns = [_table_column(name, column) for name, column in contract.columns.items()]
+    rows = [f"unique {', '.join(names)}" for names in contract.unique]
+    rows += [f"{name}: {rule.sql}" for name, rule in contract.rules.items()]
+    return dg.TableSchema(columns, constraints=dg.TableConstraints(other=rows))
 
 
 def _table_column(name: str, column: Column) -> dg.TableColumn:
-    rules = [
-        f"{rule} {value}"
-        for rule in ("one_of", "min", "max", "matches")
-        if (value := getattr(column, rule)) is not None
-    ]
-    constraints = dg.TableColumnConstraints(nullable=column.nullable, unique=column.unique, other=rules)
+    rules = [f"{word} {duration_text(v) if isinstance(v, timedelta) else v}" for word, v in column.limits().items()]
+    constraints = dg.TableColumnConstraints(nullable=column.may_miss, unique=column.unique, other=rules)
     return dg.TableColumn(name, column.type, constraints=constraints)
