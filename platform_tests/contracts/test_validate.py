@@ -1,6 +1,6 @@
 """Raw rows are split by the contract: none is lost, none counts twice."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +189,13 @@ def test_codes_stay_the_text_that_they_are(site: Site, text: str) -> None:
 def test_a_time_that_is_still_to_come_goes_aside_but_for_five_minutes_of_difference_between_clocks(
     tmp_path: Path,
 ) -> None:
-    site = ferry_line(tmp_path, clock="replay", end=None)
-    land_file(site, ".replay_clock", "2013-03-05T17:00:00+00:00")
-    late = [crossing(1, departs="2013-03-05T12:05:00"), crossing(2, departs="2013-03-05T12:05:01")]
-    land_file(site, "crossings/a.csv", csv(late))
-    found = split(site)
-    assert names(found) == ["c001"]
-    assert "is more than 5m ahead of now (2013-03-05 17:00 UTC)" in reasons(found)[0][2]
+    now = datetime.now(UTC).replace(microsecond=0)
+    site = ferry_line(tmp_path, timezone="UTC", start=now.date(), end=None)
+    ahead = [crossing(n, departs=(now + timedelta(minutes=minutes)).isoformat()) for n, minutes in enumerate((4, 60))]
+    land_file(site, "crossings/a.csv", csv(ahead))
+    found = split(site, Days(now.date(), now.date() + timedelta(days=1)))
+    assert names(found) == ["c000"]
+    assert "is more than 5m ahead of now" in reasons(found)[0][2]
 
 
 def test_a_plan_may_lie_as_far_ahead_as_the_contract_says(tmp_path: Path) -> None:

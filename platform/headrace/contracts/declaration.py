@@ -58,7 +58,7 @@ class Column(Declaration):
     references: str | None = None
     """A column of another source's contract in which the value must stand, such as planes.tailnum."""
     max_ahead: Duration | None = None
-    """How far ahead of now a time may lie. Without it the source's own `time` may by 5 minutes, other columns by any time."""
+    """How far ahead of now a time may lie. Without it the source's own `time` may by 5 minutes (if the clock is that on the wall), other columns by any time."""
     max_missing: float | None = Field(default=None, ge=0, le=1)
     """The greatest share of missing values in a day (or in the whole table, where there are no days); makes the column nullable."""
     min_mean: float | None = Field(default=None, allow_inf_nan=False)
