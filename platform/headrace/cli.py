@@ -91,6 +91,44 @@ def sql(query: str) -> None:
 
 
 @main.group()
+def contract() -> None:
+    """Suggest a first contract, or learn limits once."""
+
+
+@contract.command()
+@click.argument("source", metavar="PRODUCT.SOURCE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file to write instead of printing.")
+@in_words
+def suggest(source: str, output: Path | None) -> None:
+    """Write a first contract from the rows that have landed: types, keys, sets and ranges. All of them keep it."""
+    from headrace.contracts.suggest import contract_text, suggest_contract
+    from headrace.project import Project
+
+    _, site, name = Project.around(Path.cwd()).source(source)
+    text = contract_text(name, suggest_contract(site, name))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text)
+        click.echo(f"Wrote {output}. Look it over, and put it into {site.folder / 'defs.yaml'}.")
+
+
+@contract.command()
+@click.argument("source", metavar="PRODUCT.SOURCE")
+@in_words
+def learn(source: str) -> None:
+    """Learn limits anew from the first days, as `learned:` says, into a file beside the declaration."""
+    from headrace.contracts.learn import learn_limits
+    from headrace.project import Project
+
+    declared, site, name = Project.around(Path.cwd()).source(source)
+    if name not in declared.contracts:
+        raise click.ClickException(f"{source} has no contract: there is nothing to learn.")
+    lesson = learn_limits(site, name, declared.sources[name], declared.contracts[name])
+    click.echo(f"Learned {len(lesson.limits.columns)} columns from {lesson.limits.learned_from}: {lesson.file}")
+
+
+@main.group()
 def demo() -> None:
     """Real flights of 2013, landed as they would have arrived."""
 

@@ -17,12 +17,19 @@ from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster.components.core.component_tree import ComponentTreeException
 
 from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
+from headrace.core.document import is_declaration, read_document
 
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 
 def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:
-    """Return the products and plain assets below `folder`; short steps share one process by default."""
+    """Return the products and plain assets below `folder`; short steps share one process by default.
+
+    Declarations are read strictly before Dagster reads them. Raises DeclarationError with file and line.
+    """
+    for file in sorted(folder.glob("**/defs.yaml")):
+        if is_declaration(file):
+            read_document(file)
     quiet()
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))

@@ -26,6 +26,7 @@ from headrace.contracts.declaration import Column, Contract
         ({"type": "double", "min": float("inf")}, "finite number"),
         ({"type": "double", "min_mean": 2, "max_mean": 1}, "no mean is at least 2.0"),
         ({"type": "double", "on_fail": {"mni": "warn"}}, "Input should be"),
+        ({"type": "double", "learned": {"from": "3h"}}, "say 1d or more"),
     ],
 )
 def test_a_rule_that_does_not_fit_its_column_is_refused(declared: dict[str, Any], words: str) -> None:

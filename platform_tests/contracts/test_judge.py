@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.contracts.cast import cast_rows
@@ -89,6 +89,7 @@ def test_no_rows_break_nothing(tmp_path: Path) -> None:
     assert (reasons_of(found), found.verdict.failures, found.verdict.bad_share) == ({}, (), 0.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-5, 15)), max_size=30))
 def test_a_row_is_bad_exactly_if_its_own_value_is(values: list[int | None]) -> None:
     declared = contract(type="integer", min=0, max=10)
@@ -97,6 +98,7 @@ def test_a_row_is_bad_exactly_if_its_own_value_is(values: list[int | None]) -> N
     assert set(found.bad["row"]) == {n for n, v in enumerate(values) if v is None or not 0 <= v <= 10}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from([None, 1, 2])), max_size=30))
 def test_a_key_repeats_exactly_if_an_earlier_row_has_all_its_values(keys: list[tuple[str | None, int | None]]) -> None:
     frame = pl.DataFrame(keys, schema={"k": pl.String, "n": pl.Int64}, orient="row")
@@ -104,6 +106,7 @@ def test_a_key_repeats_exactly_if_an_earlier_row_has_all_its_values(keys: list[t
     assert repeats(frame).to_list() == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.sampled_from([None, 1, 5, 9])] * 2), max_size=20), st.randoms())
 def test_the_order_of_rows_changes_no_verdict_but_that_on_repeats(rows: list[Any], chance: random.Random) -> None:
     declared = Contract.model_validate(

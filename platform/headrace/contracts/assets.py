@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from headrace.contracts.declaration import Column, Contract
+from headrace.contracts.learn import is_to_be_learned, with_learned
 from headrace.contracts.validate import usual_contract, validate_by_pieces
 from headrace.contracts.verdict import Verdict, is_broken, joined
 from headrace.contracts.verify import verify_contracts
@@ -28,6 +29,7 @@ def contract_assets(
 ) -> list[dg.AssetsDefinition]:
     """Return validated/<source> and quarantine/<source> for each source."""
     verify_contracts(sources, contracts)
+    contracts = {name: with_learned(site, name, contract) for name, contract in contracts.items()}
     return [_validated_asset(site, name, source, contracts.get(name)) for name, source in sources.items()]
 
 
@@ -90,9 +92,14 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
                 yield written.result(_schema(held) if table == good else None)
         if judged:
-            yield _check_result(joined(verdicts), held)
+            yield _check_result(joined([*verdicts, Verdict(notes=tuple(_to_be_learned(site, name, held)))]), held)
 
     return validated
+
+
+def _to_be_learned(site: Site, name: str, contract: Contract) -> Iterator[str]:
+    if is_to_be_learned(site, name, contract):
+        yield f"Its limits are not learned yet: headrace contract learn {site.product.product}.{name}"
 
 
 @dataclass

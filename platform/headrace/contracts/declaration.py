@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
+import polars as pl
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
-from headrace.core.names import Duration, Name
+from headrace.core.names import Duration, Name, parse_duration
 
 ColumnType = Literal["string", "integer", "double", "boolean", "timestamp", "date"]
 OnFail = Literal["quarantine", "fail", "warn"]
@@ -34,6 +35,20 @@ def _combinations(given: Any) -> Any:
     """Let one combination stand without its second pair of brackets."""
     flat = isinstance(given, list) and given and all(isinstance(column, str) for column in given)
     return [given] if flat else given
+
+
+class Learned(Declaration):
+    """Limits that are read from the first days of a source and then stand still, in a file beside the declaration."""
+
+    span: Duration = Field(alias="from")
+    """How many of the source's first days are looked at, such as 28d."""
+
+    @field_validator("span")
+    @classmethod
+    def _at_least_a_day(cls, span: Any) -> Any:
+        if span < parse_duration("1d"):
+            raise ValueError("limits are learned from whole days: say 1d or more")
+        return span
 
 
 class Column(Declaration):
@@ -67,6 +82,8 @@ class Column(Declaration):
     """The greatest mean of a day's values, or share of true ones."""
     fresh_within: Duration | None = None
     """How old the newest landed value may be, by the product's clock."""
+    learned: Learned | None = None
+    """Learn the limits that are not said here from the first days."""
     on_fail: OnFail | dict[ColumnRule, OnFail] | None = None
     """What happens to rows that break this column's rules, for all or for each by its word; the contract's own by default."""
     severity: Severity | dict[ColumnRule, Severity] | None = None
@@ -97,12 +114,12 @@ class Column(Declaration):
     @field_validator("matches")
     @classmethod
     def _pattern_compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"'{pattern}' is not a regular expression: {error}") from None
         if pattern and _LOOK_AROUND.search(pattern):
             raise ValueError(f"'{pattern}' looks around: that is not possible here. Say what the whole text is.")
+        try:
+            pl.Series([""]).str.contains(f"^(?:{pattern or ''})$")
+        except pl.exceptions.ComputeError as error:
+            raise ValueError(f"'{pattern}' is not a regular expression: {' '.join(str(error).split())}") from None
         return pattern
 
     @field_validator("references")
@@ -166,6 +183,8 @@ class Contract(Declaration):
     """Columns that no two rows may share all values of: a list of such lists. Rows that miss one of the values are not compared."""
     volume: Volume | None = None
     """How many rows a day must bring, against the source's own history."""
+    learned: Learned | None = None
+    """Learn limits from the first days for every column that does not say its own."""
     on_fail: OnFail = "quarantine"
     """quarantine: bad rows go aside with a reason, the rest goes on; fail: nothing goes on; warn: all goes on."""
     severity: Severity = "share"

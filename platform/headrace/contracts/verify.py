@@ -25,6 +25,11 @@ def verify_contracts(sources: Mapping[str, Source], contracts: Mapping[str, Cont
         for names in contract.unique:
             for column in names:
                 _known("column in the contract", column, contract.columns, (*path, "unique"))
+        learns = contract.learned or any(column.learned for column in contract.columns.values())
+        if learns and not sources[name].partition:
+            raise DeclarationError(
+                f"`learned` looks at days, and '{name}' has none: say `partition: day` there.", (*path, "learned")
+            )
         if contract.volume and not sources[name].partition:
             raise DeclarationError(
                 f"`volume` looks at days, and '{name}' has none: say `partition: day` there.", (*path, "volume")
