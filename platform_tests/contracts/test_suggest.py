@@ -98,6 +98,7 @@ def test_whatever_lands_the_suggestion_loads_and_is_kept(data: Any) -> None:
         assert validate(site, "ships", SHIPS, contract, None).verdict.failures == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.sampled_from([0.0, 0.1]))
 def test_a_range_holds_all_its_values_and_what_is_never_negative_stays_so(values: list[float], margin: float) -> None:
     found = value_range(pl.Series(values), margin)

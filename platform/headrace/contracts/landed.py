@@ -12,6 +12,8 @@ from headrace.store.tables import DAY
 
 KEY = (FILE, DIGEST, ROW)
 """What names a landed row: its file, what was in the file, its number there."""
+LAIN = "_lain"
+"""The column of a mended row that remembers the days it has lain in."""
 Views = Mapping[str, TableView | pa.Table]
 
 
@@ -35,7 +37,7 @@ def landed_before(site: Site, name: str, days: Days | None) -> tuple[str, dict[s
     within = f" where one.{DAY} between date '{days.first}' and date '{days.last}'" if days else ""
     sql = (
         f"select one.* from raw as one anti join mended as other on {on} "
-        f"union all by name select one.* from mended as one "
+        f"union all by name select one.* exclude ({LAIN}) from mended as one "
         f"semi join (select distinct {FILE}, {DIGEST} from everything) as other using ({FILE}, {DIGEST}){within}"
     )
     return sql, {"raw": TableView(raw, days), "everything": TableView(raw), "mended": TableView(mended)}
