@@ -7,4 +7,4 @@ from benchmarks.validate import memory
 
 @pytest.mark.slow
 def test_a_source_is_validated_within_the_memory_that_its_contract_declares() -> None:
-    assert memory(0.8, "512MiB")
+    assert memory(0.8, "640MiB")
