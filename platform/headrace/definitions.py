@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,24 @@ from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster.components.core.component_tree import ComponentTreeException
 
 from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
+from headrace.contracts.assets import contract_assets
+from headrace.core.days import Days
+from headrace.core.document import is_declaration, read_document
+from headrace.core.errors import DataError
+from headrace.declaration import ProductDeclaration
+from headrace.store.site import Site
 
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 
 def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:
-    """Return the products and plain assets below `folder`; short steps share one process by default."""
+    """Return the products and plain assets below `folder`; short steps share one process by default.
+
+    Declarations are read strictly before Dagster reads them. Raises DeclarationError with file and line.
+    """
+    for file in sorted(folder.glob("**/defs.yaml")):
+        if is_declaration(file):
+            read_document(file)
     quiet()
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))
@@ -45,6 +57,26 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def validate_days(declared: ProductDeclaration, site: Site, source: str, spans: Sequence[Days] | None) -> None:
+    """Validate some days of a source (None: its whole table) in runs of the project's instance; raises DataError if one fails."""
+    quiet()
+    key = dg.AssetKey(site.product.key("validated", source))
+    assets = [made for made in contract_assets(site, declared.sources, declared.contracts) if key in made.keys]
+    with dg.DagsterInstance.get() as instance:
+        for span in [None] if spans is None else spans:
+            ends = {"start": span.first, "end": span.last} if span else {}
+            tags = {f"dagster/asset_partition_range_{end}": str(day) for end, day in ends.items()}
+            done = dg.materialize(assets, instance=instance, tags=tags, raise_on_error=False)
+            if not done.success:
+                raise DataError(f"{source} {span or ''} could not be validated: {_why(done)}")
+
+
+def _why(run: dg.ExecuteInProcessResult) -> str:
+    told = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    said = told[0].user_failure_data if told else None
+    return (said.description if said else None) or f"see run {run.run_id}"
 
 
 @dataclass

@@ -4,10 +4,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from headrace.core.document import is_declaration, read_document
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.place import Place
@@ -58,14 +59,8 @@ class Project:
     def products(self) -> dict[str, Path]:
         """Return the declaration file of each product."""
         files = sorted((self.root / "platform" / "products").glob("*/defs.yaml"))
-        found = {file: yaml.safe_load(file.read_text()) for file in files}
-        return {
-            text["attributes"]["product"]: file
-            for file, text in found.items()
-            if isinstance(text, dict)
-            and text.get("type", "").startswith("headrace.")
-            and "product" in text.get("attributes", {})
-        }
+        named = {file: _product_name(read_document(file)) for file in files if is_declaration(file)}
+        return {name: file for file, name in named.items() if name}
 
     def load(self, product: str) -> tuple[ProductDeclaration, Site]:
         """Return a product's declaration and site; raises DeclarationError with file and line."""
@@ -75,12 +70,38 @@ class Project:
                 f"no product '{product}' in {self.root}; there are {', '.join(files)}.{did_you_mean(product, files)}"
             )
         file = files[product]
-        try:
-            declared = ProductDeclaration.model_validate(yaml.safe_load(file.read_text())["attributes"])
-        except ValidationError as error:
-            first = error.errors()[0]
-            path = tuple(str(part) for part in first["loc"])
-            raise DeclarationError(
-                f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path
-            ) from None
+        declared = declared_product(read_document(file), file)
         return declared, Site(declared, file.parent, self.place)
+
+    def source(self, named: str) -> tuple[ProductDeclaration, Site, str]:
+        """Return the declaration, the site and the source's name of "<product>.<source>"."""
+        product, _, name = named.partition(".")
+        declared, site = self.load(product)
+        if name not in declared.sources:
+            known = ", ".join(declared.sources)
+            raise DeclarationError(
+                f"no source '{name}' in {product}; there are {known}.{did_you_mean(name, declared.sources)} "
+                f"Write <product>.<source>, such as {product}.{next(iter(declared.sources))}"
+            )
+        return declared, site, name
+
+
+def declared_product(document: Any, file: Path) -> ProductDeclaration:
+    """Return the product that a document declares; raises DeclarationError with file, line and key."""
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    if not isinstance(attributes, dict):
+        raise DeclarationError(f"{file}:1: `attributes:` is missing: what the product is stands below it.")
+    try:
+        return ProductDeclaration.model_validate(attributes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = tuple(str(part) for part in first["loc"])
+        raise DeclarationError(
+            f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path
+        ) from None
+
+
+def _product_name(document: Any) -> str | None:
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    name = attributes.get("product") if isinstance(attributes, dict) else None
+    return name if isinstance(name, str) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
@@ -16,9 +17,10 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     """Yield the recipe of each table and model that is skipped while what it is made of stays the same."""
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
     verify(site, graph)
+    contracts = {name: with_learned(site, name, contract) for name, contract in declared.contracts.items()}
     for name, source in declared.sources.items():
         yield raw_recipe(site, name, source)
-        yield validated_recipe(site, name, source, declared.contracts.get(name))
+        yield validated_recipe(site, name, source, contracts.get(name))
     for name, feature in declared.features.items():
         if not feature.on_request:
             yield feature_recipe(site, graph, name, feature)

@@ -10,7 +10,7 @@ from headrace.contracts.assets import contract_assets
 from headrace.contracts.declaration import Contract
 from headrace.sources.assets import source_assets
 from headrace.store.site import Site
-from platform_tests.sources.ferries import CROSSINGS, crossing, csv, ferry_line, land_file
+from platform_tests.sources.ferries import CROSSINGS, SHIPS, crossing, csv, ferry_line, land_file
 
 VALIDATED, ASIDE = "ferry/validated/crossings", "ferry/quarantine/crossings"
 DECLARED: dict[str, Any] = {
@@ -64,8 +64,18 @@ def test_bad_rows_go_aside_with_counts_and_examples(site: Site) -> None:
         == "2 of 100 rows break the contract, most by passengers min: passengers: -1 breaks min 0.0"
     )
     assert [record.data for record in found.metadata["failures"].records] == [
-        {"column": "passengers", "rule": "min", "rows": 1, "examples": "passengers: -1 breaks min 0.0"},
-        {"column": "passengers", "rule": "type", "rows": 1, "examples": "passengers: '?' is no integer"},
+        {
+            "column": "passengers",
+            "rule": rule,
+            "rows": 1,
+            "examples": example,
+            "on_fail": "quarantine",
+            "severity": "share",
+        }
+        for rule, example in {
+            "min": "passengers: -1 breaks min 0.0",
+            "type": "passengers: '?' is no integer",
+        }.items()
     ]
     assert (site.tables.read(VALIDATED).num_rows, site.tables.read(ASIDE).num_rows) == (98, 2)
 
@@ -119,3 +129,60 @@ def test_equal_rows_keep_the_data_version(site: Site) -> None:
             if event.asset_key and event.asset_key.path == VALIDATED.split("/"):
                 versions.add(event.materialization.tags["dagster/data_version"])
     assert len(versions) == 1
+
+
+def test_a_single_rule_that_says_fail_lets_nothing_go_on(site: Site) -> None:
+    land_file(site, "crossings/a.csv", csv([*(crossing(n) for n in range(9)), crossing(9, passengers="600")]))
+    columns = DECLARED["columns"] | {"passengers": {"type": "integer", "max": 500, "on_fail": {"max": "fail"}}}
+    result = run(site, columns=columns)
+    assert not result.success
+    assert contract_check(result).severity == dg.AssetCheckSeverity.ERROR
+    assert not site.tables.exists(VALIDATED)
+
+
+def test_a_day_with_too_few_rows_is_told_though_no_row_is_bad(site: Site) -> None:
+    rows = [*(crossing(n, "2013-03-05") for n in range(10)), crossing(11, "2013-03-06")]
+    land_file(site, "crossings/a.csv", csv(rows))
+    result = run(site, "2013-03-05", "2013-03-06", volume={"over": "28d", "min_share": 0.5})
+    found = contract_check(result)
+    assert result.success
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert found.metadata["what"].value.startswith("No single row is bad, but 2013-03-06: 1 rows, 0.10 of the median")
+
+
+def test_the_ui_shows_rules_of_the_row(site: Site) -> None:
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    more = {"rules": {"named": "crossing <> ''"}, "unique": ["crossing", "passengers"]}
+    events = run(site, **more).get_asset_materialization_events()
+    made = next(e.materialization for e in events if e.asset_key and e.asset_key.path == VALIDATED.split("/"))
+    schema = made.metadata["dagster/column_schema"].value
+    assert schema.constraints.other == ["unique crossing, passengers", "named: crossing <> ''"]
+
+
+def test_small_memory_makes_more_commits_of_the_same_rows(site: Site) -> None:
+    rows = [crossing(n, f"2013-03-{n % 9 + 1:02d}", ship="s" * 500) for n in range(900)]
+    land_file(site, "crossings/a.csv", csv(rows))
+    assert run(site, "2013-03-01", "2013-03-09", memory="1MiB").success
+    assert len(site.tables.history(VALIDATED)) > 3
+    assert sorted(site.tables.read(VALIDATED)["crossing"].to_pylist()) == sorted(row["crossing"] for row in rows)
+
+
+def test_a_source_is_validated_after_those_that_it_references(site: Site) -> None:
+    columns = {"ship": {"type": "string", "references": "ships.ship"}}
+    contracts = {
+        "crossings": Contract.model_validate({"columns": columns}),
+        "ships": Contract.model_validate({"columns": {"ship": {"type": "string"}}}),
+    }
+    sources = {"crossings": CROSSINGS, "ships": SHIPS}
+    land_file(site, "ships.csv", "ship\nAda\n")
+    land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2, ship="Bea")]))
+    made = [*source_assets(site, sources), *contract_assets(site, sources, contracts)]
+    graph = dg.Definitions(made).resolve_asset_graph()
+    key = dg.AssetKey(VALIDATED.split("/"))
+    assert "ferry/validated/ships" in {parent.to_user_string() for parent in graph.get(key).parent_keys}
+    ships = [made_by for made_by in made if "ships" in str(made_by.keys)]
+    assert dg.materialize(ships).success
+    crossings = [made_by for made_by in made if made_by not in ships]
+    days = {f"dagster/asset_partition_range_{end}": "2013-03-05" for end in ("start", "end")}
+    assert dg.materialize(crossings, tags=days).success
+    assert site.tables.read(ASIDE)["_reason"].to_pylist() == ["ship: Bea is not in ships.ship"]

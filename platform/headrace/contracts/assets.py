@@ -1,14 +1,19 @@
 """Validated and quarantined rows as assets, with the contract as a check."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from headrace.contracts.declaration import Column, Contract
+from headrace.contracts.learn import is_to_be_learned, with_learned
 from headrace.contracts.recipe import validated_parts, validated_recipe
-from headrace.contracts.validate import Validated, is_broken, validate
+from headrace.contracts.validate import usual_contract, validate_by_pieces
+from headrace.contracts.verdict import Verdict, is_broken, joined
+from headrace.contracts.verify import verify_contracts
 from headrace.core.assets import (
     daily,
     days_of,
@@ -22,9 +27,11 @@ from headrace.core.assets import (
     verdict,
 )
 from headrace.core.fingerprint import version_of
-from headrace.core.recipe import hull
+from headrace.core.names import duration_text
+from headrace.core.recipe import Recipe, hull
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
+from headrace.store.tables import Commit
 
 CONTRACT = "contract"
 
@@ -33,6 +40,8 @@ def contract_assets(
     site: Site, sources: Mapping[str, Source], contracts: Mapping[str, Contract]
 ) -> list[dg.AssetsDefinition]:
     """Return validated/<source> and quarantine/<source> for each source."""
+    verify_contracts(sources, contracts)
+    contracts = {name: with_learned(site, name, contract) for name, contract in contracts.items()}
     return [_validated_asset(site, name, source, contracts.get(name)) for name, source in sources.items()]
 
 
@@ -40,7 +49,8 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     product = site.product
     good, aside = product.table("validated", name), product.table("quarantine", name)
     version = version_of(validated_parts(contract))
-    shared: dict[str, Any] = {"deps": [product.key("raw", name)], "code_version": version}
+    referenced = [product.key("validated", other) for other in (contract.referenced if contract else [])]
+    shared: dict[str, Any] = {"deps": [product.key("raw", name), *referenced], "code_version": version}
 
     @dg.multi_asset(
         name="__".join(product.key("validated", name)),
@@ -73,69 +83,112 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
     )
     @mended
     def validated(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        held = contract or usual_contract(site, name)
         recipe = validated_recipe(site, name, source, contract)
         judged = dg.AssetCheckKey(dg.AssetKey(good.split("/")), CONTRACT) in context.selected_asset_check_keys
         said = said_before(context, good, CONTRACT)
         forced = is_forced(context) or (judged and said is None)
         work = site.ledger.work(recipe, days_of(context) if source.partition else None, forced=forced)
+        written = {table: _Written(recipe=replace(recipe, table=table)) for table in (aside, good)}
         if judged and said and not work:
             yield said
-        contents: dict[str, Mapping[str, str]] = {aside: {}, good: {}}
-        metadata: dict[str, dict[str, Any]] = {aside: {}, good: {}}
         if work:
             days = hull(work.spans)
-            fences = {table: site.tables.claim(table, days) for table in (aside, good)}
-            found = validate(site, name, source, contract, days)
+            fences = {table: site.tables.claim(table, days) for table in written}
+            if held.may_stop:
+                found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
+                if found.stops:
+                    if judged:
+                        yield _check_result(found, held)
+                    raise dg.Failure(
+                        f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}"
+                    )
+            verdicts = [Verdict(notes=tuple(_to_be_learned(site, name, held)))]
+            for piece in validate_by_pieces(site, name, source, held, days):
+                verdicts.append(piece.verdict)
+                for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
+                    why = f"run {context.run.run_id}"
+                    commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
+                    contents = site.ledger.record(written[table].recipe, work, kept, piece.days)
+                    written[table].add(commit, kept.schema, contents)
             if judged:
-                yield _verdict(found)
-            if found.contract.on_fail == "fail" and found.checked.reasons:
-                raise dg.Failure(f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}")
-            for table, kept in {aside: found.quarantined, good: found.valid}.items():
-                why = f"run {context.run.run_id}"
-                commit = site.tables.replace(table, kept, days=days, fence=fences[table], why=why)
-                contents[table] = site.ledger.record(replace(recipe, table=table), work, kept, days)
-                metadata[table] = table_metadata(kept.num_rows, kept.schema, commit.version, table)
-            metadata[good]["dagster/column_schema"] = _schema(found.contract)
-        for table in (aside, good):
+                yield _check_result(joined(verdicts), held)
+        for table, part in written.items():
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
-                yield from made(context, table, work, contents[table], metadata[table])
+                yield from made(
+                    context, table, work, part.contents, part.metadata(_schema(held) if table == good else None)
+                )
 
     return validated
 
 
-def _verdict(found: Validated) -> dg.AssetCheckResult:
+def _to_be_learned(site: Site, name: str, contract: Contract) -> Iterator[str]:
+    if is_to_be_learned(site, name, contract):
+        yield f"Its limits are not learned yet: headrace contract learn {site.product.product}.{name}"
+
+
+@dataclass
+class _Written:
+    """What a run has written to one table, piece by piece."""
+
+    recipe: Recipe
+    rows: int = 0
+    version: int = 0
+    schema: pa.Schema = None
+    contents: dict[str, str] = field(default_factory=dict)
+
+    def add(self, commit: Commit, schema: pa.Schema, contents: Mapping[str, str]) -> None:
+        self.rows, self.version, self.schema = self.rows + commit.rows, commit.version, schema
+        self.contents |= contents
+
+    def metadata(self, columns: dg.TableSchema | None) -> dict[str, Any]:
+        if self.schema is None:
+            return {}
+        known = table_metadata(self.rows, self.schema, self.version, self.recipe.table)
+        return known | ({"dagster/column_schema": columns} if columns else {})
+
+
+def _check_result(found: Verdict, contract: Contract) -> dg.AssetCheckResult:
     failures = [
-        {"column": f.column, "rule": f.rule, "rows": f.rows, "examples": " | ".join(f.examples)}
-        for f in found.checked.failures
+        {
+            "column": f.column or "(row)",
+            "rule": f.rule,
+            "rows": f.rows,
+            "examples": " | ".join(f.examples),
+            "on_fail": f.on_fail,
+            "severity": f.severity,
+        }
+        for f in found.failures
     ]
     return verdict(
         CONTRACT,
-        not found.checked.reasons,
-        _words(found),
-        severe=is_broken(found),
-        value=found.checked.bad_share,
-        limit=found.contract.max_bad,
+        not found.failures,
+        " ".join([_words(found), *found.notes]),
+        severe=is_broken(found, contract),
+        value=found.bad_share,
+        limit=contract.max_bad,
         failures=records(failures),
     )
 
 
-def _words(found: Validated) -> str:
-    checked = found.checked
-    if not checked.reasons:
-        return f"All {checked.rows:,} rows keep the contract."
-    worst = max(checked.failures, key=lambda failure: failure.rows)
-    return f"{len(checked.reasons):,} of {checked.rows:,} rows break the contract, most by {worst.column} {worst.rule}: {worst.examples[0]}"
+def _words(found: Verdict) -> str:
+    if not found.failures:
+        return f"All {found.rows:,} rows keep the contract."
+    worst = max(found.failures, key=lambda failure: (failure.on_fail == "fail", failure.rows))
+    if not found.bad:
+        return f"No single row is bad, but {worst.examples[0]} ({worst.rule})."
+    named = f"{worst.column} {worst.rule}".strip()
+    return f"{found.bad:,} of {found.rows:,} rows break the contract, most by {named}: {worst.examples[0]}"
 
 
 def _schema(contract: Contract) -> dg.TableSchema:
-    return dg.TableSchema([_table_column(name, column) for name, column in contract.columns.items()])
+    columns = [_table_column(name, column) for name, column in contract.columns.items()]
+    rows = [f"unique {', '.join(names)}" for names in contract.unique]
+    rows += [f"{name}: {rule.sql}" for name, rule in contract.rules.items()]
+    return dg.TableSchema(columns, constraints=dg.TableConstraints(other=rows))
 
 
 def _table_column(name: str, column: Column) -> dg.TableColumn:
-    rules = [
-        f"{rule} {value}"
-        for rule in ("one_of", "min", "max", "matches")
-        if (value := getattr(column, rule)) is not None
-    ]
-    constraints = dg.TableColumnConstraints(nullable=column.nullable, unique=column.unique, other=rules)
+    rules = [f"{word} {duration_text(v) if isinstance(v, timedelta) else v}" for word, v in column.limits().items()]
+    constraints = dg.TableColumnConstraints(nullable=column.may_miss, unique=column.unique, other=rules)
     return dg.TableColumn(name, column.type, constraints=constraints)

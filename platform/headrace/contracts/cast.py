@@ -29,16 +29,26 @@ _CODE = "'[+-]?0[0-9]+'"
 
 def cast_rows(site: Site, rows: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
     """Return the declared columns, typed and in order, one row a row. A value that does not fit is null."""
-    casts = ", ".join(f"{_cast(site, rows, name, c.type)} as {quoted(name)}" for name, c in columns.items())
+    casts = casts_sql(site, rows.schema, columns)
     typed = site.engine.query(f"select {casts} from landed", {"landed": rows}, origin="contract")
-    return typed.cast(pa.schema([(name, _ARROW[c.type]) for name, c in columns.items()]))
+    return typed.cast(typed_schema(columns))
+
+
+def typed_schema(columns: Mapping[str, Column]) -> pa.Schema:
+    """Return the Arrow types of declared columns."""
+    return pa.schema([(name, _ARROW[column.type]) for name, column in columns.items()])
+
+
+def casts_sql(site: Site, landed: pa.Schema, columns: Mapping[str, Column]) -> str:
+    """Return the projection that makes the declared columns of landed ones."""
+    return ", ".join(f"{_cast(site, landed, name, c.type)} as {quoted(name)}" for name, c in columns.items())
 
 
 def guess_columns(site: Site, rows: pa.Table, own: tuple[str, ...]) -> dict[str, Column]:
     """Return for each landed column the narrowest type that all its values fit; any may be missing."""
     names = [name for name in rows.column_names if name not in own]
     tests = ", ".join(
-        f"{_fits(site, rows, name, kind)} as {quoted(f'{name} {kind}')}" for name in names for kind in _GUESSES
+        f"{_fits(site, rows.schema, name, kind)} as {quoted(f'{name} {kind}')}" for name in names for kind in _GUESSES
     )
     fits = site.engine.query(f"select {tests} from landed", {"landed": rows}, origin="contract").to_pylist()[0]
     return {
@@ -53,21 +63,21 @@ def columns_of_schema(schema: pa.Schema, own: tuple[str, ...]) -> dict[str, Colu
     return {f.name: Column(type=kinds.get(f.type, "string"), nullable=True) for f in schema if f.name not in own}
 
 
-def _fits(site: Site, rows: pa.Table, name: str, kind: ColumnType) -> str:
+def _fits(site: Site, landed: pa.Schema, name: str, kind: ColumnType) -> str:
     column = quoted(name)
     codes = f"count(*) filter (regexp_full_match(trim(cast({column} as varchar)), {_CODE}))"
-    all_fit = f"count({_cast(site, rows, name, kind)}) = count({column}) and count({column}) > 0"
+    all_fit = f"count({_cast(site, landed, name, kind)}) = count({column}) and count({column}) > 0"
     return f"{all_fit} and {codes} = 0" if kind in ("integer", "double") else all_fit
 
 
-def _cast(site: Site, rows: pa.Table, name: str, kind: ColumnType) -> str:
+def _cast(site: Site, landed: pa.Schema, name: str, kind: ColumnType) -> str:
     """Return SQL for one column in one type; a column that the source's own SQL has typed already stays as it is."""
-    there = rows.schema.field(name).type
+    there = landed.field(name).type
     if there == _ARROW[kind] and kind != "double":
         return quoted(name)
     if pa.types.is_timestamp(there) and there.tz and kind == "timestamp":
         return quoted(name)
-    if pa.types.is_string(there):
+    if pa.types.is_string(there) or pa.types.is_string_view(there) or pa.types.is_large_string(there):
         return _read(site, f"trim({quoted(name)})" if kind != "string" else quoted(name), name, kind)
     return _read(site, f"cast({quoted(name)} as varchar)", name, kind)
 
@@ -79,7 +89,7 @@ def _read(site: Site, text: str, name: str, kind: ColumnType) -> str:
     casts: Mapping[ColumnType, tuple[str, str]] = {
         "string": ("true", "{text}"),
         "integer": ("regexp_full_match({text}, '[+-]?[0-9]+')", "try_cast({text} as bigint)"),
-        "double": (_IS_DOUBLE, "try_cast({text} as double)"),
+        "double": (_IS_DOUBLE, "try_cast({text} as double) + 0.0"),  # -0 is 0
         "boolean": ("regexp_full_match(lower({text}), 'true|false|t|f|1|0|yes|no')", "try_cast({text} as boolean)"),
         "date": ("regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')", "try_cast({text} as date)"),
     }

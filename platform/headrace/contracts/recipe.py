@@ -1,10 +1,12 @@
 """What validated rows are made of."""
 
 from headrace.contracts.declaration import Contract
-from headrace.contracts.validate import validate
+from headrace.contracts.landed import mended_table
+from headrace.contracts.validate import validate_by_pieces
+from headrace.core.days import local_day
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.names import quoted
-from headrace.core.recipe import Reach, Recipe
+from headrace.core.recipe import ALL, Reach, Recipe
 from headrace.sources.declaration import Source
 from headrace.store.digest import bytes_digest
 from headrace.store.engine import TableView
@@ -12,40 +14,58 @@ from headrace.store.site import Site
 
 
 def validated_recipe(site: Site, name: str, source: Source, contract: Contract | None) -> Recipe:
-    """Return what the validated rows of a source are made of."""
+    """Return what the validated rows of a source are made of; where a rule asks for the time, that is part of it."""
     product = site.product
-    raw, by_day = product.table("raw", name), bool(source.partition)
+    raw, mended, by_day = product.table("raw", name), mended_table(site, name), bool(source.partition)
+    others = [product.table("validated", other) for other in (contract.referenced if contract else [])]
+    also = [*others, *([mended] if site.tables.exists(mended) else [])]
     return Recipe(
         table=product.table("validated", name),
         parts=validated_parts(contract),
-        inputs={raw: Reach() if by_day else None},
-        days=_neighbours(site, raw, contract) if by_day and contract else {},
+        inputs={raw: Reach() if by_day else None} | dict.fromkeys(also),
+        facts={"the time": site.clock.now().isoformat()} if contract and _asks_the_time(contract) else {},
+        days=(_neighbours(site, raw, contract) if by_day and contract else {}) | _days_to_come(site, raw),
         by_day=by_day,
     )
 
 
+def _asks_the_time(contract: Contract) -> bool:
+    columns = contract.columns.values()
+    return bool(contract.volume) or any(column.fresh_within or column.max_ahead for column in columns)
+
+
+def _days_to_come(site: Site, raw: str) -> dict[str, str]:
+    """Return the time for the days that are not over: a row of them may lie too far ahead now, and not later."""
+    if site.product.clock != "wall":
+        return {}
+    now = site.clock.now()
+    today = str(local_day(now, site.product.timezone))
+    return {day: now.isoformat() for day in site.ledger.contents(raw) if day >= today and day != ALL}
+
+
 def validated_parts(contract: Contract | None) -> Parts:
     """Return the code and declarations behind validated rows."""
-    return code_parts(validate, *([contract] if contract else [])) | libraries("duckdb", "pandera", "polars")
+    return code_parts(validate_by_pieces, *([contract] if contract else [])) | libraries("duckdb", "pandera", "polars")
 
 
 def _neighbours(site: Site, raw: str, contract: Contract) -> dict[str, str]:
     """Return, for each day with a unique value that stands in other days too, a digest of where: days judge each other."""
-    unique = [name for name, column in contract.columns.items() if column.unique]
+    unique = [[name] for name, column in contract.columns.items() if column.unique] + contract.unique
     if not (unique and site.tables.exists(raw)):
         return {}
     found: dict[str, str] = site.ledger.remembered(raw, f"repeated {unique}", lambda: _repeated(site, raw, unique))
     return found
 
 
-def _repeated(site: Site, raw: str, unique: list[str]) -> dict[str, str]:
+def _repeated(site: Site, raw: str, unique: list[list[str]]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    for column in map(quoted, unique):
+    for columns in unique:
+        value = f"concat_ws('|', {', '.join(f'cast({quoted(column)} as varchar)' for column in columns)})"
         sql = (
-            f"select cast({column} as varchar) as value, cast(list(distinct _day order by _day) as varchar[]) as days "
-            f"from rows where {column} is not null group by value having count(distinct _day) > 1 order by value"
+            f"select {value} as value, cast(list(distinct _day order by _day) as varchar[]) as days from rows "
+            "group by value having count(distinct _day) > 1 order by value"
         )
         for row in site.engine.query(sql, {"rows": TableView(raw)}, origin="contract").to_pylist():
             for day in row["days"]:
-                found.setdefault(day, []).append(f"{column} {row['value']} {row['days']}")
+                found.setdefault(day, []).append(f"{columns} {row['value']} {row['days']}")
     return {day: bytes_digest("\n".join(lines).encode())[:16] for day, lines in found.items()}

@@ -1,34 +1,45 @@
 """Validation: raw rows become typed rows that keep the contract, and rows set aside with a reason."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from headrace.contracts.across import find_broken_rules, find_repeats_of_earlier_days, find_strangers
 from headrace.contracts.cast import cast_rows, columns_of_schema, guess_columns
-from headrace.contracts.check import Checked, Rows, check_rows, rows_where
-from headrace.contracts.declaration import Column, Contract
+from headrace.contracts.daily import day_failures, stale_failures, volume_failures
+from headrace.contracts.declaration import Contract
+from headrace.contracts.judge import Rows, judge_rows, without
+from headrace.contracts.landed import days_with_rows, landed_rows
+from headrace.contracts.times import find_wrong_times
+from headrace.contracts.verdict import Verdict, joined
 from headrace.core.days import Days
 from headrace.core.errors import DataError
-from headrace.core.names import did_you_mean, quoted
-from headrace.sources.convert import OWN, own_day_sql
+from headrace.core.names import did_you_mean
+from headrace.sources.convert import OWN
 from headrace.sources.declaration import Source
-from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW
+from headrace.sources.read import MALFORMED
 from headrace.store.site import Site
 from headrace.store.tables import DAY
 
 REASON = "_reason"
+PIECES = 16
+"""Into how many pieces of landed text the memory is divided: text, types, verdicts, copies, and what is being written."""
+ENOUGH_TO_TELL = 20
+"""How many values must have landed before none of them fitting the type means another type, and not bad rows."""
 
 
 @dataclass(frozen=True)
 class Validated:
-    """The rows that go on, those that do not, and the verdict."""
+    """The rows that go on, those that do not, and the verdict on all of them."""
 
     valid: pa.Table
     quarantined: pa.Table
-    checked: Checked
+    verdict: Verdict
     contract: Contract
+    days: Days | None = None
 
 
 def validate(site: Site, name: str, source: Source, contract: Contract | None, days: Days | None) -> Validated:
@@ -37,93 +48,113 @@ def validate(site: Site, name: str, source: Source, contract: Contract | None, d
     Without a contract the types are those of the validated table, or what all landed values fit.
     A line that is no row never goes on, whatever the contract says.
     """
-    landed = _landed(site, name, days)
-    contract = contract or Contract(columns=_usual_columns(site, name))
-    _refuse_missing(name, landed, contract)
-    rows = Rows(
-        landed=landed,
-        typed=cast_rows(site, landed, contract.columns),
-        malformed=landed[MALFORMED].to_pylist(),
-        timeless=_timeless(site, source, landed),
-        earlier=_earlier(site, name, contract, days),
-    )
-    checked = check_rows(rows, contract)
-    aside = [row for row in checked.reasons if contract.on_fail != "warn" or rows.malformed[row]]
-    valid = rows.typed.append_column(DAY, landed[DAY]) if DAY in landed.column_names else rows.typed
-    return Validated(
-        valid=valid.filter(_without(landed.num_rows, aside)),
-        quarantined=_quarantined(landed, {row: checked.reasons[row] for row in aside}),
-        checked=checked,
-        contract=contract,
-    )
+    contract = contract or usual_contract(site, name)
+    found = _split(site, name, source, contract, days)
+    return replace(found, verdict=joined([found.verdict, _verdict_on_the_whole(site, name, contract, days)]))
 
 
-def is_broken(validated: Validated) -> bool:
-    """Return whether so much is wrong that nobody should train on it."""
-    if validated.contract.on_fail == "fail":
-        return bool(validated.checked.reasons)
-    return validated.checked.bad_share > validated.contract.max_bad
+def validate_by_pieces(
+    site: Site, name: str, source: Source, contract: Contract, days: Days | None
+) -> Iterator[Validated]:
+    """Yield the rows as `validate` would return them, as many days at a time as fit into the contract's memory.
+
+    The verdicts of the pieces add up to that of the whole.
+    """
+    whole = _verdict_on_the_whole(site, name, contract, days)
+    for number, piece in enumerate(_pieces(site, name, contract, days)):
+        found = _split(site, name, source, contract, piece)
+        yield replace(found, verdict=joined([found.verdict, whole])) if number == 0 else found
 
 
-def _landed(site: Site, name: str, days: Days | None) -> pa.Table:
-    rows = site.tables.read(site.product.table("raw", name), days=days)
-    order = [DAY, FILE, ROW] if DAY in rows.column_names else [FILE, ROW]
-    return rows.sort_by([(column, "ascending") for column in order])
-
-
-def _usual_columns(site: Site, name: str) -> dict[str, Column]:
+def usual_contract(site: Site, name: str) -> Contract:
+    """Return the contract of a source that nobody has declared one for: the columns and types that it has had so far."""
     validated = site.product.table("validated", name)
     if site.tables.exists(validated):
-        return columns_of_schema(site.tables.schema(validated), OWN)
-    return guess_columns(site, site.tables.read(site.product.table("raw", name)), OWN)
+        return Contract(columns=columns_of_schema(site.tables.schema(validated), OWN))
+    return Contract(columns=guess_columns(site, site.tables.read(site.product.table("raw", name)), OWN))
+
+
+def _split(site: Site, name: str, source: Source, contract: Contract, days: Days | None) -> Validated:
+    landed = landed_rows(site, name, days)
+    _refuse_missing(name, landed, contract)
+    typed = cast_rows(site, landed, contract.columns)
+    _refuse_retyped(site, name, landed, typed, contract)
+    found = [
+        *find_broken_rules(site, typed, contract),
+        *find_repeats_of_earlier_days(site, name, typed, contract, days),
+        *find_strangers(site, typed, contract),
+        *find_wrong_times(site, source, landed, typed, contract),
+    ]
+    judged = judge_rows(Rows(landed, typed, landed[MALFORMED], found), contract)
+    valid = typed.append_column(DAY, landed[DAY]) if DAY in landed.column_names else typed
+    together = Verdict(failures=tuple(day_failures(valid, contract)))
+    return Validated(
+        valid=without(valid, judged.aside),
+        quarantined=_quarantined(landed, judged.aside),
+        verdict=joined([judged.verdict, together]),
+        contract=contract,
+        days=days,
+    )
+
+
+def _verdict_on_the_whole(site: Site, name: str, contract: Contract, days: Days | None) -> Verdict:
+    """Return what is wrong with no single row: days with too few rows, and values that are too old."""
+    volume = volume_failures(site, name, contract, days) if days else ()
+    return Verdict(failures=(*volume, *stale_failures(site, name, contract)))
+
+
+def _pieces(site: Site, name: str, contract: Contract, days: Days | None) -> Iterator[Days | None]:
+    """Yield ranges of days, in order, whose landed text is a sixteenth of the memory, or one day if that is more."""
+    counts = days_with_rows(site, name, days) if days else {}
+    if days is None or not counts:
+        yield days
+        return
+    most_rows = contract.memory_bytes / PIECES / _row_bytes(site, name, counts)
+    first, rows = days.first, 0
+    for day in days:
+        rows += counts.get(str(day), 0)
+        following = counts.get(str(Days(day, day).widened(after=1).last), 0)
+        if day == days.last or rows + following > most_rows:
+            yield Days(first, day)
+            first, rows = Days(day, day).widened(after=1).last, 0
+
+
+def _row_bytes(site: Site, name: str, counts: Mapping[str, int]) -> float:
+    """Return what a landed row weighs in memory, by the median day."""
+    day = date.fromisoformat(sorted(counts, key=lambda day: counts[day])[len(counts) // 2])
+    rows = landed_rows(site, name, Days(day, day))
+    return float(max(1, rows.nbytes // rows.num_rows))
 
 
 def _refuse_missing(name: str, landed: pa.Table, contract: Contract) -> None:
-    missing = [c for c in contract.columns if c not in landed.column_names]
+    there = [c for c in landed.column_names if c not in OWN]
+    missing = [c for c in contract.columns if c not in there]
     if missing:
-        there = [c for c in landed.column_names if c not in OWN]
+        new = [c for c in there if c not in contract.columns]
         raise DataError(
             f"The contract of '{name}' names {', '.join(repr(c) for c in missing)}, which nothing that landed has; "
-            f"there are {', '.join(there)}.{did_you_mean(missing[0], there)}"
+            f"there are {', '.join(there)}.{did_you_mean(missing[0], new or there)}"
         )
 
 
-def _timeless(site: Site, source: Source, landed: pa.Table) -> dict[int, str]:
-    """Return the rows whose day is not that of their own time: it cannot be read, or is none of the product's days."""
-    if not (source.partition and source.time):
-        return {}
-    own = site.engine.query(
-        f"select {own_day_sql(site, source.time, landed.schema)} as own, cast({quoted(source.time)} as varchar) as text from landed",
-        {"landed": landed},
-        origin="contract",
-    )
-    lost = rows_where(pc.is_null(own["own"]))
-    texts = own["text"].take(lost).to_pylist()
-    return {row: _without_a_day(source.time, text) for row, text in zip(lost.to_pylist(), texts, strict=True)}
+def _refuse_retyped(site: Site, name: str, landed: pa.Table, typed: pa.Table, contract: Contract) -> None:
+    """Refuse columns of another type than the contract's: many values, and not one of them fits."""
+    gone = [
+        c
+        for c in contract.columns
+        if landed.num_rows - landed[c].null_count >= ENOUGH_TO_TELL
+        and typed[c].null_count == landed.num_rows
+        and not contract.columns[c].allow_nan
+    ]
+    if gone:
+        now = guess_columns(site, landed.select(gone), ())
+        diff = ", ".join(f"{c} (was {contract.columns[c].type}, is {now[c].type})" for c in gone)
+        raise DataError(
+            f"What landed for '{name}' has columns of other types than its contract: {diff}. "
+            "Nothing was validated. Mend the files, or declare the new type."
+        )
 
 
-def _without_a_day(time: str, text: str | None) -> str:
-    if text is None:
-        return f"{time} is missing or cannot be read, so that the row has no day"
-    return f"{time}: '{text}' is no time in the product's days"
-
-
-def _earlier(site: Site, name: str, contract: Contract, days: Days | None) -> dict[str, pa.Array]:
-    """Return the values of unique columns that stand in earlier days than those at hand."""
-    unique = {column: c for column, c in contract.columns.items() if c.unique}
-    start = site.product.start
-    if not (days and unique and start and start < days.first):
-        return {}
-    before = Days(start, days.first - timedelta(days=1))
-    rows = site.tables.read(site.product.table("raw", name), days=before, columns=list(unique))
-    typed = cast_rows(site, rows, unique)
-    return {column: pc.unique(typed[column]).drop_null() for column in unique}
-
-
-def _quarantined(landed: pa.Table, reasons: dict[int, str]) -> pa.Table:
-    rows = landed.take(pa.array(list(reasons), pa.int64()))
-    return rows.drop_columns([DIGEST]).append_column(REASON, pa.array(reasons.values(), pa.string()))
-
-
-def _without(count: int, rows: list[int]) -> pa.Array:
-    return pc.invert(pc.is_in(pa.array(range(count), pa.int64()), pa.array(rows, pa.int64())))
+def _quarantined(landed: pa.Table, aside: pl.DataFrame) -> pa.Table:
+    rows = landed.take(aside["row"].to_arrow())
+    return rows.append_column(REASON, aside["reason"].to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()))

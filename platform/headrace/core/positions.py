@@ -4,10 +4,12 @@ from pathlib import Path
 
 import yaml
 
+from headrace.core.document import LOADER
+
 
 def position_of(file: Path, path: tuple[str, ...]) -> str:
     """Return "file:line" of the key that `path` leads to, or of the last key on the way that is there."""
-    node = yaml.compose(file.read_text()) if file.exists() else None
+    node = yaml.compose(file.read_text(), LOADER) if file.exists() else None
     line = 1
     for key in path:
         if not isinstance(node, yaml.MappingNode):

@@ -1,4 +1,8 @@
-"""The engine: DuckDB in memory, with snapshots of tables as views."""
+"""The engine: DuckDB in memory, with snapshots of tables as views.
+
+SQL is written by users and reads what strangers sent: a connection sees the files of the snapshots that it was given and
+nothing else of the disk, the network or this process, and no SQL can change that.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,22 +63,33 @@ class Engine:
     def _connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
         self._spill.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(":memory:")
-        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
         connection.execute(f"set memory_limit = {quoted_text(self._memory)}")
         connection.execute(f"set temp_directory = {quoted_text(str(self._spill))}")
-        for name, view in views.items():
-            self._show(connection, name, view)
-        return connection
+        files = [file for name, view in views.items() for file in self._show(connection, name, view)]
+        return _fenced(connection, files)
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> None:
+    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> list[str]:
+        """Let a name stand for a table, and return the files that this takes."""
         if isinstance(view, pa.Table):
             connection.register(name, view)
-            return
+            return []
         files = self._tables.files(view.table, version=view.version)
-        if not files:
+        if files:
+            connection.execute(f"create view {quoted(name)} as {_select(files, view.days)}")
+        else:
             connection.register(name, self._tables.schema(view.table).empty_table())
-            return
-        connection.execute(f"create view {quoted(name)} as {_select(files, view.days)}")
+        return files
+
+
+def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> pa.Table:
+    """Return the rows of one SQL statement over Arrow tables alone, without any store."""
+    with duckdb.connect(":memory:") as connection:
+        for name, rows in views.items():
+            connection.register(name, rows)
+        try:
+            return _fenced(connection, []).execute(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, origin)) from error
 
 
 class Session:
@@ -103,6 +118,15 @@ def _select(files: list[str], days: Days | None) -> str:
     columns = f"* exclude ({MONTH})" if monthly else "*"
     where = f" where {DAY} between date '{days.first}' and date '{days.last}'" if days else ""
     return f"select {columns} from read_parquet([{listed}], union_by_name = true, {hive}){where}"
+
+
+def _fenced(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    """Shut a connection in with the files that it may read, for good."""
+    connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
+    connection.execute(f"set allowed_paths = [{', '.join(map(quoted_text, files))}]")
+    connection.execute("set enable_external_access = false; set python_enable_replacements = false")
+    connection.execute("set lock_configuration = true")
+    return connection
 
 
 def _explained(error: duckdb.Error, origin: str) -> str:
