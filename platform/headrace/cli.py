@@ -90,6 +90,36 @@ def sql(query: str) -> None:
     click.echo(Engine(tables, spill=place.spill).text(query, views))
 
 
+@main.command()
+@click.argument("table")
+@in_words
+def history(table: str) -> None:
+    """Show the versions of TABLE (an asset key with slashes): when, by which run, rows, days, why."""
+    from headrace.project import Project
+    from headrace.store.history import history_text
+    from headrace.store.tables import Tables
+
+    click.echo(history_text(Tables(Project.around(Path.cwd()).place.tables).versions(table)))
+
+
+@main.command()
+@click.argument("table")
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@in_words
+def diff(table: str, before: int, after: int) -> None:
+    """Show which rows of TABLE were added, removed and changed from version BEFORE to version AFTER."""
+    from headrace.project import Project
+    from headrace.store.diff import diff_versions
+    from headrace.store.engine import Engine
+    from headrace.store.tables import Tables
+
+    project = Project.around(Path.cwd())
+    tables = Tables(project.place.tables)
+    engine = Engine(tables, spill=project.place.spill)
+    click.echo(str(diff_versions(tables, engine, table, (before, after), project.key_of(table))))
+
+
 @main.group()
 def demo() -> None:
     """Real flights of 2013, landed as they would have arrived."""

@@ -34,3 +34,16 @@ class ProductDeclaration(Identity):
     """When to train again."""
     serve: Serve = Serve()
     """How scores are made."""
+
+    def key_of(self, layer: str, name: str) -> list[str]:
+        """Return the columns whose values name one row each of a table; none where rows have no name."""
+        if layer in ("raw", "quarantine"):
+            return ["_file", "_row"]
+        if layer == "validated":
+            columns = self.contracts[name].columns if name in self.contracts else {}
+            return [column for column, rules in columns.items() if rules.unique][:1]
+        if layer == "features" and name in self.features:
+            feature = self.features[name]
+            return [*feature.entities, "time"] if feature.timed else list(feature.entities)
+        is_labelled = (layer, name) in {("training", "set"), ("predictions", "batch")}
+        return [self.label.entity] if is_labelled and self.label else []

@@ -67,6 +67,14 @@ class Project:
             and "product" in text.get("attributes", {})
         }
 
+    def key_of(self, table: str) -> list[str]:
+        """Return the columns that name a row of a table, by the declaration of its product; none where there is none."""
+        product, *rest = table.split("/")
+        if product not in self.products() or len(rest) != len(("layer", "name")):
+            return []
+        declared, _ = self.load(product)
+        return declared.key_of(rest[0], rest[1])
+
     def load(self, product: str) -> tuple[ProductDeclaration, Site]:
         """Return a product's declaration and site; raises DeclarationError with file and line."""
         files = self.products()

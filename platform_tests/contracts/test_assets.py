@@ -119,3 +119,11 @@ def test_equal_rows_keep_the_data_version(site: Site) -> None:
             if event.asset_key and event.asset_key.path == VALIDATED.split("/"):
                 versions.add(event.materialization.tags["dagster/data_version"])
     assert len(versions) == 1
+
+
+def test_every_version_names_the_run_that_committed_it(site: Site) -> None:
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    made = run(site)
+    for table in ("ferry/raw/crossings", VALIDATED, ASIDE):
+        version = site.tables.versions(table)[-1]
+        assert (version.run, version.days) == (made.run_id, "2013-03-05")

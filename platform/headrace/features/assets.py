@@ -15,6 +15,7 @@ from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summar
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph, verify
+from headrace.store.cause import Cause
 from headrace.store.site import Site
 
 LEAKAGE = "leakage"
@@ -79,20 +80,20 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
         checks={LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds."},
         blocking=True,
     )
-    def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    def training_set(_context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
-        versions = {name: site.tables.version(name) for name in [*sources, *upstream]}
+        versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
         fence = site.tables.claim(table)
         rows = training_rows(site, graph.features, label)
         leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
         yield _leakage(leaks)
         refuse_leaks(leaks)
-        commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run.run_id} of {versions}")
+        commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
             metadata={
                 **table_metadata(rows.num_rows, rows.schema, commit.version, table),
-                "inputs": records([{"table": name, "version": version or 0} for name, version in versions.items()]),
+                "inputs": records([{"table": name, "version": version} for name, version in versions.items()]),
             },
         )
 

@@ -1,22 +1,32 @@
 """Tables: Delta Lake folders named by asset key, replaced atomically, readable at every version."""
 
-import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from headrace.core.days import Days
 from headrace.core.errors import StoreError, TableMissing
 from headrace.core.failpoints import failpoint
+from headrace.core.names import did_you_mean
+from headrace.store.cause import Cause, commit_facts
+from headrace.store.commits import Version, versions_of
+from headrace.store.conflicts import explained, is_there_already
 from headrace.store.digest import rows_digest
 from headrace.store.fences import Fence, Fences
 from headrace.store.layout import (
@@ -33,6 +43,9 @@ from headrace.store.layout import (
 )
 
 __all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
+
+KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+"""Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,19 @@ class Tables:
         """Return the newest version, or None where there is no table."""
         return self._open(name).version() if self.exists(name) else None
 
-    def schema(self, name: str) -> pa.Schema:
-        """Return the columns of the newest version, without the physical month."""
-        return without_month(_columns(self._open(name)))
+    def schema(self, name: str, *, version: int | None = None) -> pa.Schema:
+        """Return the columns of one version (default: the newest), without the physical month."""
+        return without_month(_columns(self._open(name, version)))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return the commits, newest first."""
         return list(self._open(name).history())
+
+    def versions(self, name: str) -> list[Version]:
+        """Return what each version holds, when and why it was written, oldest first."""
+        if not self.exists(name):
+            raise self._missing(name)
+        return versions_of(self._folder / name)
 
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
@@ -110,7 +129,7 @@ class Tables:
         return self._fences.claim(f"{name}@{days or 'all'}")
 
     def replace(
-        self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str = ""
+        self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str | Cause = ""
     ) -> Commit:
         """Replace the table, or the given days of it, in one commit; equal rows are not written again.
 
@@ -121,8 +140,11 @@ class Tables:
         if self._holds(name, digest, days):
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
         failpoint("before_staging")
-        with self._fences.holding(fence), _explained(name):
-            self._replace(name, rows, days, _properties(fence, why, digest))
+        cause = why if isinstance(why, Cause) else Cause(why)
+        facts = commit_facts(cause, days or _days_in(rows)) | {"headrace.digest": digest}
+        marks = [Transaction(f"fence:{fence.scope}", fence.token)]
+        with self._fences.holding(fence), explained(name, self._folder):
+            self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
@@ -132,7 +154,8 @@ class Tables:
             return rows
         new = [column for column in rows.schema if column.name not in self.schema(name).names]
         if new:
-            self._open(name).alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
+            fields = list(Schema.from_arrow(pa.schema(new)).fields)
+            self._open(name).alter.add_columns(fields, post_commithook_properties=KEEP_LOG)
         for column in self.schema(name):
             if column.name not in rows.column_names:
                 rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
@@ -152,8 +175,9 @@ class Tables:
         """
         failpoint("before_staging")
         marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
-        properties = CommitProperties(app_transactions=marks, custom_metadata=dict(added.facts))
-        with _explained(name):
+        facts = commit_facts(Cause(f"{len(added.digests)} files"), _days_in(added.rows)) | dict(added.facts)
+        properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
+        with explained(name, self._folder):
             if after is None:
                 self._create(name, added.rows, properties)
             else:
@@ -172,7 +196,7 @@ class Tables:
             try:
                 self._create(name, rows, properties)
             except DeltaError as error:
-                if not _is_there_already(error):
+                if not is_there_already(error):
                     raise
             else:
                 return
@@ -183,11 +207,22 @@ class Tables:
         target = self._folder / name
         target.mkdir(parents=True, exist_ok=True)
         rows = with_month(rows)
-        write_deltalake(str(target), rows, mode="error", partition_by=month_of(rows), commit_properties=properties)
+        write_deltalake(
+            str(target),
+            rows,
+            mode="error",
+            partition_by=month_of(rows),
+            commit_properties=properties,
+            post_commithook_properties=KEEP_LOG,
+        )
 
     def _onto(self, table: DeltaTable, rows: pa.Table, predicate: str | None, properties: CommitProperties) -> None:
         """Write onto one version: all rows change (None), those of a predicate do, or none ("")."""
-        kind: dict[str, Any] = {"mode": "append" if predicate == "" else "overwrite"}
+        kind: dict[str, Any] = {
+            "mode": "append" if predicate == "" else "overwrite",
+            "commit_properties": properties,
+            "post_commithook_properties": KEEP_LOG,
+        }
         if predicate is None:
             kind["schema_mode"] = "overwrite"
         elif predicate:
@@ -197,7 +232,7 @@ class Tables:
         if predicate is not None:
             rows = fitted(rows, without_month(_columns(table)), table.table_uri)
         rows = with_month(rows)
-        write_deltalake(table, rows, partition_by=month_of(rows), commit_properties=properties, **kind)
+        write_deltalake(table, rows, partition_by=month_of(rows), **kind)
 
     def _holds(self, name: str, digest: str, days: Days | None) -> bool:
         return self.exists(name) and rows_digest(self.read(name, days=days)) == digest
@@ -228,44 +263,23 @@ class Tables:
         try:
             return DeltaTable(str(self._folder / name), version=version)
         except TableNotFoundError as error:
-            raise TableMissing(
-                f"Table '{name}' does not exist yet: materialize the asset of that name first."
-            ) from error
+            raise self._missing(name) from error
         except DeltaError as error:
-            raise StoreError(f"Table '{name}' has no version {version}: {error}") from error
+            if version is None:
+                what = str(error).splitlines()[0]
+                raise StoreError(f"Table '{name}' cannot be opened: {what}. Look closer: headrace doctor") from error
+            newest = self._open(name).version()
+            raise StoreError(f"Table '{name}' has no version {version}; it has 0 to {newest}.") from error
+
+    def _missing(self, name: str) -> TableMissing:
+        near = did_you_mean(name, self.names())
+        return TableMissing(f"Table '{name}' does not exist yet: materialize the asset of that name first.{near}")
 
 
 def _columns(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
 
 
-def _is_there_already(error: DeltaError) -> bool:
-    return "already exists" in str(error)
-
-
-def _properties(fence: Fence, why: str, digest: str) -> CommitProperties:
-    return CommitProperties(
-        app_transactions=[Transaction(f"fence:{fence.scope}", fence.token)],
-        custom_metadata={"headrace.why": why, "headrace.digest": digest, "headrace.at": datetime.now(UTC).isoformat()},
-    )
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn the store's own errors into ones that say what to do."""
-    try:
-        yield
-    except CommitFailedError as error:
-        raise StoreError(
-            f"Another run wrote '{name}' at the same moment and won ({error}). Nothing was written twice: run this again."
-        ) from error
-    except DeltaError as error:
-        if not _is_there_already(error):
-            raise
-        raise StoreError(
-            f"Another run created '{name}' at the same moment. Nothing was written twice: run this again."
-        ) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise StoreError(f"The disk is full: '{name}' was not written. Free some space and run this again.") from error
+def _days_in(rows: pa.Table) -> set[date] | None:
+    """Return the days that rows lie in; None where they lie in none."""
+    return set(pc.unique(rows[DAY]).to_pylist()) if DAY in rows.column_names else None
