@@ -72,3 +72,15 @@ def test_diff_compares_by_the_unique_key_of_the_contract(site: Site) -> None:
 )
 def test_the_declaration_says_what_names_a_row(project: Project, table: str, key: list[str]) -> None:
     assert project.key_of(table) == key
+
+
+def test_gc_says_what_would_go_and_then_removes_it(site: Site) -> None:
+    site.tables.replace("shop/raw/orders", orders(a=1.0))
+    orphan = site.place.tables / "shop/raw/orders/part-00000-orphan.snappy.parquet"
+    orphan.write_bytes(b"half a file")
+    planned = headrace("gc", "--dry-run")
+    assert planned.exit_code == 0
+    assert "1 would go" in planned.output
+    assert orphan.exists()
+    assert "1 removed" in headrace("gc", "shop").output
+    assert not orphan.exists()

@@ -99,7 +99,8 @@ def history(table: str) -> None:
     from headrace.store.history import history_text
     from headrace.store.tables import Tables
 
-    click.echo(history_text(Tables(Project.around(Path.cwd()).place.tables).versions(table)))
+    tables = Tables(Project.around(Path.cwd()).place.tables)
+    click.echo(history_text(tables.versions(table), tables.removed(table).versions))
 
 
 @main.command()
@@ -118,6 +119,22 @@ def diff(table: str, before: int, after: int) -> None:
     tables = Tables(project.place.tables)
     engine = Engine(tables, spill=project.place.spill)
     click.echo(str(diff_versions(tables, engine, table, (before, after), project.key_of(table))))
+
+
+@main.command()
+@click.argument("product", required=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and why the rest stays.")
+@in_words
+def gc(product: str | None, dry_run: bool) -> None:
+    """Remove old versions, files and models that no kept model needs (of PRODUCT, or of all)."""
+    from headrace.project import Project
+    from headrace.store.retention import collect
+
+    project = Project.around(Path.cwd())
+    for name in [product] if product else project.products():
+        declared, site = project.load(name)
+        collected = collect(site, declared.keep, datetime.now(UTC), remove=not dry_run)
+        click.echo(f"{name}:\n{collected.text(done=not dry_run)}")
 
 
 @main.group()

@@ -3,6 +3,8 @@
 After M. Kleppmann, "How to do distributed locking" (2016): the store itself refuses an old token.
 """
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,12 +58,44 @@ class Fences:
             yield
 
     @contextmanager
+    def writing(self, table: str) -> Iterator[None]:
+        """Say that files of a table are being written: whoever removes files waits; any number of writers work at once."""
+        with self._latch(table) as latch:
+            fcntl.flock(latch, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def quiet(self, table: str) -> Iterator[bool]:
+        """Keep writers out of a table and yield True; where one is at work yield False at once."""
+        with self._latch(table) as latch:
+            try:
+                fcntl.flock(latch, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _latch(self, table: str) -> Iterator[int]:
+        """Yield an open file whose lock ends with it, and so with the process that holds it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        latch = os.open(self._folder / f"{_name(table)}.latch", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            yield latch
+        finally:
+            os.close(latch)
+
+    @contextmanager
     def _locked(self, scope: str) -> Iterator[Path]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / sha256(scope.encode()).hexdigest()[:32]
+        path = self._folder / _name(scope)
         with FileLock(path.with_suffix(".lock")):
             yield path
 
     @staticmethod
     def _token(path: Path) -> int:
         return int(path.read_text()) if path.exists() else 0
+
+
+def _name(scope: str) -> str:
+    return sha256(scope.encode()).hexdigest()[:32]

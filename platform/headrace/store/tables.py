@@ -1,8 +1,7 @@
 """Tables: Delta Lake folders named by asset key, replaced atomically, readable at every version."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from headrace.core.days import Days
 from headrace.core.errors import StoreError, TableMissing
 from headrace.core.failpoints import failpoint
 from headrace.core.names import did_you_mean
+from headrace.store.addition import Addition, Commit
 from headrace.store.cause import Cause, commit_facts
 from headrace.store.commits import Version, versions_of
 from headrace.store.conflicts import explained, is_there_already
@@ -33,7 +33,6 @@ from headrace.store.layout import (
     DAY,
     MONTH,
     days_predicate,
-    files_predicate,
     fitted,
     in_days,
     month_of,
@@ -41,40 +40,12 @@ from headrace.store.layout import (
     with_month,
     without_month,
 )
+from headrace.store.removed import Removed, removed_of
 
 __all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
 
 KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 """Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a write left behind; `changed` is False when the rows were there already."""
-
-    table: str
-    version: int
-    digest: str
-    rows: int
-    changed: bool
-
-
-@dataclass(frozen=True)
-class Addition:
-    """Rows of landed files that enter a table in one commit."""
-
-    rows: pa.Table
-    digests: Mapping[str, str]
-    """File → digest of its content."""
-    replacing: Sequence[str] | None = ()
-    """Files whose earlier rows go out; None for all rows."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """What the commit should remember."""
-
-    @property
-    def predicate(self) -> str | None:
-        """Which rows go out; Delta asks that all rows that come in are among them, so the new files are named, too."""
-        return files_predicate(self.replacing and sorted({*self.replacing, *self.digests}))
 
 
 class Tables:
@@ -111,6 +82,10 @@ class Tables:
             raise self._missing(name)
         return versions_of(self._folder / name)
 
+    def removed(self, name: str) -> Removed:
+        """Return the versions that can no longer be read."""
+        return removed_of(self._folder / name)
+
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
         return list(self._open(name, version).file_uris())
@@ -143,7 +118,7 @@ class Tables:
         cause = why if isinstance(why, Cause) else Cause(why)
         facts = commit_facts(cause, days or _days_in(rows)) | {"headrace.digest": digest}
         marks = [Transaction(f"fence:{fence.scope}", fence.token)]
-        with self._fences.holding(fence), explained(name, self._folder):
+        with self._fences.holding(fence), self._writing(name):
             self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
         failpoint("committed")
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
@@ -155,7 +130,8 @@ class Tables:
         new = [column for column in rows.schema if column.name not in self.schema(name).names]
         if new:
             fields = list(Schema.from_arrow(pa.schema(new)).fields)
-            self._open(name).alter.add_columns(fields, post_commithook_properties=KEEP_LOG)
+            with self._writing(name):
+                self._open(name).alter.add_columns(fields, post_commithook_properties=KEEP_LOG)
         for column in self.schema(name):
             if column.name not in rows.column_names:
                 rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
@@ -167,6 +143,12 @@ class Tables:
         with self._fences.alone(f"{name}@files"):
             yield
 
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[Path | None]:
+        """Yield the table's folder while no process writes to it, for whoever removes files; None where one does."""
+        with self._fences.quiet(name) as is_quiet:
+            yield self._folder / name if is_quiet else None
+
     def add_files(self, name: str, added: Addition, *, after: int | None) -> Commit:
         """Add the rows of landed files, each exactly once: file and rows commit together.
 
@@ -177,7 +159,7 @@ class Tables:
         marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
         facts = commit_facts(Cause(f"{len(added.digests)} files"), _days_in(added.rows)) | dict(added.facts)
         properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
-        with explained(name, self._folder):
+        with self._writing(name):
             if after is None:
                 self._create(name, added.rows, properties)
             else:
@@ -190,6 +172,11 @@ class Tables:
         history = self.history(name) if self.exists(name) else []
         kept = next((commit for commit in history if any(key.startswith("headrace.") for key in commit)), {})
         return {key: value for key, value in kept.items() if key.startswith("headrace.")}
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        with self._fences.writing(name), explained(name, self._folder):
+            yield
 
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
@@ -261,6 +248,8 @@ class Tables:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         try:
+            if version in self.removed(name).versions:
+                self.removed(name).refuse(name, version, self._open(name).version())
             return DeltaTable(str(self._folder / name), version=version)
         except TableNotFoundError as error:
             raise self._missing(name) from error
@@ -282,4 +271,4 @@ def _columns(table: DeltaTable) -> pa.Schema:
 
 def _days_in(rows: pa.Table) -> set[date] | None:
     """Return the days that rows lie in; None where they lie in none."""
-    return set(pc.unique(rows[DAY]).to_pylist()) if DAY in rows.column_names else None
+    return set(pc.unique(rows[DAY].drop_null()).to_pylist()) if DAY in rows.column_names else None
