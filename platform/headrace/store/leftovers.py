@@ -1,12 +1,13 @@
 """Staged files of writes that never came to their end: named for the process that wrote them."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from headrace.core.processes import is_gone
 
 _STAGED = {
     "models": re.compile(r"\.[0-9a-f]{64}\.(\d+)"),
@@ -46,19 +47,9 @@ def staged_leftovers(home: Path, now: datetime, most: timedelta) -> Iterator[Lef
             found = name.fullmatch(path.name)
             if not found:
                 continue
-            age = now - datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if not is_alive(int(found[1])):
+            staged = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            age = now - staged
+            if is_gone(int(found[1]), staged):
                 yield Leftover(path, f"staged by process {found[1]}, which is gone")
             elif age > most:
                 yield Leftover(path, f"staged {age.days} days ago and never published")
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process of this number runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
