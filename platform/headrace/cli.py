@@ -137,6 +137,30 @@ def gc(product: str | None, dry_run: bool) -> None:
         click.echo(f"{name}:\n{collected.text(done=not dry_run)}")
 
 
+@main.command()
+@click.option("--mend", is_flag=True, help="Mend what can be mended safely.")
+@in_words
+def doctor(mend: bool) -> None:
+    """Look for what is damaged and for what killed runs have left, and say what to do; exit code 1 if anything is wrong."""
+    from headrace.project import Project
+    from headrace.resources import instance_findings
+    from headrace.store.doctor import diagnose
+
+    project = Project.around(Path.cwd())
+    project.instance_home()
+    with instance_findings() as lost_runs:
+        findings = [*lost_runs, *diagnose(project.place, datetime.now(UTC))]
+        for found in findings:
+            click.echo(f"{found.where}\n  is wrong: {found.why}\n  do:       {found.advice}")
+            if mend and found.mend:
+                found.mend()
+                click.echo("  mended")
+    left = [found for found in findings if not (mend and found.mend)]
+    click.echo(f"{len(findings)} found, {len(findings) - len(left)} mended" if findings else "Nothing is wrong.")
+    if left:
+        sys.exit(1)
+
+
 @main.group()
 def demo() -> None:
     """Real flights of 2013, landed as they would have arrived."""

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from dagster import DagsterRunStatus
 
+from headrace.cli import main
 from headrace.demo.run import daemon
 from headrace.project import Project
 from headrace.resources import RunLauncher, lost_process
@@ -46,3 +48,16 @@ def test_a_daemon_that_starts_fails_the_run_whose_process_is_gone_and_frees_its_
             wait_for(lambda: not slots.get_concurrency_info("warehouse").active_run_ids, "its slot to be freed", 90)
         failure = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)[0]
         assert "is gone: killed, or the machine stopped" in failure.message
+
+
+def test_the_doctor_finds_the_lost_run_and_fails_it(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.root)
+    found = CliRunner().invoke(main, ["doctor"])
+    assert found.exit_code == 1
+    assert "Dagster calls it started, but its process" in found.output
+    assert "fence 'shop/raw/orders" not in found.output  # files are taken under a lock, which a dead process lets go
+    mended = CliRunner().invoke(main, ["doctor", "--mend"])
+    assert (mended.exit_code, "mended" in mended.output) == (0, True)
+    assert CliRunner().invoke(main, ["doctor"]).output == "Nothing is wrong.\n"
+    with dg.DagsterInstance.get() as instance:
+        assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.FAILURE]

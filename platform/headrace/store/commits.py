@@ -50,13 +50,23 @@ def versions_of(folder: Path) -> list[Version]:
 def commits_of(folder: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Yield the number of each commit and its actions; raises StoreError where an entry is torn."""
     for path in sorted((folder / LOG).glob("[0-9]*[0-9].json")):
-        try:
-            lines = path.read_text().splitlines()
-            yield int(path.stem), [json.loads(line) for line in lines if line.strip()]
-        except ValueError as error:
-            raise StoreError(
-                f"{path} is damaged: {error}. Restore the file from a backup, or remove {folder} and make the table again."
-            ) from error
+        yield int(path.stem), actions_of(path)
+
+
+def actions_of(entry: Path) -> list[dict[str, Any]]:
+    """Return the actions of one entry of a table's log; raises StoreError where it is torn."""
+    try:
+        return [json.loads(line) for line in entry.read_text().splitlines() if line.strip()]
+    except ValueError as error:
+        raise StoreError(
+            f"{entry} is damaged: {error}. Restore the file from a backup, or remove {entry.parent.parent} and make the "
+            "table again."
+        ) from error
+
+
+def added_files(entry: Path) -> list[str]:
+    """Return the files that one entry of a table's log adds, below the table's folder."""
+    return [unquote(action["add"]["path"]) for action in actions_of(entry) if "add" in action]
 
 
 def _applied(files: Mapping[str, int], actions: list[dict[str, Any]]) -> Mapping[str, int]:

@@ -4,16 +4,19 @@ After M. Kleppmann, "How to do distributed locking" (2016): the store itself ref
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock
 
 from headrace.core.errors import FenceLost
+from headrace.core.processes import is_gone
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,16 @@ class Fence:
 
     scope: str
     token: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is written down of a scope's newest fence: whose it is until its rows are there."""
+
+    scope: str
+    token: int
+    pid: int | None = None
+    at: str = ""
 
 
 class Fences:
@@ -34,10 +47,21 @@ class Fences:
         """Return a fence that outdates all earlier ones of the scope."""
         with self._locked(scope) as path:
             token = self._token(path) + 1
-            staged = path.with_suffix(".new")
-            staged.write_text(str(token))
-            staged.replace(path)
+            self._write(path, Claim(scope, token, os.getpid(), datetime.now(UTC).isoformat()))
         return Fence(scope, token)
+
+    def settle(self, fence: "Fence | Claim") -> None:
+        """Say that nothing is left to do under a fence: its rows are there."""
+        with self._locked(fence.scope) as path:
+            if self._token(path) == fence.token:
+                self._write(path, Claim(fence.scope, fence.token))
+
+    def abandoned(self) -> Iterator[Claim]:
+        """Yield the claims that were never settled and whose process is gone; they keep nobody out."""
+        for path in sorted(self._folder.glob("*")):
+            claim = _claim(path) if not path.suffix else None
+            if claim and claim.pid and is_gone(claim.pid, datetime.fromisoformat(claim.at)):
+                yield claim
 
     @contextmanager
     def holding(self, fence: Fence) -> Iterator[None]:
@@ -93,8 +117,18 @@ class Fences:
             yield path
 
     @staticmethod
+    def _write(path: Path, claim: Claim) -> None:
+        staged = path.with_suffix(".new")
+        staged.write_text(json.dumps(asdict(claim)))
+        staged.replace(path)
+
+    @staticmethod
     def _token(path: Path) -> int:
-        return int(path.read_text()) if path.exists() else 0
+        return _claim(path).token if path.exists() else 0
+
+
+def _claim(path: Path) -> Claim:
+    return Claim(**json.loads(path.read_text()))
 
 
 def _name(scope: str) -> str:

@@ -15,6 +15,7 @@ _STAGED = {
     "logs/*/*": re.compile(r"\.\d+\.json\.(\d+)"),
     "reports": re.compile(r".+\.(\d+)"),
     "tables/*/*/*/_headrace": re.compile(r".+\.(\d+)"),
+    "tables/*/*/*/_headrace/seals": re.compile(r".+\.(\d+)"),
 }
 """Where things are staged, and the name of a staged one: the process stands at its end."""
 

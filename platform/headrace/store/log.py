@@ -23,11 +23,11 @@ class Log:
         entries, before = [], _START
         for number, path in enumerate(sorted(self._folder.glob("[0-9]*.json")), start=1):
             data = path.read_bytes()
-            entry = json.loads(data)
-            if entry["number"] != number or entry["previous"] != before:
+            entry = _parsed(data)
+            if entry.get("number") != number or entry.get("previous") != before:
                 raise StoreError(
                     f"The log {self._folder} is broken at entry {number} ({path.name}): an entry was edited, "
-                    "removed or reordered. Restore the folder from a backup."
+                    "removed, torn or reordered. Restore the folder from a backup."
                 )
             entries.append(entry)
             before = bytes_digest(data)
@@ -64,3 +64,12 @@ class Log:
         finally:
             staged.unlink()
         failpoint("log_published")
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """Return an entry, or an empty one where the bytes are none."""
+    try:
+        entry = json.loads(data)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}

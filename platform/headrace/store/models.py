@@ -68,8 +68,14 @@ class Models:
         folder = self._folder / digest
         if not (folder / _MANIFEST).exists():
             raise StoreError(f"There is no model {digest[:12]} in {self._folder}.")
+        return self._file(digest, name)
+
+    def _file(self, digest: str, name: str) -> bytes:
+        """Return one file, or the manifest, if it is what was stored."""
+        folder = self._folder / digest
         manifest = (folder / _MANIFEST).read_bytes()
         listed = json.loads(manifest) if bytes_digest(manifest) == digest else {}
+        listed |= {_MANIFEST: digest}
         data = (folder / name).read_bytes() if name in listed and (folder / name).exists() else b""
         if bytes_digest(data) != listed.get(name):
             raise DigestMismatch(
@@ -77,6 +83,12 @@ class Models:
                 "The model is refused; restore the file from a backup, or train again."
             )
         return data
+
+    def verify(self, digest: str) -> None:
+        """Raise DigestMismatch if any file of a model is missing or not as it was stored."""
+        self._file(digest, _MANIFEST)
+        for name in json.loads((self._folder / digest / _MANIFEST).read_bytes()):
+            self.get(digest, name)
 
     def exists(self, digest: str) -> bool:
         """Return whether the model is in the store."""

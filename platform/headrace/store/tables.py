@@ -35,12 +35,14 @@ from headrace.store.layout import (
     days_predicate,
     fitted,
     in_days,
+    may_hold,
     month_of,
     same_types,
     with_month,
     without_month,
 )
 from headrace.store.removed import Removed, removed_of
+from headrace.store.seals import refuse_damaged, seal
 
 __all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
 
@@ -88,13 +90,15 @@ class Tables:
 
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
-        return list(self._open(name, version).file_uris())
+        return self._sound(name, list(self._open(name, version).file_uris()))
 
     def read(
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
     ) -> pa.Table:
         """Return the rows of one version (default: the newest), of some days if asked."""
-        dataset = self._open(name, version).to_pyarrow_dataset(filesystem=self._native(name))
+        table = self._open(name, version)
+        self._sound(name, [file for file in table.file_uris() if may_hold(file, days)])
+        dataset = table.to_pyarrow_dataset(filesystem=self._native(name))
         wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
         rows: pa.Table = dataset.to_table(columns=wanted, filter=in_days(days))
         return rows
@@ -113,6 +117,7 @@ class Tables:
         digest = rows_digest(rows)
         fence = fence or self.claim(name, days)
         if self._holds(name, digest, days):
+            self._fences.settle(fence)
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
         failpoint("before_staging")
         cause = why if isinstance(why, Cause) else Cause(why)
@@ -121,6 +126,7 @@ class Tables:
         with self._fences.holding(fence), self._writing(name):
             self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
         failpoint("committed")
+        self._fences.settle(fence)
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
     def widen(self, name: str, rows: pa.Table) -> pa.Table:
@@ -177,6 +183,8 @@ class Tables:
     def _writing(self, name: str) -> Iterator[None]:
         with self._fences.writing(name), explained(name, self._folder):
             yield
+            failpoint("unsealed")
+            seal(self._folder / name)
 
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
@@ -259,6 +267,11 @@ class Tables:
                 raise StoreError(f"Table '{name}' cannot be opened: {what}. Look closer: headrace doctor") from error
             newest = self._open(name).version()
             raise StoreError(f"Table '{name}' has no version {version}; it has 0 to {newest}.") from error
+
+    def _sound(self, name: str, files: list[str]) -> list[str]:
+        """Return the files; raises StoreError if one is missing or not as it was written."""
+        refuse_damaged(self._folder / name, map(Path, files))
+        return files
 
     def _missing(self, name: str) -> TableMissing:
         near = did_you_mean(name, self.names())
