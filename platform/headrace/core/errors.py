@@ -68,3 +68,7 @@ class TableMissing(StoreError):
 
 class VersionRemoved(StoreError):
     """A version of a table whose rows are gone."""
+
+
+class DiskFull(StoreError):
+    """Nothing more can be written at a place."""

@@ -69,6 +69,17 @@ def added_files(entry: Path) -> list[str]:
     return [unquote(action["add"]["path"]) for action in actions_of(entry) if "add" in action]
 
 
+def parquet_files(folder: Path) -> list[Path]:
+    """Return every Parquet file of the table in `folder`, but for those of its log."""
+    return sorted(path for path in folder.rglob("*.parquet") if path.parent.name != LOG)
+
+
+def orphan_files(folder: Path) -> list[Path]:
+    """Return the Parquet files that no version names. While nobody writes they are what killed writes left."""
+    known = {path for version in versions_of(folder) for path in version.files}
+    return [path for path in parquet_files(folder) if str(path.relative_to(folder)) not in known]
+
+
 def _applied(files: Mapping[str, int], actions: list[dict[str, Any]]) -> Mapping[str, int]:
     added = {unquote(a["add"]["path"]): _rows_of(a["add"]) for a in actions if "add" in a}
     gone = {unquote(a["remove"]["path"]) for a in actions if "remove" in a}

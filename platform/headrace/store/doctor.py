@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headrace.core.errors import StoreError
 from headrace.core.place import Place
-from headrace.store.commits import versions_of
+from headrace.store.commits import orphan_files, versions_of
 from headrace.store.digest import bytes_digest
 from headrace.store.fences import Fences
 from headrace.store.leftovers import staged_leftovers
@@ -65,24 +65,22 @@ def _table(tables: Tables, folder: Path, name: str) -> Iterator[Finding]:
         return
     removed = removed_of(folder).versions
     readable = [version for version in versions if version.number not in removed]
-    known = {path for version in versions for path in version.files}
     for path in sorted({path for version in readable for path in version.files}):
         try:
             refuse_damaged(folder, [folder / path])
         except StoreError as error:
             numbers = ", ".join(str(v.number) for v in readable if path in v.files)
             yield Finding(f"{name}, version {numbers}", str(error), f"versions without it: headrace history {name}")
-    yield from _orphans(tables, folder, name, known)
+    yield from _orphans(tables, name)
     bare = unsealed(folder)
     if bare:
         why = f"{len(bare)} commits have no seal: a run was killed between its commit and its seal"
         yield Finding(name, why, "the next write seals them, or: headrace doctor --mend", partial(seal, folder))
 
 
-def _orphans(tables: Tables, folder: Path, name: str, known: set[str]) -> Iterator[Finding]:
-    with tables.quiet(name) as is_quiet:
-        own = [p for p in folder.rglob("*.parquet") if p.parent.name != "_delta_log"] if is_quiet else []
-        orphans = [path for path in own if str(path.relative_to(folder)) not in known]
+def _orphans(tables: Tables, name: str) -> Iterator[Finding]:
+    with tables.quiet(name) as folder:
+        orphans = orphan_files(folder) if folder else []
     for path in orphans:
         yield Finding(
             str(path),

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.core.errors import Refused, StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
 
 _START = "0" * 64
@@ -52,17 +53,15 @@ class Log:
     def _publish(self, path: Path, entry: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         staged = self._folder / f".{path.name}.{os.getpid()}"
-        with staged.open("w") as file:
-            json.dump(entry, file, sort_keys=True, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        failpoint("log_staged")
         try:
+            with room_at(self._folder, f"entry {entry['number']} was not written"):
+                _write_durably(staged, entry)
+            failpoint("log_staged")
             os.link(staged, path)
         except FileExistsError as error:
             raise Refused(f"Somebody else wrote {path} first. Look again.") from error
         finally:
-            staged.unlink()
+            staged.unlink(missing_ok=True)
         failpoint("log_published")
 
 
@@ -73,3 +72,10 @@ def _parsed(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _write_durably(path: Path, entry: dict[str, Any]) -> None:
+    with path.open("w") as file:
+        json.dump(entry, file, sort_keys=True, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import DigestMismatch, StoreError
+from headrace.core.errors import DigestMismatch, DiskFull, StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
 from headrace.store.fences import Fences
 
@@ -57,8 +58,13 @@ class Models:
         failpoint("model_staging")
         staged = self._folder / f".{digest}.{os.getpid()}"
         staged.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            _write_durably(staged / name, data)
+        try:
+            with room_at(staged, f"model {digest[:12]} was not stored"):
+                for name, data in files.items():
+                    _write_durably(staged / name, data)
+        except DiskFull:
+            shutil.rmtree(staged)
+            raise
         _publish(staged, target)
         failpoint("model_stored")
         return digest
@@ -99,7 +105,12 @@ class Models:
         folder = self._folder / "records" / digest
         folder.mkdir(parents=True, exist_ok=True)
         staged = folder / f".{kind}.{os.getpid()}"
-        _write_durably(staged, _json(facts))
+        try:
+            with room_at(folder, f"the {kind} of model {digest[:12]} was not recorded"):
+                _write_durably(staged, _json(facts))
+        except DiskFull:
+            staged.unlink(missing_ok=True)
+            raise
         staged.replace(folder / f"{kind}.json")
 
     def record_training(self, digest: str, training: Training) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from headrace.core.columns import in_columns
 from headrace.core.failpoints import failpoint
 from headrace.core.names import duration_text
-from headrace.store.commits import Version, versions_of
+from headrace.store.commits import Version, parquet_files, versions_of
 from headrace.store.declaration import Keep
 from headrace.store.leftovers import staged_leftovers
 from headrace.store.needed import Pins, kept_models, needed_versions
@@ -90,7 +90,7 @@ def _of_table(folder: Path, table: str, rule: tuple[Keep, Pins, datetime], *, re
     stay = {path for v in versions if reasons[v.number] and v.number not in before for path in v.files}
     lost = [v for v in versions if not reasons[v.number] and v.number not in before and set(v.files) - stay]
     known = {path for v in versions for path in v.files}
-    files = [path for path in _parquet_files(folder) if str(path.relative_to(folder)) not in stay]
+    files = [path for path in parquet_files(folder) if str(path.relative_to(folder)) not in stay]
     yield from (Fate("version", f"{table}@{n}", False, why) for n, why in reasons.items() if why and n not in before)
     if remove and lost:
         remove_versions(folder, [v.number for v in lost], WHY, now)
@@ -115,11 +115,6 @@ def _why_it_stays(versions: Sequence[Version], version: Version, pin: str | None
         return pin
     superseded = versions[version.number + 1].at
     return f"the newest until {superseded:%Y-%m-%d %H:%M}" if superseded > since else ""
-
-
-def _parquet_files(folder: Path) -> list[Path]:
-    own = [path for path in folder.rglob("*.parquet") if not path.relative_to(folder).parts[0].startswith("_delta")]
-    return sorted(own)
 
 
 def _of_models(site: Site, go: dict[str, str], since: datetime, *, remove: bool) -> Iterator[Fate]:

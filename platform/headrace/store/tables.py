@@ -20,13 +20,13 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from headrace.core.days import Days
-from headrace.core.errors import StoreError, TableMissing
+from headrace.core.errors import DiskFull, StoreError, TableMissing
 from headrace.core.failpoints import failpoint
 from headrace.core.names import did_you_mean
 from headrace.store.addition import Addition, Commit
 from headrace.store.cause import Cause, commit_facts
-from headrace.store.commits import Version, versions_of
-from headrace.store.conflicts import explained, is_there_already
+from headrace.store.commits import Version, orphan_files, versions_of
+from headrace.store.conflicts import explained, is_there_already, room_at
 from headrace.store.digest import rows_digest
 from headrace.store.fences import Fence, Fences
 from headrace.store.layout import (
@@ -181,10 +181,21 @@ class Tables:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        with self._fences.writing(name), explained(name, self._folder):
-            yield
-            failpoint("unsealed")
-            seal(self._folder / name)
+        try:
+            with self._fences.writing(name):
+                with explained(name, self._folder):
+                    yield
+                failpoint("unsealed")
+                with room_at(self._folder / name, f"'{name}' is written, its seal is not"):
+                    seal(self._folder / name)
+        except DiskFull:
+            self._remove_orphans(name)
+            raise
+
+    def _remove_orphans(self, name: str) -> None:
+        with self.quiet(name) as folder:
+            for path in orphan_files(folder) if folder else ():
+                path.unlink()
 
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
