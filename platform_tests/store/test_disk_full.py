@@ -18,13 +18,15 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
 FILLED = """
 import resource, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 from headrace.core.errors import DiskFull
 from headrace.sources.assets import source_assets
+from headrace.store.declaration import Keep
+from headrace.store.retention import collect
 from platform_tests.sources.ferries import CROSSINGS, ferry_line
 site = ferry_line(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
@@ -85,6 +87,24 @@ def test_a_run_on_a_full_disk_fails_with_these_words_and_the_next_is_fine(tmp_pa
     assert len(raw_rows(site, "crossing")) == 1
     assert on_a_full_disk(tmp_path, RUN, most=10_000_000) == ""
     assert len(raw_rows(site, "crossing")) == 3001
+
+
+GC = """collect(site, Keep(), datetime.now(UTC) + timedelta(days=40), remove=True)"""
+
+
+def test_a_collection_on_a_full_disk_makes_room_first_and_removes_no_version_that_it_cannot_write_down(
+    tmp_path: Path,
+) -> None:
+    site = ferry_line(tmp_path)
+    for value in (1, 2):
+        site.tables.replace("ferry/features/x", pa.table({"v": [value]}))
+    orphan = site.place.tables / "ferry/features/x/part-00000-orphan.snappy.parquet"
+    orphan.write_bytes(b"half a file")
+    assert "no version was removed" in on_a_full_disk(tmp_path, GC, most=10)
+    assert not orphan.exists()
+    assert [site.tables.read("ferry/features/x", version=v)["v"][0].as_py() for v in (0, 1)] == [1, 2]
+    assert on_a_full_disk(tmp_path, GC) == ""
+    assert site.tables.removed("ferry/features/x").versions == {0}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

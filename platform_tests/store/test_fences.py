@@ -57,3 +57,11 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         holder.send_signal(signal.SIGKILL)
     with Fences(tmp_path).alone("t"):
         pass
+
+
+def test_a_token_that_was_written_as_a_bare_number_is_read(tmp_path: Path) -> None:
+    fences = Fences(tmp_path)
+    fences.claim("t")
+    (written,) = [path for path in tmp_path.iterdir() if not path.suffix]
+    written.write_text("7")
+    assert fences.claim("t").token == 8

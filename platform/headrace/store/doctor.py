@@ -71,16 +71,14 @@ def _table(tables: Tables, folder: Path, name: str) -> Iterator[Finding]:
         except StoreError as error:
             numbers = ", ".join(str(v.number) for v in readable if path in v.files)
             yield Finding(f"{name}, version {numbers}", str(error), f"versions without it: headrace history {name}")
-    yield from _orphans(tables, name)
-    bare = unsealed(folder)
-    if bare:
-        why = f"{len(bare)} commits have no seal: a run was killed between its commit and its seal"
-        yield Finding(name, why, "the next write seals them, or: headrace doctor --mend", partial(seal, folder))
+    yield from _unfinished(tables, name)
 
 
-def _orphans(tables: Tables, name: str) -> Iterator[Finding]:
+def _unfinished(tables: Tables, name: str) -> Iterator[Finding]:
+    """Yield what killed writes have left; a table that is being written is left alone."""
     with tables.quiet(name) as folder:
         orphans = orphan_files(folder) if folder else []
+        bare = unsealed(folder) if folder else []
     for path in orphans:
         yield Finding(
             str(path),
@@ -88,6 +86,9 @@ def _orphans(tables: Tables, name: str) -> Iterator[Finding]:
             "remove it: headrace doctor --mend",
             path.unlink,
         )
+    if folder and bare:
+        why = f"{len(bare)} commits have no seal: a run was killed between its commit and its seal"
+        yield Finding(name, why, "the next write seals them, or: headrace doctor --mend", partial(seal, folder))
 
 
 def _models(models: Models, folder: Path) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from headrace.core.errors import FenceLost
 from headrace.core.processes import is_gone
+from headrace.store.conflicts import room_at
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Fences:
     @staticmethod
     def _write(path: Path, claim: Claim) -> None:
         staged = path.with_suffix(".new")
-        staged.write_text(json.dumps(asdict(claim)))
+        with room_at(path.parent, f"'{claim.scope}' was not claimed"):
+            staged.write_text(json.dumps(asdict(claim)))
         staged.replace(path)
 
     @staticmethod
@@ -128,7 +130,9 @@ class Fences:
 
 
 def _claim(path: Path) -> Claim:
-    return Claim(**json.loads(path.read_text()))
+    facts = json.loads(path.read_text())
+    # A bare number is what versions before 0.1 wrote.
+    return Claim("", facts) if isinstance(facts, int) else Claim(**facts)
 
 
 def _name(scope: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headrace.core.errors import VersionRemoved
+from headrace.store.conflicts import room_at
 
 _FILE = Path("_headrace", "removed.json")
 
@@ -45,7 +46,7 @@ def remove_versions(folder: Path, versions: Iterable[int], why: str, at: datetim
     path.parent.mkdir(exist_ok=True)
     facts = {"versions": sorted(removed_of(folder).versions | set(versions)), "at": at.isoformat(), "why": why}
     staged = path.with_suffix(f".{os.getpid()}")
-    with staged.open("w") as file:
+    with room_at(path, "no version was removed"), staged.open("w") as file:
         json.dump(facts, file)
         file.flush()
         os.fsync(file.fileno())

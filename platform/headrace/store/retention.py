@@ -92,20 +92,32 @@ def _of_table(folder: Path, table: str, rule: tuple[Keep, Pins, datetime], *, re
     known = {path for v in versions for path in v.files}
     files = [path for path in parquet_files(folder) if str(path.relative_to(folder)) not in stay]
     yield from (Fate("version", f"{table}@{n}", False, why) for n, why in reasons.items() if why and n not in before)
-    if remove and lost:
-        remove_versions(folder, [v.number for v in lost], WHY, now)
-        failpoint("versions_removed")
-    for version in lost:
-        yield Fate(
-            "version", f"{table}@{version.number}", True, f"superseded more than {duration_text(keep.versions)} ago"
-        )
+    # What no version needs goes first: on a full disk it makes room for writing down which versions go.
+    last = {path for v in lost for path in v.files}
+    files.sort(key=lambda path: str(path.relative_to(folder)) in last)
     for path in files:
         name = str(path.relative_to(folder))
-        why = "of versions that are gone" if name in known else "of a write that was killed"
-        yield Fate("file", f"{table}/{name}", True, why, path.stat().st_size)
+        yield Fate("file", f"{table}/{name}", True, _why_it_goes(name, known), path.stat().st_size)
+        if remove and name in last:
+            _write_down(folder, lost, now)
+            last.clear()
         if remove:
             path.unlink()
             failpoint("file_removed")
+    if remove and last:
+        _write_down(folder, lost, now)
+    for version in lost:
+        why = f"superseded more than {duration_text(keep.versions)} ago"
+        yield Fate("version", f"{table}@{version.number}", True, why)
+
+
+def _write_down(folder: Path, lost: Sequence[Version], now: datetime) -> None:
+    remove_versions(folder, [version.number for version in lost], WHY, now)
+    failpoint("versions_removed")
+
+
+def _why_it_goes(file: str, known: set[str]) -> str:
+    return "of versions that are gone" if file in known else "of a write that was killed"
 
 
 def _why_it_stays(versions: Sequence[Version], version: Version, pin: str | None, since: datetime) -> str:
