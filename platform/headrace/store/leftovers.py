@@ -38,19 +38,26 @@ class Leftover:
         if self.path.is_dir():
             shutil.rmtree(self.path)
         else:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
 
 def staged_leftovers(home: Path, now: datetime, most: timedelta) -> Iterator[Leftover]:
     """Yield what was staged by processes that are gone, or longer than `most` before now."""
     for folder, name in _STAGED.items():
         for path in sorted(home.glob(f"{folder}/*")):
-            found = name.fullmatch(path.name)
-            if not found:
+            found, staged = name.fullmatch(path.name), _changed_at(path)
+            if not found or staged is None:
                 continue
-            staged = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             age = now - staged
             if is_gone(int(found[1]), staged):
                 yield Leftover(path, f"staged by process {found[1]}, which is gone")
             elif age > most:
                 yield Leftover(path, f"staged {age.days} days ago and never published")
+
+
+def _changed_at(path: Path) -> datetime | None:
+    """Return when something was written last; None where it was published, and so renamed, a moment ago."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
