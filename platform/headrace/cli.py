@@ -115,6 +115,77 @@ def sql(query: str) -> None:
     click.echo(Engine(tables, spill=place.spill).text(query, views))
 
 
+@main.command()
+@click.argument("table")
+@in_words
+def history(table: str) -> None:
+    """Show the versions of TABLE (an asset key with slashes): when, by which run, rows, days, why."""
+    from headrace.project import Project
+    from headrace.store.history import history_text
+    from headrace.store.tables import Tables
+
+    tables = Tables(Project.around(Path.cwd()).place.tables)
+    click.echo(history_text(tables.versions(table), tables.removed(table).versions))
+
+
+@main.command()
+@click.argument("table")
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@in_words
+def diff(table: str, before: int, after: int) -> None:
+    """Show which rows of TABLE were added, removed and changed from version BEFORE to version AFTER."""
+    from headrace.project import Project
+    from headrace.store.diff import diff_versions
+    from headrace.store.engine import Engine
+    from headrace.store.tables import Tables
+
+    project = Project.around(Path.cwd())
+    tables = Tables(project.place.tables)
+    engine = Engine(tables, spill=project.place.spill)
+    click.echo(str(diff_versions(tables, engine, table, (before, after), project.key_of(table))))
+
+
+@main.command()
+@click.argument("product", required=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and why the rest stays.")
+@in_words
+def gc(product: str | None, dry_run: bool) -> None:
+    """Remove old versions, files and models that no kept model needs (of PRODUCT, or of all)."""
+    from headrace.project import Project
+    from headrace.store.retention import collect
+
+    project = Project.around(Path.cwd())
+    for name in [product] if product else project.products():
+        declared, site = project.load(name)
+        collected = collect(site, declared.keep, datetime.now(UTC), remove=not dry_run)
+        click.echo(f"{name}:\n{collected.text(done=not dry_run)}")
+
+
+@main.command()
+@click.option("--mend", is_flag=True, help="Mend what can be mended safely.")
+@in_words
+def doctor(mend: bool) -> None:
+    """Look for what is damaged and for what killed runs have left, and say what to do; exit code 1 if anything is wrong."""
+    from headrace.project import Project
+    from headrace.resources import instance_findings
+    from headrace.store.doctor import diagnose
+
+    project = Project.around(Path.cwd())
+    project.instance_home()
+    with instance_findings() as lost_runs:
+        findings = [*lost_runs, *diagnose(project.place, datetime.now(UTC))]
+        for found in findings:
+            click.echo(f"{found.where}\n  is wrong: {found.why}\n  do:       {found.advice}")
+            if mend and found.mend:
+                found.mend()
+                click.echo("  mended")
+    left = [found for found in findings if not (mend and found.mend)]
+    click.echo(f"{len(findings)} found, {len(findings) - len(left)} mended" if findings else "Nothing is wrong.")
+    if left:
+        sys.exit(1)
+
+
 @main.group()
 def contract() -> None:
     """Suggest a first contract, or learn limits once."""

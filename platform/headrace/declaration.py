@@ -11,6 +11,7 @@ from headrace.models.declaration import GateText, Model
 from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
+from headrace.store.declaration import Keep, KeepRule
 
 
 class ProductDeclaration(Identity):
@@ -34,3 +35,18 @@ class ProductDeclaration(Identity):
     """When to train again."""
     serve: Serve = Serve()
     """How scores are made."""
+    keep: KeepRule = Keep()
+    """How long versions stay that no kept model was trained on: `30d`, or `{versions: 30d, models: 10}`."""
+
+    def key_of(self, layer: str, name: str) -> list[str]:
+        """Return the columns whose values name one row each of a table; none where rows have no name."""
+        if layer in ("raw", "quarantine"):
+            return ["_file", "_row"]
+        if layer == "validated":
+            columns = self.contracts[name].columns if name in self.contracts else {}
+            return [column for column, rules in columns.items() if rules.unique][:1]
+        if layer == "features" and name in self.features:
+            feature = self.features[name]
+            return [*feature.entities, "time"] if feature.timed else list(feature.entities)
+        is_labelled = (layer, name) in {("training", "set"), ("predictions", "batch")}
+        return [self.label.entity] if is_labelled and self.label else []

@@ -22,6 +22,7 @@ from headrace.monitoring.assets import monitoring_assets
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets
+from headrace.store.sensors import store_automation
 from headrace.store.site import Site
 
 
@@ -76,7 +77,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
         ],
         sensors=data_automation(loop),
     )
-    return dg.Definitions.merge(data, _modelled(declared, site, loop))
+    return dg.Definitions.merge(data, _modelled(declared, site, loop), store_automation(site, declared.keep))
 
 
 def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Definitions:

@@ -62,6 +62,14 @@ class Project:
         named = {file: _product_name(read_document(file)) for file in files if is_declaration(file)}
         return {name: file for file, name in named.items() if name}
 
+    def key_of(self, table: str) -> list[str]:
+        """Return the columns that name a row of a table, by the declaration of its product; none where there is none."""
+        product, *rest = table.split("/")
+        if product not in self.products() or len(rest) != len(("layer", "name")):
+            return []
+        declared, _ = self.load(product)
+        return declared.key_of(rest[0], rest[1])
+
     def load(self, product: str) -> tuple[ProductDeclaration, Site]:
         """Return a product's declaration and site; raises DeclarationError with file and line."""
         files = self.products()

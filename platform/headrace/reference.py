@@ -59,12 +59,15 @@ def _plain(value: Any) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    return "text" if _is_text(field) else _name(field.annotation)
+    if _is_text(field):
+        return "text"
+    short = any(getattr(m, "json_schema_input_type", str) is not str for m in field.metadata)
+    return f"text \\| {_name(field.annotation)}" if short else _name(field.annotation)
 
 
 def _is_text(field: FieldInfo) -> bool:
     """Return whether a declared object is written as a sentence, such as a gate or a trigger."""
-    return any("json_schema_input_type" in repr(m) and "str" in repr(m) for m in field.metadata) and bool(
+    return any(getattr(m, "json_schema_input_type", None) is str for m in field.metadata) and bool(
         _models(field.annotation)
     )
 

@@ -1,18 +1,25 @@
 """What Dagster works with here: the instance's event log, and a product's MLflow run."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
-from dagster import DagsterEventType, EventLogEntry
+from dagster import DagsterEventType, DagsterRunStatus, EventLogEntry, RunsFilter
 from dagster._core.events import ASSET_EVENTS
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 
+from headrace.core.processes import is_gone
 from headrace.store import runs
+from headrace.store.doctor import Finding
 
 if TYPE_CHECKING:
     from headrace.store.site import Site
@@ -52,6 +59,62 @@ class EventLog(SqliteEventLogStorage):
             last = {row["asset_key"]: (event, number) for row, event, number in zip(rows, events, numbers, strict=True)}
             for event, number in last.values():
                 self._store_asset_event(index, event, number)
+
+
+class RunLauncher(DefaultRunLauncher):
+    """Dagster's own launcher, which can also say whether the process of a run is still there.
+
+    Dagster's run monitoring asks that of other launchers and fails runs whose process is gone; of its default
+    launcher it does not, so that a run whose process was killed stays STARTED until its longest runtime.
+    """
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Whether run monitoring may ask."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Return NOT_FOUND for a run whose process is gone."""
+        pid = lost_process(self._instance, run)
+        if pid is None:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(
+            WorkerStatus.NOT_FOUND, f"its process {pid} is gone: killed, or the machine stopped"
+        )
+
+
+def lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """Return the number of the process of a run that has started, if that process is gone."""
+    starts = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_START)
+    pid = starts[-1].dagster_event.pid if starts and starts[-1].dagster_event else None
+    if pid is None or not is_gone(pid, datetime.fromtimestamp(starts[-1].timestamp, UTC)):
+        return None
+    return pid
+
+
+@contextmanager
+def instance_findings() -> Iterator[list[Finding]]:
+    """Yield what is wrong with the project's Dagster instance, and may be mended meanwhile."""
+    with dg.DagsterInstance.get() as instance:
+        yield list(lost_runs(instance))
+
+
+def lost_runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """Yield the runs that Dagster calls started and whose process is gone; mending fails them and frees their slots."""
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+        pid = lost_process(instance, run)
+        if pid is not None:
+            why = f"Dagster calls it started, but its process {pid} is gone: killed, or the machine stopped"
+            advice = "a daemon fails it by itself within seconds, or: headrace doctor --mend"
+            yield Finding(f"run {run.run_id[:8]}", why, advice, functools.partial(_fail, instance, run, pid))
+
+
+def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
+    instance.report_run_failed(
+        run, f"Its process {pid} is gone: killed, or the machine stopped. Failed by headrace doctor."
+    )
+    if instance.event_log_storage.supports_global_concurrency_limits:
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def mlflow_key(product: str) -> str:

@@ -186,3 +186,11 @@ def test_a_source_is_validated_after_those_that_it_references(site: Site) -> Non
     days = {f"dagster/asset_partition_range_{end}": "2013-03-05" for end in ("start", "end")}
     assert dg.materialize(crossings, tags=days).success
     assert site.tables.read(ASIDE)["_reason"].to_pylist() == ["ship: Bea is not in ships.ship"]
+
+
+def test_every_version_names_the_run_that_committed_it(site: Site) -> None:
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    made = run(site)
+    for table in ("ferry/raw/crossings", VALIDATED, ASIDE):
+        version = site.tables.versions(table)[-1]
+        assert (version.run, version.days) == (made.run_id, "2013-03-05")

@@ -11,6 +11,7 @@ import pytest
 from headrace.core.errors import NoRows, Refused, TableMissing
 from headrace.models.candidate import split_version, the_candidate
 from headrace.models.predict import SCORE
+from headrace.store.cause import Cause
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, SAMPLED, model, orders, shop, trained
 
@@ -52,6 +53,14 @@ def test_the_candidate_is_the_model_that_was_trained_last(tmp_path: Path) -> Non
         0,
         "a test",
     )
+
+
+def test_a_model_records_the_version_of_its_training_set_and_of_the_tables_that_it_was_made_of(tmp_path: Path) -> None:
+    site = shop(tmp_path)
+    site.tables.replace("shop/training/set", orders(1500), why=Cause(inputs={"shop/features/habit": 3}))
+    (training,) = site.models.trainings(trained(site))
+    assert (training["product"], training["table"], training["version"]) == ("shop", "shop/training/set", 1)
+    assert training["inputs"] == {"shop/features/habit": 3}
 
 
 def test_training_twice_gives_one_model(tmp_path: Path) -> None:

@@ -140,7 +140,9 @@ Tables(Path(sys.argv[1])).replace("t", rows([9]), days=one(FIRST))
 """
 
 
-@pytest.mark.parametrize(("point", "after"), [("before_staging", [1, 2, 3]), ("committed", [3, 9])])
+@pytest.mark.parametrize(
+    ("point", "after"), [("before_staging", [1, 2, 3]), ("unsealed", [3, 9]), ("committed", [3, 9])]
+)
 def test_a_kill_leaves_the_old_rows_or_the_new_ones(
     tables: Tables, tmp_path: Path, point: str, after: list[int]
 ) -> None:

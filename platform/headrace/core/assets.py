@@ -21,6 +21,7 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError, HeadraceError
 from headrace.core.orphans import die_with_parent
 from headrace.core.recipe import ALL, Work
+from headrace.core.running import running
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,7 +109,8 @@ def mended(step: Callable[P, R]) -> Callable[P, R]:
 def _in_words(args: Iterable[Any]) -> Iterator[None]:
     try:
         guard(args)
-        yield
+        with running(_run_of(args)):
+            yield
     except HeadraceError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
 
@@ -118,6 +120,10 @@ def guard(args: Iterable[Any]) -> None:
     for context in args:
         if isinstance(context, dg.AssetExecutionContext) and _own_process(context):
             die_with_parent()
+
+
+def _run_of(args: Iterable[Any]) -> str:
+    return next((context.run.run_id for context in args if isinstance(context, dg.AssetExecutionContext)), "")
 
 
 def _own_process(context: dg.AssetExecutionContext) -> bool:

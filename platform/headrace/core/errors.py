@@ -64,3 +64,11 @@ class FenceLost(StoreError):
 
 class TableMissing(StoreError):
     """A table that nobody has written yet."""
+
+
+class VersionRemoved(StoreError):
+    """A version of a table whose rows are gone."""
+
+
+class DiskFull(StoreError):
+    """Nothing more can be written at a place."""

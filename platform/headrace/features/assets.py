@@ -27,6 +27,7 @@ from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph, verify
+from headrace.store.cause import Cause
 from headrace.store.site import Site
 
 LEAKAGE = "leakage"
@@ -102,16 +103,16 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             yield said
             yield from made(context, table, work, {}, {})
             return
-        versions = {name: site.tables.version(name) for name in [*sources, *upstream]}
+        versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
         fence = site.tables.claim(table)
         rows = training_rows(site, graph.features, label)
         leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
         yield _leakage(leaks)
         refuse_leaks(leaks)
-        commit = site.tables.replace(table, rows, fence=fence, why=f"run {context.run.run_id} of {versions}")
+        commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
         metadata = {
             **table_metadata(rows.num_rows, rows.schema, commit.version, table),
-            "inputs": records([{"table": name, "version": version or 0} for name, version in versions.items()]),
+            "inputs": records([{"table": name, "version": version} for name, version in versions.items()]),
         }
         yield from made(context, table, work, site.ledger.record(recipe, work, rows), metadata)
 

@@ -1,7 +1,7 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -12,6 +12,7 @@ from headrace.models.encode import Input
 from headrace.models.predict import SCORE, load_predictor, score_rows
 from headrace.models.profile import profile_of
 from headrace.models.train import Meta, Say, Split, canonical, importance, split_by_time, train_model
+from headrace.store.models import Training
 from headrace.store.site import Site
 
 MANUAL = "started by hand"
@@ -35,12 +36,19 @@ def train_candidate(
     trained = train_model(split.train, label, model, say)
     meta = trained.meta.model_dump_json().encode()
     digest = site.models.put({"model.txt": trained.text, "meta.json": meta})
+    site.models.record_training(digest, _training(site, version))
     scored = split.test.append_column(SCORE, pa.array(score_rows(split.test, load_predictor(site.models, digest))))
     profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
     shares = importance(trained.text, trained.meta.inputs)
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(shares.items())})
     return digest, trained.meta, shares
+
+
+def _training(site: Site, version: int) -> Training:
+    table = site.product.table("training", "set")
+    inputs = site.tables.versions(table)[version].inputs
+    return Training(site.product.product, table, version, inputs, datetime.now(UTC).isoformat())
 
 
 def split_version(site: Site, label: Label, model: Model, version: int) -> Split:

@@ -3,11 +3,13 @@
 After M. Kleppmann, "How to do distributed locking" (2016): the store itself refuses an old token.
 """
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from filelock import FileLock
 
 from headrace.core.days import Days
 from headrace.core.errors import FenceLost
+from headrace.core.processes import is_gone
+from headrace.store.conflicts import room_at
 
 EVER = Days(date.min, date.max)
 
@@ -26,6 +30,10 @@ class Fence:
     scope: str
     token: int
     days: Days | None = None
+    pid: int | None = None
+    """The process that works under it; None once its rows are there."""
+    at: str = ""
+    """When it was claimed."""
 
 
 class Fences:
@@ -38,9 +46,22 @@ class Fences:
         """Return a fence that outdates all earlier ones that share a day with it."""
         with self._locked(scope) as path:
             claims = _read(path)
-            fence = Fence(scope, max((claim.token for claim in claims), default=0) + 1, days)
+            token = max((claim.token for claim in claims), default=0) + 1
+            fence = Fence(scope, token, days, os.getpid(), datetime.now(UTC).isoformat())
             _write(path, [*(claim for claim in claims if not _covers(fence, claim)), fence])
         return fence
+
+    def settle(self, fence: Fence) -> None:
+        """Say that nothing is left to do under a fence: its rows are there."""
+        with self._locked(fence.scope) as path:
+            _write(path, [replace(c, pid=None) if c.token == fence.token else c for c in _read(path)])
+
+    def abandoned(self) -> Iterator[Fence]:
+        """Yield the claims that were never settled and whose process is gone; they keep nobody out."""
+        for path in sorted(self._folder.glob("*")):
+            for claim in [] if path.suffix else _read(path):
+                if claim.pid and is_gone(claim.pid, datetime.fromisoformat(claim.at)):
+                    yield claim
 
     @contextmanager
     def holding(self, fence: Fence) -> Iterator[None]:
@@ -62,9 +83,37 @@ class Fences:
             yield
 
     @contextmanager
+    def writing(self, table: str) -> Iterator[None]:
+        """Say that files of a table are being written: whoever removes files waits; any number of writers work at once."""
+        with self._latch(table) as latch:
+            fcntl.flock(latch, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def quiet(self, table: str) -> Iterator[bool]:
+        """Keep writers out of a table and yield True; where one is at work yield False at once."""
+        with self._latch(table) as latch:
+            try:
+                fcntl.flock(latch, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _latch(self, table: str) -> Iterator[int]:
+        """Yield an open file whose lock ends with it, and so with the process that holds it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        latch = os.open(self._folder / f"{_name(table)}.latch", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            yield latch
+        finally:
+            os.close(latch)
+
+    @contextmanager
     def _locked(self, scope: str) -> Iterator[Path]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / sha256(scope.encode()).hexdigest()[:32]
+        path = self._folder / _name(scope)
         with FileLock(path.with_suffix(".lock")):
             yield path
 
@@ -81,16 +130,16 @@ def _overlap(one: Fence, other: Fence) -> bool:
 
 def _read(path: Path) -> list[Fence]:
     claims = json.loads(path.read_text()) if path.exists() else []
-    return [
-        Fence(c["scope"], c["token"], Days(*map(date.fromisoformat, c["days"])) if c["days"] else None) for c in claims
-    ]
+    return [Fence(**{**c, "days": Days(*map(date.fromisoformat, c["days"])) if c["days"] else None}) for c in claims]
 
 
 def _write(path: Path, claims: list[Fence]) -> None:
-    facts = [
-        {"scope": c.scope, "token": c.token, "days": [str(c.days.first), str(c.days.last)] if c.days else None}
-        for c in claims
-    ]
+    facts = [{**vars(c), "days": [str(c.days.first), str(c.days.last)] if c.days else None} for c in claims]
     staged = path.with_suffix(".new")
-    staged.write_text(json.dumps(facts))
+    with room_at(path.parent, f"'{claims[-1].scope}' was not claimed"):
+        staged.write_text(json.dumps(facts))
     staged.replace(path)
+
+
+def _name(scope: str) -> str:
+    return sha256(scope.encode()).hexdigest()[:32]

@@ -19,6 +19,12 @@ def in_days(days: Days | None) -> pc.Expression | None:
     return (pc.field(DAY) >= pa.scalar(days.first)) & (pc.field(DAY) <= pa.scalar(days.last))
 
 
+def may_hold(file: str, days: Days | None) -> bool:
+    """Return whether a file may hold rows of some days (None: of any), by the month in its path."""
+    month = file.rpartition(f"/{MONTH}=")[2].partition("/")[0] if f"/{MONTH}=" in file else ""
+    return not (days and month) or f"{days.first:%Y-%m}" <= month <= f"{days.last:%Y-%m}"
+
+
 def days_predicate(days: Days | None) -> str | None:
     """Return the predicate of the rows that a write of some days replaces; None for all."""
     return f"{DAY} >= date '{days.first}' and {DAY} <= date '{days.last}'" if days else None

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.core.errors import Refused, StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
 
 _START = "0" * 64
@@ -23,11 +24,11 @@ class Log:
         entries, before = [], _START
         for number, path in enumerate(sorted(self._folder.glob("[0-9]*.json")), start=1):
             data = path.read_bytes()
-            entry = json.loads(data)
-            if entry["number"] != number or entry["previous"] != before:
+            entry = _parsed(data)
+            if entry.get("number") != number or entry.get("previous") != before:
                 raise StoreError(
                     f"The log {self._folder} is broken at entry {number} ({path.name}): an entry was edited, "
-                    "removed or reordered. Restore the folder from a backup."
+                    "removed, torn or reordered. Restore the folder from a backup."
                 )
             entries.append(entry)
             before = bytes_digest(data)
@@ -52,15 +53,29 @@ class Log:
     def _publish(self, path: Path, entry: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         staged = self._folder / f".{path.name}.{os.getpid()}"
-        with staged.open("w") as file:
-            json.dump(entry, file, sort_keys=True, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        failpoint("log_staged")
         try:
+            with room_at(self._folder, f"entry {entry['number']} was not written"):
+                _write_durably(staged, entry)
+            failpoint("log_staged")
             os.link(staged, path)
         except FileExistsError as error:
             raise Refused(f"Somebody else wrote {path} first. Look again.") from error
         finally:
-            staged.unlink()
+            staged.unlink(missing_ok=True)
         failpoint("log_published")
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """Return an entry, or an empty one where the bytes are none."""
+    try:
+        entry = json.loads(data)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _write_durably(path: Path, entry: dict[str, Any]) -> None:
+    with path.open("w") as file:
+        json.dump(entry, file, sort_keys=True, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

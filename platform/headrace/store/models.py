@@ -3,15 +3,33 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import DigestMismatch, StoreError
+from headrace.core.errors import DigestMismatch, DiskFull, StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
+from headrace.store.fences import Fences
 
 _MANIFEST = "manifest.json"
+_LATCH = "models"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a model was trained on: a version of a training set, and the versions of the tables that it was made of."""
+
+    product: str
+    table: str
+    version: int
+    inputs: Mapping[str, int]
+    at: str
+    """ISO 8601, UTC."""
 
 
 class Models:
@@ -19,19 +37,34 @@ class Models:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._fences = Fences(folder / "records" / "_fences")
+
+    def digests(self) -> list[str]:
+        """Return the digests of all models."""
+        return sorted(path.parent.name for path in self._folder.glob(f"*/{_MANIFEST}") if path.parent.name[0] != ".")
 
     def put(self, files: Mapping[str, bytes]) -> str:
         """Store the files of a model and return its digest; the same files are stored once."""
         manifest = _json({name: bytes_digest(data) for name, data in sorted(files.items())})
         digest = bytes_digest(manifest)
         target = self._folder / digest
+        with self._fences.writing(_LATCH):
+            return self._put(digest, target, {**files, _MANIFEST: manifest})
+
+    def _put(self, digest: str, target: Path, files: Mapping[str, bytes]) -> str:
         if (target / _MANIFEST).exists():
+            os.utime(target / _MANIFEST)
             return digest
         failpoint("model_staging")
         staged = self._folder / f".{digest}.{os.getpid()}"
         staged.mkdir(parents=True, exist_ok=True)
-        for name, data in {**files, _MANIFEST: manifest}.items():
-            _write_durably(staged / name, data)
+        try:
+            with room_at(staged, f"model {digest[:12]} was not stored"):
+                for name, data in files.items():
+                    _write_durably(staged / name, data)
+        except DiskFull:
+            shutil.rmtree(staged)
+            raise
         _publish(staged, target)
         failpoint("model_stored")
         return digest
@@ -41,8 +74,14 @@ class Models:
         folder = self._folder / digest
         if not (folder / _MANIFEST).exists():
             raise StoreError(f"There is no model {digest[:12]} in {self._folder}.")
+        return self._file(digest, name)
+
+    def _file(self, digest: str, name: str) -> bytes:
+        """Return one file, or the manifest, if it is what was stored."""
+        folder = self._folder / digest
         manifest = (folder / _MANIFEST).read_bytes()
         listed = json.loads(manifest) if bytes_digest(manifest) == digest else {}
+        listed |= {_MANIFEST: digest}
         data = (folder / name).read_bytes() if name in listed and (folder / name).exists() else b""
         if bytes_digest(data) != listed.get(name):
             raise DigestMismatch(
@@ -50,6 +89,12 @@ class Models:
                 "The model is refused; restore the file from a backup, or train again."
             )
         return data
+
+    def verify(self, digest: str) -> None:
+        """Raise DigestMismatch if any file of a model is missing or not as it was stored."""
+        self._file(digest, _MANIFEST)
+        for name in json.loads((self._folder / digest / _MANIFEST).read_bytes()):
+            self.get(digest, name)
 
     def exists(self, digest: str) -> bool:
         """Return whether the model is in the store."""
@@ -60,8 +105,43 @@ class Models:
         folder = self._folder / "records" / digest
         folder.mkdir(parents=True, exist_ok=True)
         staged = folder / f".{kind}.{os.getpid()}"
-        _write_durably(staged, _json(facts))
+        try:
+            with room_at(folder, f"the {kind} of model {digest[:12]} was not recorded"):
+                _write_durably(staged, _json(facts))
+        except DiskFull:
+            staged.unlink(missing_ok=True)
+            raise
         staged.replace(folder / f"{kind}.json")
+
+    def record_training(self, digest: str, training: Training) -> None:
+        """Keep what a model was trained on: each version once, beside those that gave the same model before."""
+        self.record(digest, f"trained.{training.product}.{training.version}", asdict(training))
+
+    def trainings(self, digest: str) -> list[dict[str, Any]]:
+        """Return what a model was trained on: product, table, version, inputs and time of each training."""
+        paths = sorted((self._folder / "records" / digest).glob("trained.*.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    @contextmanager
+    def quiet(self) -> Iterator[bool]:
+        """Yield True while no process stores a model, for whoever removes one; False where one does."""
+        with self._fences.quiet(_LATCH) as is_quiet:
+            yield is_quiet
+
+    def stored_at(self, digest: str) -> datetime:
+        """Return when a model was stored last."""
+        return datetime.fromtimestamp((self._folder / digest / _MANIFEST).stat().st_mtime, UTC)
+
+    def size(self, digest: str) -> int:
+        """Return the bytes of a model's files."""
+        return sum(path.stat().st_size for path in (self._folder / digest).iterdir())
+
+    def remove(self, digest: str) -> None:
+        """Remove a model's files, all at once for whoever looks; what was found out about it stays."""
+        leaving = self._folder / f".{digest}.{os.getpid()}"
+        (self._folder / digest).rename(leaving)
+        failpoint("model_removed")
+        shutil.rmtree(leaving)
 
     def recorded(self, digest: str, kind: str) -> dict[str, Any] | None:
         """Return the newest record of a kind, or None."""

@@ -1,68 +1,54 @@
 """Tables: Delta Lake folders named by asset key, replaced atomically, readable at every version."""
 
-import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from headrace.core.days import Days
-from headrace.core.errors import StoreError, TableMissing
+from headrace.core.errors import DiskFull, StoreError, TableMissing
 from headrace.core.failpoints import failpoint
+from headrace.core.names import did_you_mean
+from headrace.store.addition import Addition, Commit
+from headrace.store.cause import Cause, commit_facts
+from headrace.store.commits import Version, orphan_files, versions_of
+from headrace.store.conflicts import explained, is_there_already, room_at
 from headrace.store.digest import rows_digest
 from headrace.store.fences import Fence, Fences
 from headrace.store.layout import (
     DAY,
     MONTH,
     days_predicate,
-    files_predicate,
     fitted,
     in_days,
+    may_hold,
     month_of,
     same_types,
     with_month,
     without_month,
 )
+from headrace.store.removed import Removed, removed_of
+from headrace.store.seals import refuse_damaged, seal
 
 __all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
 
-
-@dataclass(frozen=True)
-class Commit:
-    """What a write left behind; `changed` is False when the rows were there already."""
-
-    table: str
-    version: int
-    digest: str
-    rows: int
-    changed: bool
-
-
-@dataclass(frozen=True)
-class Addition:
-    """Rows of landed files that enter a table in one commit."""
-
-    rows: pa.Table
-    digests: Mapping[str, str]
-    """File → digest of its content."""
-    replacing: Sequence[str] | None = ()
-    """Files whose earlier rows go out; None for all rows."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """What the commit should remember."""
-
-    @property
-    def predicate(self) -> str | None:
-        """Which rows go out; Delta asks that all rows that come in are among them, so the new files are named, too."""
-        return files_predicate(self.replacing and sorted({*self.replacing, *self.digests}))
+KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+"""Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
 
 
 class Tables:
@@ -85,9 +71,9 @@ class Tables:
         """Return the newest version, or None where there is no table."""
         return self._open(name).version() if self.exists(name) else None
 
-    def schema(self, name: str) -> pa.Schema:
-        """Return the columns of the newest version, without the physical month."""
-        return without_month(_columns(self._open(name)))
+    def schema(self, name: str, *, version: int | None = None) -> pa.Schema:
+        """Return the columns of one version (default: the newest), without the physical month."""
+        return without_month(_columns(self._open(name, version)))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return the commits, newest first."""
@@ -98,15 +84,27 @@ class Tables:
         rows: int = self._open(name).to_pyarrow_dataset(filesystem=self._native(name)).count_rows()
         return rows
 
+    def versions(self, name: str) -> list[Version]:
+        """Return what each version holds, when and why it was written, oldest first."""
+        if not self.exists(name):
+            raise self._missing(name)
+        return versions_of(self._folder / name)
+
+    def removed(self, name: str) -> Removed:
+        """Return the versions that can no longer be read."""
+        return removed_of(self._folder / name)
+
     def files(self, name: str, *, version: int | None = None) -> list[str]:
         """Return the Parquet files of one version: what every engine may read."""
-        return [unquote(file) for file in self._open(name, version).file_uris()]
+        return self._sound(name, [unquote(file) for file in self._open(name, version).file_uris()])
 
     def read(
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
     ) -> pa.Table:
         """Return the rows of one version (default: the newest), of some days if asked."""
-        dataset = self._open(name, version).to_pyarrow_dataset(filesystem=self._native(name))
+        table = self._open(name, version)
+        self._sound(name, [file for file in table.file_uris() if may_hold(file, days)])
+        dataset = table.to_pyarrow_dataset(filesystem=self._native(name))
         wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
         rows: pa.Table = dataset.to_table(columns=wanted, filter=in_days(days))
         return rows
@@ -116,7 +114,7 @@ class Tables:
         return self._fences.claim(name, days)
 
     def replace(
-        self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str = ""
+        self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str | Cause = ""
     ) -> Commit:
         """Replace the table, or the given days of it, in one commit; equal rows are not written again.
 
@@ -125,11 +123,16 @@ class Tables:
         digest = rows_digest(rows)
         fence = fence or self.claim(name, days)
         if self._holds(name, digest, days):
+            self._fences.settle(fence)
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
         failpoint("before_staging")
-        with self._fences.holding(fence), _explained(name):
-            self._replace(name, rows, days, _properties(fence, why, digest))
+        cause = why if isinstance(why, Cause) else Cause(why)
+        facts = commit_facts(cause, days or _days_in(rows)) | {"headrace.digest": digest}
+        marks = [Transaction(f"fence:{fence.scope}", fence.token)]
+        with self._fences.holding(fence), self._writing(name):
+            self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
         failpoint("committed")
+        self._fences.settle(fence)
         return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
 
     def widen(self, name: str, rows: pa.Table) -> pa.Table:
@@ -138,7 +141,9 @@ class Tables:
             return rows
         new = [column for column in rows.schema if column.name not in self.schema(name).names]
         if new:
-            self._open(name).alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
+            fields = list(Schema.from_arrow(pa.schema(new)).fields)
+            with self._writing(name):
+                self._open(name).alter.add_columns(fields, post_commithook_properties=KEEP_LOG)
         for column in self.schema(name):
             if column.name not in rows.column_names:
                 rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
@@ -150,6 +155,12 @@ class Tables:
         with self._fences.alone(f"{name}@files"):
             yield
 
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[Path | None]:
+        """Yield the table's folder while no process writes to it, for whoever removes files; None where one does."""
+        with self._fences.quiet(name) as is_quiet:
+            yield self._folder / name if is_quiet else None
+
     def add_files(self, name: str, added: Addition, *, after: int | None) -> Commit:
         """Add the rows of landed files, each exactly once: file and rows commit together.
 
@@ -158,8 +169,9 @@ class Tables:
         """
         failpoint("before_staging")
         marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
-        properties = CommitProperties(app_transactions=marks, custom_metadata=dict(added.facts))
-        with _explained(name):
+        facts = commit_facts(Cause(f"{len(added.digests)} files"), _days_in(added.rows)) | dict(added.facts)
+        properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
+        with self._writing(name):
             if after is None:
                 self._create(name, added.rows, properties)
             else:
@@ -173,12 +185,30 @@ class Tables:
         kept = next((commit for commit in history if any(key.startswith("headrace.") for key in commit)), {})
         return {key: value for key, value in kept.items() if key.startswith("headrace.")}
 
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            with self._fences.writing(name):
+                with explained(name, self._folder):
+                    yield
+                failpoint("unsealed")
+                with room_at(self._folder / name, f"'{name}' is written, its seal is not"):
+                    seal(self._folder / name)
+        except DiskFull:
+            self._remove_orphans(name)
+            raise
+
+    def _remove_orphans(self, name: str) -> None:
+        with self.quiet(name) as folder:
+            for path in orphan_files(folder) if folder else ():
+                path.unlink()
+
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
         if not self.exists(name):
             try:
                 self._create(name, rows, properties)
             except DeltaError as error:
-                if not _is_there_already(error):
+                if not is_there_already(error):
                     raise
             else:
                 return
@@ -189,11 +219,22 @@ class Tables:
         target = self._folder / name
         target.mkdir(parents=True, exist_ok=True)
         rows = with_month(rows)
-        write_deltalake(str(target), rows, mode="error", partition_by=month_of(rows), commit_properties=properties)
+        write_deltalake(
+            str(target),
+            rows,
+            mode="error",
+            partition_by=month_of(rows),
+            commit_properties=properties,
+            post_commithook_properties=KEEP_LOG,
+        )
 
     def _onto(self, table: DeltaTable, rows: pa.Table, predicate: str | None, properties: CommitProperties) -> None:
         """Write onto one version: all rows change (None), those of a predicate do, or none ("")."""
-        kind: dict[str, Any] = {"mode": "append" if predicate == "" else "overwrite"}
+        kind: dict[str, Any] = {
+            "mode": "append" if predicate == "" else "overwrite",
+            "commit_properties": properties,
+            "post_commithook_properties": KEEP_LOG,
+        }
         if predicate is None:
             kind["schema_mode"] = "overwrite"
         elif predicate:
@@ -203,7 +244,7 @@ class Tables:
         if predicate is not None:
             rows = fitted(rows, without_month(_columns(table)), table.table_uri)
         rows = with_month(rows)
-        write_deltalake(table, rows, partition_by=month_of(rows), commit_properties=properties, **kind)
+        write_deltalake(table, rows, partition_by=month_of(rows), **kind)
 
     def _holds(self, name: str, digest: str, days: Days | None) -> bool:
         return self.exists(name) and rows_digest(self.read(name, days=days)) == digest
@@ -232,46 +273,32 @@ class Tables:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         try:
+            if version in self.removed(name).versions:
+                self.removed(name).refuse(name, version, self._open(name).version())
             return DeltaTable(str(self._folder / name), version=version)
         except TableNotFoundError as error:
-            raise TableMissing(
-                f"Table '{name}' does not exist yet: materialize the asset of that name first."
-            ) from error
+            raise self._missing(name) from error
         except DeltaError as error:
-            raise StoreError(f"Table '{name}' has no version {version}: {error}") from error
+            if version is None:
+                what = str(error).splitlines()[0]
+                raise StoreError(f"Table '{name}' cannot be opened: {what}. Look closer: headrace doctor") from error
+            newest = self._open(name).version()
+            raise StoreError(f"Table '{name}' has no version {version}; it has 0 to {newest}.") from error
+
+    def _sound(self, name: str, files: list[str]) -> list[str]:
+        """Return the files; raises StoreError if one is missing or not as it was written."""
+        refuse_damaged(self._folder / name, map(Path, files))
+        return files
+
+    def _missing(self, name: str) -> TableMissing:
+        near = did_you_mean(name, self.names())
+        return TableMissing(f"Table '{name}' does not exist yet: materialize the asset of that name first.{near}")
 
 
 def _columns(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
 
 
-def _is_there_already(error: DeltaError) -> bool:
-    return "already exists" in str(error)
-
-
-def _properties(fence: Fence, why: str, digest: str) -> CommitProperties:
-    return CommitProperties(
-        app_transactions=[Transaction(f"fence:{fence.scope}", fence.token)],
-        custom_metadata={"headrace.why": why, "headrace.digest": digest, "headrace.at": datetime.now(UTC).isoformat()},
-    )
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn the store's own errors into ones that say what to do."""
-    try:
-        yield
-    except CommitFailedError as error:
-        raise StoreError(
-            f"Another run wrote '{name}' at the same moment and won ({error}). Nothing was written twice: run this again."
-        ) from error
-    except DeltaError as error:
-        if not _is_there_already(error):
-            raise
-        raise StoreError(
-            f"Another run created '{name}' at the same moment. Nothing was written twice: run this again."
-        ) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise StoreError(f"The disk is full: '{name}' was not written. Free some space and run this again.") from error
+def _days_in(rows: pa.Table) -> set[date] | None:
+    """Return the days that rows lie in; None where they lie in none."""
+    return set(pc.unique(rows[DAY].drop_null()).to_pylist()) if DAY in rows.column_names else None

@@ -1,0 +1,209 @@
+"""Each fault is planted, found, explained, and mended where that is safe."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from headrace.core.days import Days
+from headrace.core.declaration import Identity
+from headrace.core.errors import DigestMismatch, StoreError
+from headrace.core.place import Place
+from headrace.store.doctor import Finding, diagnose
+from headrace.store.engine import TableView
+from headrace.store.site import Site
+
+ROOT = Path(__file__).parents[2]
+TABLE = "shop/raw/orders"
+CLAIM = """
+import sys
+from pathlib import Path
+from headrace.store.tables import Tables
+Tables(Path(sys.argv[1])).claim("shop/raw/orders")
+"""
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A shop with two versions of a table, a model and a release."""
+    site = Site(Identity(product="shop"), tmp_path, Place.at(tmp_path))
+    for value in (1.0, 2.0):
+        site.tables.replace(TABLE, pa.table({"id": list(range(2000)), "v": [value] * 2000}))
+    model = site.models.put({"model.txt": b"tree" * 100, "meta.json": b"{}"})
+    site.models.record(model, "evaluation", {"auc": 0.7})
+    decision = {"outcome": "released", "model": model, "at": datetime.now(UTC), "who": "a", "why": "b", "evidence": {}}
+    for number in range(2):
+        site.releases.decide("shop", decision, after=number)
+    return site
+
+
+def findings(site: Site, least_free: int = 0) -> list[Finding]:
+    return list(diagnose(site.place, datetime.now(UTC), least_free))
+
+
+def only(site: Site) -> Finding:
+    (found,) = findings(site)
+    return found
+
+
+def newest_file(site: Site) -> Path:
+    return Path(site.tables.files(TABLE)[0])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def zero_tail(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+
+
+def garbage_tail(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"garbage")
+
+
+DAMAGES = [cut, flip, zero_tail, garbage_tail, Path.unlink]
+
+
+def test_in_a_sound_project_nothing_is_wrong(site: Site) -> None:
+    assert findings(site) == []
+
+
+def test_in_an_empty_folder_nothing_is_wrong(tmp_path: Path) -> None:
+    assert list(diagnose(Place.at(tmp_path), datetime.now(UTC), 0)) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_parquet_file_is_found_and_never_read_and_older_versions_stay(site: Site, damage: Damage) -> None:
+    path = newest_file(site)
+    damage(path)
+    found = only(site)
+    assert found.where == f"{TABLE}, version 1"
+    assert str(path) in found.why
+    assert found.mend is None
+    said = "was removed" if damage is Path.unlink else "is not the file that was written: it was edited or damaged"
+    with pytest.raises(StoreError, match=said):
+        site.tables.read(TABLE)
+    with pytest.raises(StoreError, match=said):
+        site.engine.query("from orders", {"orders": TableView(TABLE)})
+    assert site.tables.read(TABLE, version=0)["v"][0].as_py() == 1.0
+
+
+def test_only_files_that_may_hold_the_days_asked_for_are_held_against_their_seals(site: Site) -> None:
+    days = [date(2024, 1, 1), date(2024, 2, 1)]
+    site.tables.replace("shop/raw/by_day", pa.table({"v": [1, 2], "_day": pa.array(days, pa.date32())}))
+    january, february = sorted(map(Path, site.tables.files("shop/raw/by_day")))
+    flip(february)
+    assert site.tables.read("shop/raw/by_day", days=Days(days[0], days[0]))["v"].to_pylist() == [1]
+    with pytest.raises(DigestMismatch):
+        site.tables.read("shop/raw/by_day", days=Days(days[1], days[1]))
+    assert january.exists()
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def test_a_torn_log_of_a_table_is_found(site: Site, damage: Damage) -> None:
+    damage(site.place.tables / TABLE / "_delta_log/00000000000000000000.json")
+    found = only(site)
+    assert found.where == TABLE
+    assert ("is damaged" in found.why) or ("entry 0 is missing" in found.why)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, zero_tail, garbage_tail, Path.unlink])
+@pytest.mark.parametrize("name", ["model.txt", "manifest.json"])
+def test_a_damaged_model_is_found_and_refused(site: Site, damage: Damage, name: str) -> None:
+    (digest,) = site.models.digests()
+    damage(site.place.models / digest / name)
+    if (name, damage) == ("manifest.json", Path.unlink):
+        with pytest.raises(StoreError, match="There is no model"):
+            site.models.get(digest, "model.txt")
+        assert "has no manifest" in only(site).why
+        return
+    assert "was edited or damaged" in only(site).why
+    with pytest.raises(DigestMismatch, match="The model is refused"):
+        site.models.get(digest, "model.txt")
+
+
+def test_a_damaged_record_of_a_model_is_found(site: Site) -> None:
+    (digest,) = site.models.digests()
+    cut(site.place.models / "records" / digest / "evaluation.json")
+    assert "the record is damaged" in only(site).why
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def test_a_broken_release_log_is_found(site: Site, damage: Damage) -> None:
+    damage(site.place.logs / "shop/releases/000001.json")
+    found = only(site)
+    assert found.where.endswith("shop/releases")
+    assert "is broken at entry 1" in found.why
+
+
+def test_a_full_disk_is_found(site: Site) -> None:
+    (found,) = findings(site, least_free=2**60)
+    assert "the disk is full" in found.why
+    assert "headrace gc" in found.advice
+
+
+def test_what_a_killed_write_left_is_found_and_removed(site: Site) -> None:
+    orphan = site.place.tables / TABLE / "part-00000-orphan.snappy.parquet"
+    orphan.write_bytes(b"half a file")
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    staged = site.place.models / f".{'a' * 64}.{ended.pid}"
+    staged.mkdir()
+    (staged / "model.txt").write_text("half a model")
+    found = findings(site)
+    assert {"no version of the table names it: a run was killed while it wrote"} < {f.why for f in found}
+    assert any(f"staged by process {ended.pid}, which is gone" in f.why for f in found)
+    mend(found)
+    assert not orphan.exists()
+    assert not staged.exists()
+    assert findings(site) == []
+
+
+def test_a_commit_whose_seal_was_not_written_is_found_and_sealed(site: Site) -> None:
+    (site.place.tables / TABLE / "_headrace/seals/00000000000000000001.json").unlink()
+    found = only(site)
+    assert "1 commits have no seal" in found.why
+    mend([found])
+    assert findings(site) == []
+    flip(newest_file(site))
+    assert len(findings(site)) == 1
+
+
+def test_a_claim_whose_process_is_gone_is_found_and_forgotten(site: Site) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "platform")}
+    subprocess.run([sys.executable, "-c", CLAIM, str(site.place.tables)], check=True, env=env)
+    found = only(site)
+    assert found.where == f"fence '{TABLE}@all'"
+    assert "is gone before it wrote" in found.why
+    mend([found])
+    assert findings(site) == []
+
+
+def test_a_claim_of_a_living_process_and_one_whose_rows_are_there_are_no_findings(site: Site) -> None:
+    site.tables.claim(TABLE)
+    assert findings(site) == []
+    tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
+    assert {token["pid"] for token in tokens} == {os.getpid()}
+    site.tables.replace(TABLE, pa.table({"id": [1], "v": [1.0]}))
+    tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
+    assert {token["pid"] for token in tokens} == {None}
+
+
+def mend(found: list[Finding]) -> None:
+    for finding in found:
+        assert finding.mend
+        finding.mend()
