@@ -5,10 +5,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
 from headrace.contracts.check import compile_contract
+from headrace.contracts.daily import day_failures
 from headrace.contracts.declaration import Contract
+from headrace.contracts.judge import Rows, judge_rows
+from headrace.store.engine import query_rows
 
 
 def contract(**rules: Any) -> Contract:
@@ -60,3 +65,38 @@ def test_rules_over_columns_and_rows_go_along(changed: dict[str, Any], rule: str
         with pytest.raises(SchemaErrors) as broken:
             schema.validate(frame, lazy=True)
         assert rule in set(broken.value.failure_cases["check"])
+
+
+Legs = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([None, 0, 1, 2, 9]), st.sampled_from([None, 1, 5])),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(Legs)
+def test_pandera_takes_exactly_the_frames_in_which_the_asset_finds_nothing(legs: list[Any]) -> None:
+    declared = Contract.model_validate(
+        {
+            "columns": {
+                "k": {"type": "string", "one_of": ["a", "b"]},
+                "n": {"type": "integer", "min": 1, "max": 5, "max_missing": 0.5},
+                "m": {"type": "integer", "nullable": True, "max_mean": 4},
+            },
+            "rules": {"grows": "m >= n"},
+            "unique": [["k", "n"]],
+        }
+    )
+    frame = pl.DataFrame(legs, schema={"k": pl.String, "n": pl.Int64, "m": pl.Int64}, orient="row")
+    rows = frame.to_arrow()
+    broken = query_rows("select count(*) as c from rows where not (m >= n)", {"rows": rows})["c"][0].as_py()
+    clean = not (
+        judge_rows(Rows(rows, rows), declared).verdict.failures or list(day_failures(rows, declared)) or broken
+    )
+    try:
+        compile_contract(declared).validate(frame, lazy=True)
+        taken = True
+    except SchemaErrors:
+        taken = False
+    assert taken is clean

@@ -70,3 +70,21 @@ def test_what_a_rule_says_for_itself_comes_before_what_its_column_and_its_contra
 def test_one_combination_of_columns_needs_no_second_pair_of_brackets() -> None:
     contract = Contract.model_validate({"columns": {"v": {"type": "integer"}}, "unique": ["v"]})
     assert contract.unique == [["v"]]
+
+
+def test_a_contract_comes_back_from_the_form_in_which_dagster_hands_it_on() -> None:
+    declared = {
+        "columns": {
+            "k": {"type": "string", "references": "planes.tailnum", "on_fail": {"references": "warn"}},
+            "t": {"type": "timestamp", "max_ahead": "2d", "fresh_within": "36h", "learned": {"from": "7d"}},
+            "v": {"type": "double", "max_missing": 0.1, "min_mean": 1, "severity": "error"},
+        },
+        "rules": {"one": "v > 0", "two": {"sql": "t is not null", "on_fail": "fail"}},
+        "unique": ["k", "t"],
+        "volume": {"over": "28d", "min_share": 0.5},
+        "learned": {"from": "28d"},
+        "memory": "1GiB",
+    }
+    contract = Contract.model_validate(declared)
+    handed_on = contract.model_dump(by_alias=True, exclude_unset=True)
+    assert Contract.model_validate(handed_on) == contract

@@ -51,29 +51,35 @@ def _checks(contract: Contract) -> Iterator[pap.Check]:
             yield _frame_check(f"{name} mean {least}...{most}", _has_mean(name, least, most))
 
 
-def _frame_check(name: str, holds: Callable[[pl.DataFrame], bool]) -> pap.Check:
-    def check(data: Any) -> bool:
-        return holds(data.lazyframe.collect())
+def _frame_check(name: str, holds: Callable[[pl.DataFrame], pl.Series]) -> pap.Check:
+    """Return a check that says of each row whether it holds: pandera cannot report one verdict beside those of columns."""
+
+    def check(data: Any) -> pl.LazyFrame:
+        return holds(data.lazyframe.collect()).alias("holds").to_frame().lazy()
 
     return pap.Check(check, name=name, error=name)
 
 
-def _has_no_repeats(names: list[str]) -> Callable[[pl.DataFrame], bool]:
-    return lambda frame: repeats(frame.select(names)).is_empty()
+def _has_no_repeats(names: list[str]) -> Callable[[pl.DataFrame], pl.Series]:
+    return lambda frame: _throughout(frame, holds=True).scatter(repeats(frame.select(names)), values=False)
 
 
-def _keeps(sql: str) -> Callable[[pl.DataFrame], bool]:
-    counting = f"select count(*) filter (where not {condition_sql(sql)}) as broken from frame"
-    return lambda frame: query_rows(counting, {"frame": frame.to_arrow()})["broken"][0].as_py() == 0
+def _keeps(sql: str) -> Callable[[pl.DataFrame], pl.Series]:
+    asked = f"select coalesce({condition_sql(sql)}, true) as holds from frame"
+    return lambda frame: pl.Series(query_rows(asked, {"frame": frame.to_arrow()})["holds"])
 
 
-def _misses_at_most(name: str, share: float) -> Callable[[pl.DataFrame], bool]:
-    return lambda frame: frame[name].null_count() <= share * frame.height
+def _misses_at_most(name: str, share: float) -> Callable[[pl.DataFrame], pl.Series]:
+    return lambda frame: _throughout(frame, holds=frame[name].null_count() <= share * frame.height)
 
 
-def _has_mean(name: str, least: float, most: float) -> Callable[[pl.DataFrame], bool]:
-    def holds(frame: pl.DataFrame) -> bool:
+def _has_mean(name: str, least: float, most: float) -> Callable[[pl.DataFrame], pl.Series]:
+    def holds(frame: pl.DataFrame) -> pl.Series:
         mean = frame[name].cast(pl.Float64).mean()
-        return mean is None or least <= float(str(mean)) <= most
+        return _throughout(frame, holds=mean is None or least <= float(str(mean)) <= most)
 
     return holds
+
+
+def _throughout(frame: pl.DataFrame, *, holds: bool) -> pl.Series:
+    return pl.Series([holds], dtype=pl.Boolean).new_from_index(0, frame.height)

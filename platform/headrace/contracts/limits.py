@@ -9,6 +9,8 @@ from headrace.contracts.declaration import ColumnType
 
 FEW = 20
 """Up to how many values are a set."""
+SMALLEST = 1e-300
+"""Below this nothing can be rounded any more."""
 OFTEN = 10
 """How often each of them must come, on average, for others to be unlikely."""
 
@@ -26,6 +28,8 @@ def value_range(values: pl.Series, margin: float = 0.0) -> dict[str, float]:
     span = high - low or abs(high) or 1.0
     if not math.isfinite(span * (1 + 2 * margin) + abs(low) + abs(high)):
         return {}
+    if span < SMALLEST:
+        return {"min": low, "max": high}
     step = 10.0 ** math.floor(math.log10(span)) / 10
     found = {"min": _down(low - margin * span, low, step), "max": -_down(-high - margin * span, -high, step)}
     if low >= 0:
