@@ -13,6 +13,7 @@ from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.sources.ingest import days_in, ingest
 from headrace.sources.ingested import Ingested
+from headrace.sources.read import format_of
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -35,8 +36,8 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
             product,
             "raw",
             name,
-            kinds={"csv", "deltalake"},
-            description=f"What landed as {source.files}, as text, with the file and row it came from.",
+            kinds={format_of(source.files, source), "deltalake"},
+            description=f"What landed as {source.files}, as it landed, with the file and row it came from.",
             code_version=code_version(_as_read(source), ingest, sql),
         ),
         checks={FILES: "Every landed file could be read."},

@@ -9,10 +9,20 @@ import pyarrow.compute as pc
 
 from headrace.sources.convert import OWN, conversion_version, converted
 from headrace.sources.declaration import Source
-from headrace.sources.fit import read_fitting
+from headrace.sources.fit import Columns, read_fitting
 from headrace.sources.ingested import Ingested
-from headrace.sources.known import CONVERSION, LANDED, Known, candidates, known_files, new_files
-from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW, FileText, Landed
+from headrace.sources.known import (
+    CONVERSION,
+    READING,
+    Known,
+    candidates,
+    column_facts,
+    known_files,
+    new_files,
+    reading_version,
+)
+from headrace.sources.landing import Landed
+from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW, FileText
 from headrace.store.site import Site
 from headrace.store.tables import DAY, Addition
 
@@ -75,13 +85,17 @@ def _addition(site: Site, name: str, source: Source, known: Known, arrived: Arri
     landed = [text.rows for text in texts]
     if again and not wholly:
         landed.append(_earlier_text(site, name, known, replaced))
-    columns = known.columns or [c for c in landed[0].column_names if c not in OWN]
+    columns = known.columns or _columns_of(landed[0])
     return Addition(
         rows=converted(site, name, source, _joined(landed)) if landed else _no_rows(site, name),
         digests={text.name: text.digest for text in texts},
         replacing=None if again or wholly else replaced,
-        facts={CONVERSION: version, LANDED: "\n".join(columns)},
+        facts={CONVERSION: version, READING: reading_version(source), **column_facts(columns)},
     )
+
+
+def _columns_of(landed: pa.Table) -> Columns:
+    return {column.name: column.type for column in landed.schema if column.name not in OWN}
 
 
 def _earlier_text(site: Site, name: str, known: Known, replaced: list[str]) -> pa.Table:

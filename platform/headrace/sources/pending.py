@@ -9,7 +9,7 @@ from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
 from headrace.sources.declaration import Source
 from headrace.sources.ingest import days_in, days_of_files, readable_rows
-from headrace.sources.read import Landed, landed_files
+from headrace.sources.landing import Landed, landed_files
 from headrace.store.site import Site
 
 SETTLE_S = 2.0
