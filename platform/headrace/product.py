@@ -48,7 +48,7 @@ class Product(dg.Component):
         """Return the assets, checks, jobs, sensors and schedules of the product."""
         place = Place.at(context.project_root.parent, os.environ.get("HEADRACE_HOME"))
         try:
-            return build(self.declaration, Site(self.declaration, context.path, place))
+            return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:
             where = position_of(Path(context.path) / "defs.yaml", ("attributes", *error.path))
             raise dg.DagsterInvalidDefinitionError(f"{where}: {'.'.join(error.path)}: {error}") from None

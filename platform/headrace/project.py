@@ -83,4 +83,4 @@ class Project:
             raise DeclarationError(
                 f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path
             ) from None
-        return declared, Site(declared, file.parent, self.place)
+        return declared, Site(declared, file.parent, self.place, os.environ)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from headrace.core.errors import FileRefused
 from headrace.sources.declaration import Limits, Source
-from headrace.sources.landing import Landed, landed_files
+from headrace.sources.landing import Landed, files_below
 from headrace.sources.read import read_text
 
 SOURCE = Source(files="*.csv", nulls=["", "NA"])
@@ -163,4 +163,4 @@ def test_another_delimiter_can_be_declared(tmp_path: Path) -> None:
 def test_hidden_and_half_renamed_files_are_not_there_yet(tmp_path: Path) -> None:
     for name in ("b.csv", "a.csv", ".c.csv.part", ".d.csv"):
         (tmp_path / name).write_text("a\n1\n")
-    assert [file.name for file in landed_files(tmp_path, SOURCE)] == ["a.csv", "b.csv"]
+    assert [file.name for file in files_below(tmp_path, SOURCE)] == ["a.csv", "b.csv"]

@@ -58,8 +58,10 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
     def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         known = loads(context.cursor or "{}")
         pending = pending_files(loop.site, loop.sources, known.get("seen", {}), time())
+        for trouble in pending.troubles:
+            context.log.warning(trouble)
         if not pending.files:
-            return _tried_again(loop, context, known)
+            return _tried_again(loop, context, known, "; ".join(pending.troubles) or "No new file has landed.")
         key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
         days = loop.days_to_make(pending.days)
         asked = {"key": f"files-{key}", "days": [str(days.first), str(days.last)], "tries": 1}
@@ -77,7 +79,7 @@ def _files_request(loop: Loop, asked: dict[str, Any]) -> dg.RunRequest:
 
 
 def _tried_again(
-    loop: Loop, context: dg.SensorEvaluationContext, known: dict[str, Any]
+    loop: Loop, context: dg.SensorEvaluationContext, known: dict[str, Any], otherwise: str
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask once more for an ingestion whose run died or failed, a few times at most."""
     asked = known.get("asked")
@@ -85,9 +87,9 @@ def _tried_again(
         RunsFilter(tags={"dagster/run_key": f"{asked['key']}-{asked['tries']}"}, statuses=[DagsterRunStatus.FAILURE])
     )
     if not asked or not failed:
-        return dg.SkipReason("No new file has landed.")
+        return dg.SkipReason(otherwise)
     if asked["tries"] >= MOST_TRIES:
-        return dg.SkipReason(f"No new file has landed. The last ingestion failed {MOST_TRIES} times: look at its run.")
+        return dg.SkipReason(f"{otherwise} The last ingestion failed {MOST_TRIES} times: look at its run.")
     again = {**asked, "tries": asked["tries"] + 1}
     return dg.SensorResult(run_requests=[_files_request(loop, again)], cursor=dumps({**known, "asked": again}))
 

@@ -36,8 +36,8 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
             product,
             "raw",
             name,
-            kinds={format_of(source.files, source), "deltalake"},
-            description=f"What landed as {source.files}, as it landed, with the file and row it came from.",
+            kinds={format_of(source.files, source) if source.files else "sql", "deltalake"},
+            description=f"What came from {source.place}, as it came, with the file or window and the row.",
             code_version=code_version(_as_read(source), ingest, sql),
         ),
         checks={FILES: "Every landed file could be read."},
@@ -109,7 +109,10 @@ def _listed(days: list[date]) -> str:
 
 def _nothing_landed(site: Site, name: str, source: Source, found: Ingested) -> str:
     refused = "; ".join(found.refused.values())
-    return refused or f"Nothing has landed for '{name}': no file matches {site.place.root / source.files}"
+    if source.database:
+        return refused or f"Nothing has come for '{name}': {source.place} has no rows"
+    place = source.place if source.in_bucket else site.place.root / source.place
+    return refused or f"Nothing has landed for '{name}': no file matches {place}"
 
 
 def _freshness_check(site: Site, name: str, source: Source) -> dg.AssetChecksDefinition:

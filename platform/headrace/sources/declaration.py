@@ -3,10 +3,11 @@
 import codecs
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Size
+from headrace.core.secrets import EnvReference
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -31,17 +32,56 @@ class Limits(Declaration):
     """The bytes of one line, such as 1MB. A longer one goes aside as malformed."""
 
 
-class Source(Declaration):
-    """Files that land in a folder, and what their times mean."""
+class Bucket(Declaration):
+    """How a bucket is reached, where the environment's AWS_* variables or the machine's role do not say it."""
 
-    files: str
-    """Where the files land: a path or a pattern below the project's folder, such as landing/flights/*.csv."""
+    endpoint: str | None = None
+    """The address of a store that speaks S3: a URL, or `env:NAME`."""
+    region: str | None = None
+    """The region, or `env:NAME`."""
+    access_key_id: EnvReference | None = None
+    """`env:NAME` of the variable that holds it."""
+    secret_access_key: EnvReference | None = None
+    """`env:NAME` of the variable that holds it."""
+    session_token: EnvReference | None = None
+    """`env:NAME` of the variable that holds it."""
+
+
+class Database(Declaration):
+    """A table of an SQL database, taken window by window along a column that only grows."""
+
+    url: EnvReference
+    """`env:NAME` of the variable that holds the address, such as postgresql://user:password@host/shop."""
+    table: str = Field(min_length=1)
+    """The table or view, with its schema if it needs one: sales.orders."""
+    cursor: str = Field(min_length=1)
+    """The column that grows with each row that is new or changed: a time of change, or a number."""
+    lag: int | Duration | None = None
+    """How far before the last window to look again: as long as a transaction may be open, so that what became visible late is found."""
+    key: str | list[str] | None = None
+    """The columns that tell rows apart. A row that changed takes the place of its earlier version; without it, it stands beside it."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The key's columns; none if no key is declared."""
+        return [self.key] if isinstance(self.key, str) else list(self.key or [])
+
+
+class Source(Declaration):
+    """Where rows come from, files or a database, and what their times mean."""
+
+    files: str | None = None
+    """Where the files land: a path or a pattern below the project's folder, such as landing/flights/*.csv, or in a bucket: s3://name/flights/*.csv."""
+    bucket: Bucket | None = None
+    """How the bucket is reached."""
+    database: Database | None = None
+    """The table whose rows they are, in place of files."""
     sql: str | None = None
     """An SQL file that adds converted columns to the landed text: one row in, one row out, `select *, ... from landed`."""
     time: str | None = None
     """The column that says when the row's event happens; a text column is read as ISO 8601, naive stamps in the product's zone."""
     partition: Literal["day"] | None = None
-    """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table."""
+    """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table, or all windows of a database are."""
     known_at: str | dict[str, str] | None = None
     """When values become known: a time column for the whole row, or one for each column that is known later than `time`."""
     format: Format | None = None
@@ -65,7 +105,42 @@ class Source(Declaration):
             raise ValueError("`fresh_within` needs `time`: the column that says how new a row is")
         if self.delimiter == '"':
             raise ValueError("`delimiter` cannot be the quote")
+        if (self.files is None) == (self.database is None):
+            raise ValueError("a source has `files` or a `database`: say one of them")
+        if self.bucket and not self.in_bucket:
+            raise ValueError(f"`bucket` says how an s3:// store is reached, and `files` is {self.files}")
         return self
+
+    @field_validator("files")
+    @classmethod
+    def _place_is_known(cls, files: str | None) -> str | None:
+        if files is None:
+            return None
+        scheme, there, rest = files.partition("://")
+        if there and (scheme != "s3" or not rest.partition("/")[2]):
+            raise ValueError(
+                f"'{files}' is no place: write a path below the project's folder, or s3://bucket/path/*.csv"
+            )
+        if there and "@" in rest.partition("/")[0]:
+            raise ValueError(
+                "`files` holds a key: credentials come from the environment, or as `bucket: {... env:NAME}`"
+            )
+        return files
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether the files lie in a bucket."""
+        return bool(self.files and self.files.startswith("s3://"))
+
+    @property
+    def newest_is_all(self) -> bool:
+        """Whether the newest file is the whole table."""
+        return self.files is not None and not self.partition
+
+    @property
+    def place(self) -> str:
+        """Where the rows come from, in a few words; no secret is in it."""
+        return self.files or (f"table {self.database.table}" if self.database else "")
 
     def known_columns(self) -> dict[str, str]:
         """Return, for each column that is known later than its row, the time column that says when."""

@@ -19,7 +19,7 @@ Columns = Mapping[str, pa.DataType]
 def read_fitting(files: Sequence[Landed], source: Source, columns: Columns, found: Ingested) -> list[FileText]:
     """Return the rows of the files that can be read, with the columns that files have had so far, or most have."""
     texts = list(_read(files, source, found))
-    return list(_fitting(texts, columns or usual_columns(texts), found))
+    return list(fitting(texts, columns, found))
 
 
 def usual_columns(texts: Sequence[FileText]) -> Columns:
@@ -38,7 +38,9 @@ def _read(files: Sequence[Landed], source: Source, found: Ingested) -> Iterator[
             found.refused[file.name] = str(error)
 
 
-def _fitting(texts: list[FileText], expected: Columns, found: Ingested) -> Iterator[FileText]:
+def fitting(texts: Sequence[FileText], columns: Columns, found: Ingested) -> Iterator[FileText]:
+    """Yield the texts that have the columns, or those that most of them have; note and refuse the others."""
+    expected = columns or usual_columns(texts)
     for text in texts:
         missing = [c for c in expected if c not in text.columns]
         added = [c for c in text.columns if c not in expected]

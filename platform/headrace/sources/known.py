@@ -1,22 +1,24 @@
 """Which landed files are new: by name and content, against what the raw table holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.core.sql import made_columns
+from headrace.sources.bucket import bucket_files
 from headrace.sources.convert import OWN
 from headrace.sources.declaration import Source
 from headrace.sources.fit import Columns
 from headrace.sources.ingested import Ingested
-from headrace.sources.landing import Landed, landed_files
-from headrace.sources.read import DIGEST, FILE
+from headrace.sources.landing import Landed, files_below
+from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW
 from headrace.store.site import Site
 
 CONVERSION, READING = "headrace.conversion", "headrace.reading"
-LANDED, TYPES = "headrace.landed", "headrace.types"
+LANDED, TYPES, WINDOW = "headrace.landed", "headrace.types", "headrace.window"
 CHANGED = "read otherwise"
 """Stands for the content of a file that was read as it would no longer be: no digest is equal to it."""
 
@@ -33,6 +35,8 @@ class Known:
     """The columns that files have had so far, as they landed; none if none has come."""
     conversion: str | None
     """How the landed text was converted; None where nobody wrote it down."""
+    window: str | None = None
+    """The record of the last window of a database, which its own commit holds; None where there is none."""
 
 
 def known_files(site: Site, name: str, source: Source) -> Known:
@@ -50,6 +54,7 @@ def known_files(site: Site, name: str, source: Source) -> Known:
         files=files if same else dict.fromkeys(files, CHANGED),
         columns=_landed_columns(site, table, source, facts),
         conversion=facts.get(CONVERSION),
+        window=facts.get(WINDOW),
     )
 
 
@@ -59,15 +64,29 @@ def reading_version(source: Source) -> str:
     return sha256("|".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
+def earlier_text(site: Site, name: str, known: Known, without: Sequence[str] = ()) -> pa.Table:
+    """Return what the raw table holds, as it landed, without the rows of some files."""
+    columns = [*known.columns, FILE, DIGEST, ROW, MALFORMED]
+    rows = site.tables.read(site.product.table("raw", name), columns=columns, version=known.version)
+    return rows.filter(pc.invert(pc.is_in(rows[FILE], pa.array(list(without), pa.string())))) if without else rows
+
+
 def column_facts(columns: Columns) -> dict[str, str]:
     """Return what a commit should remember of the columns that landed."""
     return {LANDED: "\n".join(columns), TYPES: "\n".join(map(str, columns.values()))}
 
 
+def landed_files(site: Site, source: Source) -> Iterator[Landed]:
+    """Yield the files that a source's pattern finds, below the project's root or in a bucket, by name."""
+    return bucket_files(site, source) if source.in_bucket else files_below(site.place.root, source)
+
+
 def candidates(site: Site, source: Source) -> Iterator[Landed]:
     """Yield the files that count: all of them, or only the newest where the source is not partitioned."""
-    files = list(landed_files(site.place.root, source))
-    yield from files if source.partition or not files else [max(files, key=lambda file: (file.stamp[1], file.name))]
+    files = list(landed_files(site, source))
+    yield from (
+        files if not source.newest_is_all or not files else [max(files, key=lambda file: (file.changed, file.name))]
+    )
 
 
 def new_files(landed: list[Landed], known: Mapping[str, str], found: Ingested) -> list[Landed]:

@@ -9,12 +9,13 @@ from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
 from headrace.sources.declaration import Source
 from headrace.sources.ingest import days_in, days_of_files, readable_rows
-from headrace.sources.landing import Landed, landed_files
+from headrace.sources.known import landed_files
+from headrace.sources.landing import Landed
 from headrace.store.site import Site
 
 SETTLE_S = 2.0
-Stamps = Mapping[str, Mapping[str, list[int]]]
-"""Source → file → its size and time of change."""
+Stamps = Mapping[str, Mapping[str, list[int | str]]]
+"""Source → file → its size and time of change, or etag."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,37 @@ class Pending:
     files: dict[str, list[str]]
     days: Days | None
     """None where no file holds rows with a day, or none could be read: the run says why."""
-    seen: dict[str, dict[str, list[int]]]
+    seen: dict[str, dict[str, list[int | str]]]
     """What the next look should call known."""
+    troubles: tuple[str, ...] = ()
+    """Why some sources could not be looked at; the others were."""
 
 
 def pending_files(site: Site, sources: Mapping[str, Source], seen: Stamps, now: float | None = None) -> Pending:
     """Return the files that are not among `seen` and settled at `now` (seconds since 1970, default: this moment)."""
     moment = time.time() if now is None else now
-    new = {name: _unseen(site, source, seen.get(name, {}), moment) for name, source in sources.items()}
+    new, troubles = dict[str, list[Landed]](), list[str]()
+    for name, source in sources.items():
+        if source.database:
+            continue
+        try:
+            new[name] = _unseen(site, source, seen.get(name, {}), moment)
+        except HeadraceError as error:
+            troubles.append(f"source '{name}': {error}")
     days = [day for name, files in new.items() if files for day in _days(site, name, sources[name], files)]
-    known = {name: {**seen.get(name, {}), **{f.name: list(f.stamp) for f in files}} for name, files in new.items()}
+    known = {name: dict(files) for name, files in seen.items()}
+    for name, files in new.items():
+        known.setdefault(name, {}).update({file.name: list(file.stamp) for file in files})
     return Pending(
         files={name: [f.name for f in files] for name, files in new.items() if files},
         days=Days(min(days), max(days)) if days else None,
         seen=known,
+        troubles=tuple(troubles),
     )
 
 
-def _unseen(site: Site, source: Source, seen: Mapping[str, list[int]], now: float) -> list[Landed]:
-    landed = landed_files(site.place.root, source)
+def _unseen(site: Site, source: Source, seen: Mapping[str, list[int | str]], now: float) -> list[Landed]:
+    landed = landed_files(site, source)
     return [f for f in landed if seen.get(f.name) != list(f.stamp) and f.is_settled(now, SETTLE_S)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Literal
 
 import pyarrow as pa
 
@@ -35,7 +36,7 @@ class FileText:
     name: str
     digest: str
     rows: pa.Table
-    format: Format = "csv"
+    format: Format | Literal["database"] = "csv"
 
     @property
     def columns(self) -> list[str]:
@@ -55,7 +56,7 @@ def read_text(file: Landed, source: Source) -> FileText:
     digest = bytes_digest(landed)
     form, data = format_of(file.name, source), unpacked(file.name, landed, source.limits)
     parsed = _parsed(file.name, data, form, source)
-    return FileText(file.name, digest, _placed(parsed, file.name, digest), form)
+    return FileText(file.name, digest, placed(parsed, file.name, digest), form)
 
 
 def _parsed(name: str, data: bytes, form: Format, source: Source) -> Parsed:
@@ -64,7 +65,7 @@ def _parsed(name: str, data: bytes, form: Format, source: Source) -> Parsed:
     return read_csv(name, data, source) if form == "csv" else read_jsonlines(name, data, source)
 
 
-def _placed(parsed: Parsed, name: str, digest: str) -> pa.Table:
+def placed(parsed: Parsed, name: str, digest: str) -> pa.Table:
     """Return all lines of a file, rows and malformed ones, by number."""
     rows = parsed.rows.append_column(ROW, parsed.numbers)
     rows = rows.append_column(MALFORMED, pa.nulls(rows.num_rows, pa.string()))
