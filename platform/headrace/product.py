@@ -1,6 +1,7 @@
 """The Product component: one declaration becomes a graph of assets."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.features.assets import feature_assets
+from headrace.features.readers import readers_of
 from headrace.features.verify import Graph
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
@@ -61,7 +63,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     loop = Loop(site, declared.sources, declared.features, declared.retrain, declared.serve, declared.monitors)
     data = dg.Definitions(
         assets=[
-            *source_assets(site, declared.sources),
+            *source_assets(site, declared.sources, partial(readers_of, site, graph)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
         ],

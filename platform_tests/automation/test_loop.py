@@ -63,6 +63,48 @@ def test_a_file_without_days_makes_the_newest_day(loop: Loop) -> None:
     assert loop.days_to_make(None) == Days(date(2024, 1, 30), date(2024, 1, 30))
 
 
+def test_only_the_days_that_rows_touch_are_made_not_those_between(loop: Loop) -> None:
+    touched = {date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 20)}
+    assert loop.ranges_to_make(touched) == [
+        Days(date(2024, 1, 1), date(2024, 1, 6)),
+        Days(date(2024, 1, 19), date(2024, 1, 23)),
+    ]
+    assert loop.ranges_to_make(set()) == [Days(date(2024, 1, 30), date(2024, 1, 30))]
+
+
+def test_many_scattered_days_are_a_few_runs_that_reach_over_the_smallest_gaps(loop: Loop) -> None:
+    touched = {date(2024, 1, day) for day in (1, 7, 13, 19, 30)}
+    ranges = loop.ranges_to_make(touched)
+    assert len(ranges) <= 4
+    assert all(any(days.first <= day <= days.last for days in ranges) for day in touched)
+
+
+def test_only_the_assets_of_the_sources_that_have_something_new_are_made(loop: Loop) -> None:
+    assert ["shop", "features", "habit"] in loop.data_keys(["orders"])
+    assert loop.data_keys([]) == []
+
+
+def test_late_rows_are_a_run_of_their_own_and_each_is_tried_again_alone(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    cursor = tick(project, "shop__files", instance).cursor
+    late = project.root / "landing" / "orders" / "late.csv"
+    header, row = (project.root / "landing" / "orders" / "2024-01-03.csv").read_text().splitlines()[:2]
+    newest = (project.root / "landing" / "orders" / "2024-01-28.csv").read_text().splitlines()[1]
+    late.write_text("\n".join([header, row, newest]) + "\n")
+    os.utime(late, (1, 1))
+    answer = tick(project, "shop__files", instance, cursor)
+    requests = answer.run_requests or []
+    assert [(r.tags[RANGE_START], r.tags[RANGE_END]) for r in requests] == [
+        ("2024-01-02", "2024-01-06"),
+        ("2024-01-27", "2024-01-30"),
+    ]
+    tags = {"dagster/run_key": str(requests[0].run_key)}
+    instance.create_run_for_job(job_def=_nothing(), tags=tags, status=DagsterRunStatus.FAILURE)
+    again = tick(project, "shop__files", instance, answer.cursor).run_requests or []
+    assert [r.tags[RANGE_START] for r in again] == ["2024-01-02"]
+
+
 def test_what_has_landed_is_asked_for_once_in_one_run(project: Project, instance: dg.DagsterInstance) -> None:
     first = tick(project, "shop__files", instance)
     (request,) = first.run_requests or []

@@ -14,12 +14,14 @@ import psycopg
 import pytest
 from pydantic import ValidationError
 
+from headrace.core.days import Days, local_day
 from headrace.core.errors import DataError, DeclarationError, StoreError
-from headrace.sources import windows
+from headrace.sources import pending, windows
 from headrace.sources.assets import source_assets
 from headrace.sources.declaration import Database, Source
 from headrace.sources.ingest import ingest
 from headrace.sources.ingested import Ingested
+from headrace.sources.pending import pending_files
 from headrace.store.site import Site
 from platform_tests.sources.ferries import ferry_line
 from platform_tests.sources.postgres import running_postgres
@@ -217,6 +219,46 @@ def test_changed_sql_converts_all_windows_again(tmp_path: Path, address: str, sh
     sell(shop, 2)
     take_orders(site, source)
     assert held(site, "id", "loud") == [(1, "Ada!"), (2, "Ada!")]
+
+
+def test_the_sensor_asks_for_a_window_once_and_not_before_it_is_due(site: Site, shop: Any) -> None:
+    sources = {"orders": source_of(lag="10m").model_copy(update={"every": timedelta(minutes=1)})}
+    sell(shop, 1)
+    first = pending_files(site, sources, {}, 0.0, {})
+    assert (first.files, first.touched) == ({"orders": ["orders#000001"]}, {date(2013, 3, 5)})
+    assert pending_files(site, sources, {}, 59.0, first.looked).files == {}
+    assert pending_files(site, sources, first.seen, 60.0, first.looked).files == {}
+    sell(shop, 2, minutes=60 * 24)
+    grown = pending_files(site, sources, first.seen, 60.0, first.looked)
+    assert grown.touched == {date(2013, 3, 5), date(2013, 3, 6)}
+    take_orders(site, sources["orders"])
+    assert pending_files(site, sources, grown.seen, 120.0, grown.looked).files == {}
+
+
+def test_a_database_without_every_is_never_asked_by_the_sensor(site: Site, shop: Any) -> None:
+    sell(shop, 1)
+    assert pending_files(site, {"orders": source_of()}, {}).files == {}
+
+
+def test_where_more_is_new_than_a_look_can_see_all_days_are_made(
+    site: Site, shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "LOOK_ROWS", 2)
+    for minute in range(5):
+        sell(shop, minute, minutes=minute)
+    sources = {"orders": source_of().model_copy(update={"every": timedelta(minutes=1)})}
+    assert pending_files(site, sources, {}).days == Days(
+        date(2013, 3, 1), local_day(site.clock.now(), "America/New_York")
+    )
+
+
+def test_a_changed_row_touches_the_day_that_it_leaves(site: Site, shop: Any) -> None:
+    source = source_of(key="id").model_copy(update={"every": timedelta(minutes=1)})
+    sell(shop, 1)
+    take_orders(site, source)
+    later = NOON + timedelta(days=3)
+    shop.execute("update orders set sold_at = %s, updated_at = %s", (later, later))
+    assert pending_files(site, {"orders": source}, {}).touched == {date(2013, 3, 5), date(2013, 3, 8)}
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["first window", "later window"])

@@ -173,8 +173,32 @@ def test_another_type_is_refused_by_name_and_whole_numbers_fit_a_double(site: Si
     take(site, ANY)
     land_file(site, "crossings/b.parquet", crossings_parquet(2, passengers=pa.int32()))
     land_file(site, "crossings/c.parquet", crossings_parquet(3, passengers=pa.string()))
-    assert "'passengers' was double, is string" in take(site, ANY).refused["landing/crossings/c.parquet"]
+    assert "passengers: was double, is string" in take(site, ANY).refused["landing/crossings/c.parquet"]
     assert raw_rows(site, "crossing", "passengers") == [("c001", 100.0), ("c002", 100.0)]
+
+
+def test_each_changed_column_is_told_with_what_it_was_and_is(site: Site) -> None:
+    land_file(site, "crossings/a.parquet", crossings_parquet(1))
+    take(site, ANY)
+    columns = {
+        "crossing": ["c2"],
+        "departs": ["2013-03-05T12:00"],
+        "shipp": ["Ada"],
+        "passengers": [1.5],
+        "fog": [True],
+    }
+    land_file(site, "crossings/b.parquet", as_parquet(columns))
+    found = take(site, ANY)
+    assert [(c.column, c.was, c.now, c.nearest) for c in found.changes] == [
+        ("ship", "string", "missing", "shipp"),
+        ("passengers", "int64", "double", ""),
+        ("shipp", "not there", "string", ""),
+        ("fog", "not there", "bool", ""),
+    ]
+    assert (
+        "ship: was string, is missing (nearest: shipp); passengers: was int64, is double."
+        in found.refused["landing/crossings/b.parquet"]
+    )
 
 
 def test_changed_reading_reads_the_landed_files_again(site: Site) -> None:

@@ -102,7 +102,8 @@ def test_a_missing_column_is_refused_with_the_nearest_name_and_the_good_files_go
     found = take(site)
     assert found.refused == {
         "landing/crossings/0-first.csv": "landing/crossings/0-first.csv lacks column 'passengers'; it has crossing, departs, "
-        "ship, pasengers. Did you mean 'pasengers'? Land it with the columns that the other files have."
+        "ship, pasengers. Did you mean 'pasengers'? passengers: was string, is missing (nearest: pasengers). "
+        "Send it with the columns that the source has had so far."
     }
     assert raw_rows(site, "crossing") == [("c001",), ("c002",)]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from headrace.sources.changes import Change
 from headrace.sources.read import FileText
 
 
@@ -16,3 +17,9 @@ class Arrived:
     """Whether to look again after this commit."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the commit should remember beside its rows."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """What was not read, and why."""
+    notes: tuple[str, ...] = ()
+    """What is odd but harmless."""
+    changes: tuple[Change, ...] = ()
+    """Columns that are not what they were."""

@@ -1,7 +1,8 @@
 """Landed files as assets: raw/<source>, with checks on its files and its freshness."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 
 import dagster as dg
 import pyarrow as pa
@@ -21,13 +22,19 @@ FILES, FRESHNESS = "files", "freshness"
 DATA_VERSION = "dagster/data_version"
 
 
-def source_assets(site: Site, sources: Mapping[str, Source]) -> list[dg.AssetsDefinition]:
+Readers = Callable[[str, str], list[str]]
+"""Source, column → what reads it, in words."""
+
+
+def source_assets(
+    site: Site, sources: Mapping[str, Source], readers: Readers = lambda _source, _column: []
+) -> list[dg.AssetsDefinition]:
     """Return raw/<source> for each source, and the freshness checks that can also be run alone."""
-    raw = [_raw_asset(site, name, source) for name, source in sources.items()]
+    raw = [_raw_asset(site, name, source, readers) for name, source in sources.items()]
     return [*raw, *(_freshness_check(site, name, source) for name, source in sources.items() if source.fresh_within)]
 
 
-def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
+def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("raw", name)
     sql = sql_version(site.text(source.sql)) if source.sql else ""
 
@@ -61,7 +68,7 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
                 "changed files": len(found.replaced),
                 "duplicates": records([{"file": f, "same as": other} for f, other in found.duplicates.items()]),
             },
-            check_results=[_files_check(found, _empty_days(rows, days))],
+            check_results=[_files_check(found, _empty_days(rows, days), partial(readers, name))],
         )
 
     return raw
@@ -69,7 +76,7 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
 
 def _as_read(source: Source) -> Source:
     """Return the part of a declaration that says how files are read."""
-    return source.model_copy(update={"fresh_within": None, "known_at": None})
+    return source.model_copy(update={"fresh_within": None, "known_at": None, "every": None})
 
 
 def _elsewhere(site: Site, name: str, found: Ingested, days: Days | None) -> Iterator[dg.AssetMaterialization]:
@@ -87,17 +94,26 @@ def _empty_days(rows: pa.Table, days: Days | None) -> list[date]:
     return sorted(set(days or ()) - days_in(rows))
 
 
-def _files_check(found: Ingested, empty: list[date]) -> dg.AssetCheckResult:
+def _files_check(found: Ingested, empty: list[date], readers: Callable[[str], list[str]]) -> dg.AssetCheckResult:
     notes = [*found.notes, *([f"no file holds rows of {_listed(empty)}"] if empty else [])]
     refused = [{"file": file, "why": why} for file, why in found.refused.items()]
+    touched = {change.column: readers(change.column) for change in found.changes if change.stops}
+    touches = sorted({reader for of_column in touched.values() for reader in of_column})
+    diff = [
+        {"file": c.file, "column": c.column, "was": c.was, "is": c.now, "nearest": c.nearest}
+        | {"touches": ", ".join(touched.get(c.column, []))}
+        for c in found.changes
+    ]
     return verdict(
         FILES,
         not refused and not notes,
-        "; ".join([*found.refused.values(), *notes][:5]) or "All landed files could be read.",
+        "; ".join([*found.refused.values(), *notes][:5] + ([f"This touches {', '.join(touches)}"] if touches else []))
+        or "All landed files could be read.",
         severe=bool(refused),
         value=float(len(refused)),
         limit=0.0,
         refused=records(refused),
+        columns=records(diff) if diff else None,
         notes=records([{"note": note} for note in notes]),
     )
 

@@ -1,6 +1,7 @@
 """What a user may say about a source."""
 
 import codecs
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -94,6 +95,8 @@ class Source(Declaration):
     """What separates the columns of CSV."""
     limits: Limits = Limits()
     """How much one file may hold."""
+    every: Annotated[Duration, Field(ge=timedelta(seconds=5))] | None = None
+    """How often a bucket (by default each minute) or a database (by default only when a run is asked for) is looked at for what is new. Files in a folder are, every few seconds."""
     fresh_within: Duration | None = None
     """How old the newest row may be before the source counts as late."""
 
@@ -131,6 +134,13 @@ class Source(Declaration):
     def in_bucket(self) -> bool:
         """Whether the files lie in a bucket."""
         return bool(self.files and self.files.startswith("s3://"))
+
+    @property
+    def looked_at_every(self) -> timedelta | None:
+        """How often a sensor looks for what is new; None if never."""
+        if self.database:
+            return self.every
+        return self.every or timedelta(minutes=1) if self.in_bucket else timedelta(0)
 
     @property
     def newest_is_all(self) -> bool:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from headrace.core.errors import FileRefused
 from headrace.core.names import did_you_mean
+from headrace.sources.changes import Change, column_changes
 from headrace.sources.declaration import Source
 from headrace.sources.ingested import Ingested
 from headrace.sources.landing import Landed
@@ -46,10 +47,11 @@ def fitting(texts: Sequence[FileText], columns: Columns, found: Ingested) -> Ite
         added = [c for c in text.columns if c not in expected]
         absent = missing if text.format == "jsonl" and not added else []
         retyped = [c for c in expected if c in text.columns and _typed(text.rows[c], expected[c]) is None]
-        if missing and not absent:
-            found.refused[text.name] = _lacks(text, missing, added)
-        elif retyped:
-            found.refused[text.name] = _retyped(text, retyped, expected)
+        there = {column: text.rows.schema.field(column).type for column in text.columns}
+        changes = [c for c in column_changes(text.name, there, expected, retyped) if c.column not in absent]
+        found.changes += changes
+        if any(change.stops for change in changes):
+            found.refused[text.name] = _refusal(text, changes, [c for c in missing if c not in absent], added)
         elif not text.rows.num_rows:
             found.notes.append(f"{text.name} has a header and no rows")
         else:
@@ -85,14 +87,15 @@ def _typed(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None
         return None
 
 
-def _lacks(text: FileText, missing: list[str], added: list[str]) -> str:
+def _refusal(text: FileText, changes: list[Change], missing: list[str], added: list[str]) -> str:
+    """Say what changed, with one line a column, and what to do."""
+    diff = "; ".join(str(change) for change in changes if change.stops)
+    if not missing:
+        return (
+            f"{text.name} has columns of other types. {diff}. Send them with the types that the source has had so far."
+        )
     wanted = ", ".join(f"'{c}'" for c in missing)
     return (
         f"{text.name} lacks column{'s' if len(missing) > 1 else ''} {wanted}; it has {', '.join(text.columns)}."
-        f"{did_you_mean(missing[0], added or text.columns)} Land it with the columns that the other files have."
+        f"{did_you_mean(missing[0], added or text.columns)} {diff}. Send it with the columns that the source has had so far."
     )
-
-
-def _retyped(text: FileText, columns: list[str], expected: Columns) -> str:
-    changed = ", ".join(f"'{c}' was {expected[c]}, is {text.rows.schema.field(c).type}" for c in columns)
-    return f"{text.name} has columns of other types: {changed}. Land it with the types that the other files have."

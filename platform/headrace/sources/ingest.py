@@ -6,6 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.sources import windows
 from headrace.sources.arrived import Arrived
 from headrace.sources.convert import OWN, conversion_version, converted
 from headrace.sources.declaration import Source
@@ -24,7 +25,7 @@ from headrace.sources.known import (
     reading_version,
 )
 from headrace.sources.landing import Landed
-from headrace.sources.read import FILE
+from headrace.sources.read import FILE, FileText
 from headrace.sources.windows import arrived_rows
 from headrace.store.site import Site
 from headrace.store.tables import DAY, Addition
@@ -57,7 +58,12 @@ def _has_taken_a_part(site: Site, name: str, source: Source, found: Ingested) ->
 
 def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingested) -> Arrived:
     if source.database:
-        return arrived_rows(site, name, source, known, found)
+        arrived = arrived_rows(site, name, source, known, windows.MOST_ROWS)
+        found.refused.update(arrived.refused)
+        found.notes += [note for note in arrived.notes if note not in found.notes]
+        found.changes += arrived.changes
+        found.files += [text.name for text in arrived.texts if text.name not in known.files]
+        return arrived
     there = list(candidates(site, source))
     new = new_files(there, known.files, found)
     texts = read_fitting(new, source, known.columns, found)
@@ -70,7 +76,12 @@ def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingeste
 def readable_rows(site: Site, name: str, source: Source, files: Sequence[Landed]) -> pa.Table | None:
     """Return the rows of some files as ingestion would add them, leaving out files that it would refuse."""
     texts = read_fitting(files, source, known_files(site, name, source).columns, Ingested())
-    return converted(site, name, source, _joined([text.rows for text in texts])) if texts else None
+    return rows_of(site, name, source, texts) if texts else None
+
+
+def rows_of(site: Site, name: str, source: Source, texts: Sequence[FileText]) -> pa.Table:
+    """Return the rows of what was read, converted as ingestion would."""
+    return converted(site, name, source, _joined([text.rows for text in texts]))
 
 
 def days_of_files(site: Site, name: str, files: Sequence[str] | None) -> set[date]:

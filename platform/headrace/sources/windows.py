@@ -26,33 +26,47 @@ MOST_ROWS = 1_000_000
 """How many rows one window takes: a first ingestion of a large table is many commits."""
 
 
-def arrived_rows(site: Site, name: str, source: Source, known: Known, found: Ingested) -> Arrived:
-    """Return the next window of a source's table: new rows, and with a declared key those whose earlier version goes out."""
+def arrived_rows(site: Site, name: str, source: Source, known: Known, most: int) -> Arrived:
+    """Return the next window of a source's table, of about `most` rows: new ones, and late ones before them.
+
+    With a declared key the earlier versions of its rows go out.
+    """
     assert source.database
     declared, last = source.database, _last_window(known)
     with open_table(name, declared, site.environment) as table:
         high = table.cursor_value(last.high) if last.high is not None else None
-        end = table.end_of_window(high, MOST_ROWS)
+        end = table.end_of_window(high, most)
         low = table.before(high) if high is not None else None
         there = table.rows(low, end)
-        _note_rows_without_cursor(table, found)
+        lost = table.without_cursor()
         newest = _newest(table, there, high)
+    seen = Ingested(
+        notes=[f"{lost:,} rows of {declared.table} have no {declared.cursor}: they are not taken"] if lost else []
+    )
     window = f"{declared.table}#{last.number + 1:06d}"
-    fitted = _fitted(window, there, known, found)
+    fitted = _fitted(window, there, known, seen)
     if fitted is None:
-        return Arrived([], [])
+        return Arrived([], [], refused=seen.refused, notes=tuple(seen.notes), changes=tuple(seen.changes))
     _refuse_twins(fitted, declared)
     new = _unseen(fitted, _held_since(site, name, known, declared, low))
-    if not new.num_rows:
-        return Arrived([], [])
-    found.files.append(window)
-    numbers = pa.array(range(1, new.num_rows + 1), pa.int64())
-    text = FileText(window, "window", placed(Parsed(new, numbers), window, rows_digest(new)), "database")
-    kept = _other_keys(site, name, known, declared, new)
-    record = {"number": last.number + 1, "high": cursor_text(newest), "rows": new.num_rows}
+    texts, kept = list[FileText](), list[FileText]()
+    if new.num_rows:
+        numbers = pa.array(range(1, new.num_rows + 1), pa.int64())
+        texts = [FileText(window, "window", placed(Parsed(new, numbers), window, rows_digest(new)), "database")]
+        kept = _other_keys(site, name, known, declared, new)
     return Arrived(
-        [text, *kept], [other.name for other in kept], more=end is not None, facts={WINDOW: json.dumps(record)}
+        [*texts, *kept],
+        [other.name for other in kept],
+        more=bool(texts) and end is not None,
+        facts=_record(last.number + 1, newest, new.num_rows) if texts else {},
+        notes=tuple(seen.notes),
+        changes=tuple(seen.changes),
     )
+
+
+def _record(number: int, high: Value | None, rows: int) -> dict[str, str]:
+    assert high is not None
+    return {WINDOW: json.dumps({"number": number, "high": cursor_text(high), "rows": rows})}
 
 
 @dataclass(frozen=True)
@@ -69,30 +83,19 @@ def _last_window(known: Known) -> _Window:
     return _Window(record["number"], record["high"])
 
 
-def _fitted(window: str, there: pa.Table, known: Known, found: Ingested) -> pa.Table | None:
+def _fitted(window: str, there: pa.Table, known: Known, seen: Ingested) -> pa.Table | None:
     """Return the rows in the columns and types that the source has always had; None where there are none, or they do not fit."""
     if not there.num_rows:
         return None
-    seen = Ingested()
     numbered = placed(Parsed(there, pa.array(range(there.num_rows), pa.int64())), window, "")
     fitted = list(fitting([FileText(window, "", numbered, "database")], known.columns, seen))
-    found.refused.update(seen.refused)
-    found.notes += [note for note in seen.notes if note not in found.notes]
     return fitted[0].rows.drop_columns([FILE, DIGEST, ROW, MALFORMED]) if fitted else None
 
 
-def _note_rows_without_cursor(table: DatabaseTable, found: Ingested) -> None:
-    lost = table.without_cursor()
-    note = f"{lost:,} rows of {table.declared.table} have no {table.declared.cursor}: they are not taken"
-    if lost and note not in found.notes:
-        found.notes.append(note)
-
-
-def _newest(table: DatabaseTable, rows: pa.Table, high: Value | None) -> Value:
+def _newest(table: DatabaseTable, rows: pa.Table, high: Value | None) -> Value | None:
     """Return the highest cursor value that was read; rows come in its order."""
     values = rows[table.declared.cursor]
     if not len(values):
-        assert high is not None
         return high
     last = values[-1].as_py()
     found: Value = table.cursor_value(last) if isinstance(last, str) else last
