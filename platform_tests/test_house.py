@@ -71,6 +71,7 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("dagster_mlflow", {"resources.py"}),
         ("pandera", {"contracts/check.py"}),
         ("sqlalchemy", {"sources/database.py"}),
+        ("dlt", {"sources/pulled.py"}),
         ("obstore", {"sources/bucket.py"}),
     ],
 )

@@ -322,7 +322,7 @@ def test_a_database_that_is_away_says_so_without_its_password(tmp_path: Path, se
     ("declared", "words"),
     [
         ({"database": {"url": "postgresql://u:p@h/d", "table": "t", "cursor": "c"}}, "should match pattern"),
-        ({}, "has `files` or a `database`"),
+        ({}, "has `files`, a `database` or a `dlt` function"),
         ({"files": "x.csv", "database": {"url": "env:X", "table": "t", "cursor": "c"}}, "say one of them"),
     ],
 )

@@ -37,15 +37,16 @@ def source_assets(
 def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("raw", name)
     sql = sql_version(site.text(source.sql)) if source.sql else ""
+    pulled = site.text(source.dlt.partition(":")[0]) if source.dlt else ""
 
     @asset(
         spec(
             product,
             "raw",
             name,
-            kinds={format_of(source.files, source) if source.files else "sql", "deltalake"},
+            kinds={format_of(source.files, source) if source.files else "dlt" if source.dlt else "sql", "deltalake"},
             description=f"What came from {source.place}, as it came, with the file or window and the row.",
-            code_version=code_version(_as_read(source), ingest, sql),
+            code_version=code_version(_as_read(source), ingest, sql, pulled),
         ),
         checks={FILES: "Every landed file could be read."},
         blocking=True,
@@ -125,7 +126,7 @@ def _listed(days: list[date]) -> str:
 
 def _nothing_landed(site: Site, name: str, source: Source, found: Ingested) -> str:
     refused = "; ".join(found.refused.values())
-    if source.database:
+    if source.files is None:
         return refused or f"Nothing has come for '{name}': {source.place} has no rows"
     place = source.place if source.in_bucket else site.place.root / source.place
     return refused or f"Nothing has landed for '{name}': no file matches {place}"

@@ -77,12 +77,14 @@ class Source(Declaration):
     """How the bucket is reached."""
     database: Database | None = None
     """The table whose rows they are, in place of files."""
+    dlt: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_/]*[.]py:[A-Za-z_][A-Za-z0-9_]*$")
+    """`file.py:function` beside the declaration, in place of files: what it returns, a dlt resource or a source with one, yields the rows."""
     sql: str | None = None
     """An SQL file that adds converted columns to the landed text: one row in, one row out, `select *, ... from landed`."""
     time: str | None = None
     """The column that says when the row's event happens; a text column is read as ISO 8601, naive stamps in the product's zone."""
     partition: Literal["day"] | None = None
-    """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table, or all windows of a database are."""
+    """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table, or all windows of a database or of dlt are."""
     known_at: str | dict[str, str] | None = None
     """When values become known: a time column for the whole row, or one for each column that is known later than `time`."""
     format: Format | None = None
@@ -96,7 +98,7 @@ class Source(Declaration):
     limits: Limits = Limits()
     """How much one file may hold."""
     every: Annotated[Duration, Field(ge=timedelta(seconds=5))] | None = None
-    """How often a bucket (by default each minute) or a database (by default only when a run is asked for) is looked at for what is new. Files in a folder are, every few seconds."""
+    """How often a bucket (by default each minute) or a database or dlt (by default only when a run is asked for) is looked at for what is new. Files in a folder are, every few seconds."""
     fresh_within: Duration | None = None
     """How old the newest row may be before the source counts as late."""
 
@@ -108,8 +110,8 @@ class Source(Declaration):
             raise ValueError("`fresh_within` needs `time`: the column that says how new a row is")
         if self.delimiter == '"':
             raise ValueError("`delimiter` cannot be the quote")
-        if (self.files is None) == (self.database is None):
-            raise ValueError("a source has `files` or a `database`: say one of them")
+        if sum(place is not None for place in (self.files, self.database, self.dlt)) != 1:
+            raise ValueError("a source has `files`, a `database` or a `dlt` function: say one of them")
         if self.bucket and not self.in_bucket:
             raise ValueError(f"`bucket` says how an s3:// store is reached, and `files` is {self.files}")
         return self
@@ -138,7 +140,7 @@ class Source(Declaration):
     @property
     def looked_at_every(self) -> timedelta | None:
         """How often a sensor looks for what is new; None if never."""
-        if self.database:
+        if self.files is None:
             return self.every
         return self.every or timedelta(minutes=1) if self.in_bucket else timedelta(0)
 
@@ -150,7 +152,7 @@ class Source(Declaration):
     @property
     def place(self) -> str:
         """Where the rows come from, in a few words; no secret is in it."""
-        return self.files or (f"table {self.database.table}" if self.database else "")
+        return self.files or (f"table {self.database.table}" if self.database else self.dlt or "")
 
     def known_columns(self) -> dict[str, str]:
         """Return, for each column that is known later than its row, the time column that says when."""

@@ -25,6 +25,7 @@ from headrace.sources.known import (
     reading_version,
 )
 from headrace.sources.landing import Landed
+from headrace.sources.pulled import pulled_rows
 from headrace.sources.read import FILE, FileText
 from headrace.sources.windows import arrived_rows
 from headrace.store.site import Site
@@ -57,8 +58,8 @@ def _has_taken_a_part(site: Site, name: str, source: Source, found: Ingested) ->
 
 
 def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingested) -> Arrived:
-    if source.database:
-        arrived = arrived_rows(site, name, source, known, windows.MOST_ROWS)
+    if source.files is None:
+        arrived = arrived_windows(site, name, source, known, windows.MOST_ROWS)
         found.refused.update(arrived.refused)
         found.notes += [note for note in arrived.notes if note not in found.notes]
         found.changes += arrived.changes
@@ -71,6 +72,11 @@ def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingeste
     for file in there:
         file.forget()
     return Arrived(texts, found.replaced)
+
+
+def arrived_windows(site: Site, name: str, source: Source, known: Known, most: int) -> Arrived:
+    """Return the next window of a source that has no files: about `most` rows of a database, or what dlt pulls."""
+    return pulled_rows(site, name, source, known) if source.dlt else arrived_rows(site, name, source, known, most)
 
 
 def readable_rows(site: Site, name: str, source: Source, files: Sequence[Landed]) -> pa.Table | None:

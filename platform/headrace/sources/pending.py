@@ -8,10 +8,9 @@ from datetime import date
 from headrace.core.days import Days, local_day
 from headrace.core.errors import HeadraceError
 from headrace.sources.declaration import Source
-from headrace.sources.ingest import days_in, days_of_files, readable_rows, rows_of
+from headrace.sources.ingest import arrived_windows, days_in, days_of_files, readable_rows, rows_of
 from headrace.sources.known import known_files, landed_files
 from headrace.sources.landing import Landed
-from headrace.sources.windows import arrived_rows
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -73,7 +72,9 @@ def pending_files(
             troubles.append(f"source '{name}': {error}")
     known = {name: dict(files) for name, files in seen.items()}
     for name, new in found.items():
-        known[name] = new.stamps if sources[name].database and new.stamps else {**known.get(name, {}), **new.stamps}
+        known[name] = (
+            new.stamps if sources[name].files is None and new.stamps else {**known.get(name, {}), **new.stamps}
+        )
     return Pending(
         files={name: list(new.stamps) for name, new in found.items() if new.stamps},
         touched=frozenset(day for new in found.values() for day in new.days),
@@ -89,7 +90,7 @@ def _is_due(source: Source, looked: float | None, now: float) -> bool:
 
 
 def _new(site: Site, name: str, source: Source, seen: Mapping[str, list[int | str]], now: float) -> _New:
-    if source.database:
+    if source.files is None:
         return _new_rows(site, name, source, seen)
     landed = landed_files(site, source)
     files = [f for f in landed if seen.get(f.name) != list(f.stamp) and f.is_settled(now, SETTLE_S)]
@@ -109,7 +110,7 @@ def _days(site: Site, name: str, source: Source, files: list[Landed]) -> set[dat
 
 def _new_rows(site: Site, name: str, source: Source, seen: Mapping[str, list[int | str]]) -> _New:
     """Return the window of a database that is due, if it is not the one that was asked for already."""
-    arrived = arrived_rows(site, name, source, known_files(site, name, source), LOOK_ROWS)
+    arrived = arrived_windows(site, name, source, known_files(site, name, source), LOOK_ROWS)
     if not arrived.texts:
         return _New({}, ())
     rows = rows_of(site, name, source, arrived.texts)

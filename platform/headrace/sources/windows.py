@@ -1,6 +1,7 @@
 """Which rows of a database are new: a window behind the last one, and what became visible late before it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -53,7 +54,7 @@ def arrived_rows(site: Site, name: str, source: Source, known: Known, most: int)
     if new.num_rows:
         numbers = pa.array(range(1, new.num_rows + 1), pa.int64())
         texts = [FileText(window, "window", placed(Parsed(new, numbers), window, rows_digest(new)), "database")]
-        kept = _other_keys(site, name, known, declared, new)
+        kept = other_keys(site, name, known, declared.keys, new)
     return Arrived(
         [*texts, *kept],
         [other.name for other in kept],
@@ -144,18 +145,18 @@ def _unseen(rows: pa.Table, held: pa.Table | None) -> pa.Table:
     return new.drop("_nth").to_arrow().cast(rows.schema)
 
 
-def _other_keys(site: Site, name: str, known: Known, declared: Database, new: pa.Table) -> list[FileText]:
+def other_keys(site: Site, name: str, known: Known, keys: Sequence[str], new: pa.Table) -> list[FileText]:
     """Return the earlier windows that hold a key of the new rows, without those rows."""
-    if not declared.keys or known.version is None:
+    if not keys or known.version is None:
         return []
-    keys = new.select(declared.keys)
+    changed = new.select(list(keys))
     view = TableView(site.product.table("raw", name), version=known.version)
-    same = " and ".join(f"raw.{quoted(key)} is not distinct from new.{quoted(key)}" for key in declared.keys)
+    same = " and ".join(f"raw.{quoted(key)} is not distinct from new.{quoted(key)}" for key in keys)
     touched = f"select distinct {FILE} from raw where exists (select 1 from new where {same})"
-    windows = site.engine.query(touched, {"raw": view, "new": keys}, origin=f"source '{name}'")[FILE].to_pylist()
+    windows = site.engine.query(touched, {"raw": view, "new": changed}, origin=f"source '{name}'")[FILE].to_pylist()
     columns = ", ".join(map(quoted, (*known.columns, FILE, DIGEST, ROW, MALFORMED)))
     sql = f"select {columns} from raw where {FILE} in (from touched) and not exists (select 1 from new where {same})"
-    views = {"raw": view, "new": keys, "touched": pa.table({FILE: pa.array(windows, pa.string())})}
+    views = {"raw": view, "new": changed, "touched": pa.table({FILE: pa.array(windows, pa.string())})}
     staying = site.engine.query(sql, views, origin=f"source '{name}'")
     return [
         FileText(window, f"without {rows_digest(new)}", staying.filter(pc.equal(staying[FILE], window)), "database")
