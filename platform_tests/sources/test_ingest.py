@@ -1,11 +1,12 @@
 """Each file goes into the raw table exactly once, each row into the day it happened."""
 
 import random
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from headrace.contracts.validate import validate
 from headrace.core.errors import DataError, SqlError
 from headrace.sources.ingest import ingest
 from headrace.store.digest import rows_digest
@@ -164,6 +165,31 @@ def test_days_are_local_days_through_both_changes_of_the_clock(site: Site, depar
     land_file(site, "crossings/a.csv", csv([crossing(1, departs=departs)]))
     take(site)
     assert raw_rows(site, "_day") == [(day,)]
+
+
+@pytest.mark.parametrize(("minutes", "own"), [(-1, True), (4, True), (6, False)])
+def test_a_time_more_than_five_minutes_ahead_is_none_by_the_clock_on_the_wall(
+    tmp_path: Path, minutes: int, own: bool
+) -> None:
+    site = ferry_line(tmp_path, timezone="UTC", end=None)
+    departs = (site.clock.now() + timedelta(minutes=minutes)).isoformat()
+    land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2), crossing(3, departs=departs)]))
+    take(site)
+    days = dict(raw_rows(site, "crossing", "_day"))
+    assert days["c003"] == (date.fromisoformat(departs[:10]) if own else date(2013, 3, 5))
+    aside = validate(site, "crossings", CROSSINGS, None, None).quarantined
+    assert aside["crossing"].to_pylist() == ([] if own else ["c003"])
+    assert own or "is no time in the product's days" in aside["_reason"][0].as_py()
+
+
+def test_a_planned_time_is_taken_as_far_ahead_as_is_declared(tmp_path: Path) -> None:
+    site = ferry_line(tmp_path, timezone="UTC", end=None)
+    planned = CROSSINGS.model_copy(update={"ahead": timedelta(days=30)})
+    departs = (site.clock.now() + timedelta(days=20)).isoformat()
+    land_file(site, "crossings/a.csv", csv([crossing(1, departs=departs)]))
+    take(site, planned)
+    assert raw_rows(site, "_day") == [(date.fromisoformat(departs[:10]),)]
+    assert not validate(site, "crossings", planned, None, None).quarantined.num_rows
 
 
 def test_twenty_orders_of_arrival_give_the_same_table(tmp_path: Path) -> None:

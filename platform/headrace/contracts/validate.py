@@ -93,7 +93,7 @@ def _timeless(site: Site, source: Source, landed: pa.Table) -> dict[int, str]:
     if not (source.partition and source.time):
         return {}
     own = site.engine.query(
-        f"select {own_day_sql(site, source.time, landed.schema)} as own, cast({quoted(source.time)} as varchar) as text from landed",
+        f"select {own_day_sql(site, source, landed.schema)} as own, cast({quoted(source.time)} as varchar) as text from landed",
         {"landed": landed},
         origin="contract",
     )

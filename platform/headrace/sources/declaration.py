@@ -83,6 +83,8 @@ class Source(Declaration):
     """An SQL file that adds converted columns to the landed text: one row in, one row out, `select *, ... from landed`."""
     time: str | None = None
     """The column that says when the row's event happens; a text column is read as ISO 8601, naive stamps in the product's zone."""
+    ahead: Duration = timedelta(minutes=5)
+    """How far ahead of now a row's `time` may lie, for clocks that disagree or events that are planned. A row beyond it goes to quarantine. In a replay it does not count."""
     partition: Literal["day"] | None = None
     """`day`: rows lie in the local day of `time`. Without it the newest file is the whole table, or all windows of a database or of dlt are."""
     known_at: str | dict[str, str] | None = None

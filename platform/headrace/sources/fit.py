@@ -43,11 +43,13 @@ def fitting(texts: Sequence[FileText], columns: Columns, found: Ingested) -> Ite
     """Yield the texts that have the columns, or those that most of them have; note and refuse the others."""
     expected = columns or usual_columns(texts)
     for text in texts:
-        missing = [c for c in expected if c not in text.columns]
-        added = [c for c in text.columns if c not in expected]
-        absent = missing if text.format == "jsonl" and not added else []
-        retyped = [c for c in expected if c in text.columns and _typed(text.rows[c], expected[c]) is None]
         there = {column: text.rows.schema.field(column).type for column in text.columns}
+        missing = [c for c in expected if c not in there]
+        added = [c for c in there if c not in expected]
+        absent = missing if text.format == "jsonl" and not added else []
+        retyped = [
+            c for c in expected if c in there and there[c] != expected[c] and _typed(text.rows[c], expected[c]) is None
+        ]
         changes = [c for c in column_changes(text.name, there, expected, retyped) if c.column not in absent]
         found.changes += changes
         if any(change.stops for change in changes):
@@ -78,7 +80,7 @@ def _fitted(rows: pa.Table, expected: Columns) -> pa.Table:
 def _typed(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
     """Return the values in a type, None where one would be lost: whole numbers fit doubles, missing values fit all."""
     if values.type == kind or values.null_count == len(values):
-        return values.cast(kind) if values.type == kind else pa.chunked_array([pa.nulls(len(values), kind)])
+        return values if values.type == kind else pa.chunked_array([pa.nulls(len(values), kind)])
     if not (pa.types.is_integer(values.type) and pa.types.is_floating(kind)):
         return None
     try:
