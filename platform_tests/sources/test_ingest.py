@@ -192,6 +192,33 @@ def test_a_planned_time_is_taken_as_far_ahead_as_is_declared(tmp_path: Path) -> 
     assert not validate(site, "crossings", planned, None, None).quarantined.num_rows
 
 
+def test_a_leap_day_is_a_day(tmp_path: Path) -> None:
+    site = ferry_line(tmp_path, start=date(2016, 1, 1), end=date(2017, 1, 1))
+    land_file(site, "crossings/a.csv", csv([crossing(1, "2016-02-29"), crossing(2, "2016-03-01")]))
+    take(site)
+    assert raw_rows(site, "_day") == [(date(2016, 2, 29),), (date(2016, 3, 1),)]
+
+
+def test_names_that_look_like_sql_are_names(site: Site) -> None:
+    odd = 'x"; drop table t; --'
+    header = csv([crossing(1)]).replace("ship", '"' + odd.replace('"', '""') + '"', 1)
+    land_file(site, "crossings/o'brien.csv", header)
+    take(site)
+    land_file(site, "crossings/o'brien.csv", header.replace("Ada", "Bea"))
+    assert take(site).replaced == ["landing/crossings/o'brien.csv"]
+    assert raw_rows(site, odd, "_file") == [("Bea", "landing/crossings/o'brien.csv")]
+
+
+@pytest.mark.parametrize(
+    "reads", ["(select content from read_text('/etc/hostname'))", "(select a from '/etc/passwd')", "getenv('HOME')"]
+)
+def test_the_sql_of_a_source_reads_what_landed_and_nothing_else(tmp_path: Path, reads: str) -> None:
+    site = ferry_line(tmp_path, f"select *, {reads} as stolen from landed")
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    with pytest.raises(SqlError):
+        take(site, CROSSINGS.model_copy(update={"sql": "crossings.sql"}))
+
+
 def test_twenty_orders_of_arrival_give_the_same_table(tmp_path: Path) -> None:
     files = {f"crossings/{n}.csv": csv([crossing(n), crossing(n + 50, "2013-03-07")]) for n in range(6)}
     digests = set()

@@ -160,6 +160,19 @@ def test_another_delimiter_can_be_declared(tmp_path: Path) -> None:
     assert rows_of(tmp_path, b"a;b\n1,5;2\n", Source(files="*.csv", delimiter=";")) == [row(1, "1,5", "2")]
 
 
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    class Growing(Landed):
+        def data(self) -> bytes:
+            read = super().data()
+            with self.path.open("ab") as file:
+                file.write(b"3,4\n")
+            return read
+
+    (tmp_path / "x.csv").write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(FileRefused, match="is being written to at this very moment"):
+        read_text(Growing("x.csv", tmp_path / "x.csv"), SOURCE)
+
+
 def test_hidden_and_half_renamed_files_are_not_there_yet(tmp_path: Path) -> None:
     for name in ("b.csv", "a.csv", ".c.csv.part", ".d.csv"):
         (tmp_path / name).write_text("a\n1\n")

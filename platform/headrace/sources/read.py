@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from headrace.core.errors import FileRefused
 from headrace.sources.declaration import Format, Source
 from headrace.sources.delimited import read_csv
 from headrace.sources.jsonlines import read_jsonlines
@@ -52,7 +53,10 @@ def format_of(name: str, source: Source) -> Format:
 def read_text(file: Landed, source: Source) -> FileText:
     """Return the rows of a file; raises FileRefused for one that cannot be read as declared, or holds too much."""
     refuse_larger(file.name, file.size, file.size, source.limits)
+    before = file.stamp
     landed = file.data()
+    if file.stamp != before:
+        raise FileRefused(f"{file.name} is being written to at this very moment. It is taken as soon as it rests.")
     digest = bytes_digest(landed)
     form, data = format_of(file.name, source), unpacked(file.name, landed, source.limits)
     parsed = _parsed(file.name, data, form, source)

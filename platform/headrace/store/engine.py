@@ -64,7 +64,14 @@ class Engine:
         connection.execute(f"set temp_directory = {quoted_text(str(self._spill))}")
         for name, view in views.items():
             self._show(connection, name, view)
+        self._close_off(connection)
         return connection
+
+    def _close_off(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let SQL read the tables and nothing else: no other file, no network, no change of these settings."""
+        folders = ", ".join(quoted_text(f"{folder}/") for folder in (self._tables.folder, self._spill))
+        connection.execute(f"set allowed_directories = [{folders}]")
+        connection.execute("set enable_external_access = false; set lock_configuration = true")
 
     def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> None:
         if isinstance(view, pa.Table):

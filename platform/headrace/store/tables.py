@@ -71,6 +71,11 @@ class Tables:
         self._folder = folder
         self._fences = Fences(folder / "_fences")
 
+    @property
+    def folder(self) -> Path:
+        """Where the tables lie."""
+        return self._folder
+
     def exists(self, name: str) -> bool:
         """Return whether anybody has written the table."""
         return bool(DeltaTable.is_deltatable(str(self._folder / name)))
