@@ -232,6 +232,7 @@ BOMB = gzip.compress(b"a,b\n" + b"1,2\n" * 50_000_000, compresslevel=9)
         ("a.jsonl", b'{"a":1,"A":2}\n', SMALL, "names a twice"),
         ("a.jsonl", b"\n".join(b'{"k%d":1}' % n for n in range(2001)), SMALL, "more than 2,000 different keys"),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_bomb_or_a_torn_file_is_refused_before_it_uses_memory(
     tmp_path: Path, name: str, data: bytes, source: Source, words: str
