@@ -70,6 +70,9 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("mlflow", {"store/runs.py"}),
         ("dagster_mlflow", {"resources.py"}),
         ("pandera", {"contracts/check.py"}),
+        ("sqlalchemy", {"sources/database.py"}),
+        ("dlt", {"sources/pulled.py"}),
+        ("obstore", {"sources/bucket.py"}),
     ],
 )
 def test_a_library_has_one_door(library: str, doors: set[str]) -> None:

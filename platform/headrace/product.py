@@ -1,6 +1,7 @@
 """The Product component: one declaration becomes a graph of assets."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.features.assets import feature_assets
+from headrace.features.readers import readers_of
 from headrace.features.verify import Graph
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
@@ -49,7 +51,7 @@ class Product(dg.Component):
         """Return the assets, checks, jobs, sensors and schedules of the product."""
         place = Place.at(context.project_root.parent, os.environ.get("HEADRACE_HOME"))
         try:
-            return build(self.declaration, Site(self.declaration, context.path, place))
+            return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:
             where = position_of(Path(context.path) / "defs.yaml", ("attributes", *error.path))
             raise dg.DagsterInvalidDefinitionError(f"{where}: {'.'.join(error.path)}: {error}") from None
@@ -71,7 +73,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     )
     data = dg.Definitions(
         assets=[
-            *source_assets(site, declared.sources),
+            *source_assets(site, declared.sources, partial(readers_of, site, graph)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
         ],

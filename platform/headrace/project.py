@@ -79,7 +79,7 @@ class Project:
             )
         file = files[product]
         declared = declared_product(read_document(file), file)
-        return declared, Site(declared, file.parent, self.place)
+        return declared, Site(declared, file.parent, self.place, os.environ)
 
     def source(self, named: str) -> tuple[ProductDeclaration, Site, str]:
         """Return the declaration, the site and the source's name of "<product>.<source>"."""

@@ -73,6 +73,48 @@ def test_a_file_without_days_makes_the_newest_day(loop: Loop) -> None:
     assert loop.days_to_make(None) == Days(date(2024, 1, 30), date(2024, 1, 30))
 
 
+def test_only_the_days_that_rows_touch_are_made_not_those_between(loop: Loop) -> None:
+    touched = {date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 20)}
+    assert loop.ranges_to_make(touched) == [
+        Days(date(2024, 1, 1), date(2024, 1, 6)),
+        Days(date(2024, 1, 19), date(2024, 1, 23)),
+    ]
+    assert loop.ranges_to_make(set()) == [Days(date(2024, 1, 30), date(2024, 1, 30))]
+
+
+def test_many_scattered_days_are_a_few_runs_that_reach_over_the_smallest_gaps(loop: Loop) -> None:
+    touched = {date(2024, 1, day) for day in (1, 7, 13, 19, 30)}
+    ranges = loop.ranges_to_make(touched)
+    assert len(ranges) <= 4
+    assert all(any(days.first <= day <= days.last for days in ranges) for day in touched)
+
+
+def test_only_the_assets_of_the_sources_that_have_something_new_are_made(loop: Loop) -> None:
+    assert ["shop", "features", "habit"] in loop.data_keys(["orders"])
+    assert loop.data_keys([]) == []
+
+
+def test_late_rows_are_a_run_of_their_own_and_each_is_tried_again_alone(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    cursor = tick(project, "shop__files", instance).cursor
+    late = project.root / "landing" / "orders" / "late.csv"
+    header, row = (project.root / "landing" / "orders" / "2024-01-03.csv").read_text().splitlines()[:2]
+    newest = (project.root / "landing" / "orders" / "2024-01-28.csv").read_text().splitlines()[1]
+    late.write_text("\n".join([header, row, newest]) + "\n")
+    os.utime(late, (1, 1))
+    answer = tick(project, "shop__files", instance, cursor)
+    requests = answer.run_requests or []
+    assert [(r.tags[RANGE_START], r.tags[RANGE_END]) for r in requests] == [
+        ("2024-01-02", "2024-01-06"),
+        ("2024-01-27", "2024-01-30"),
+    ]
+    tags = {"dagster/run_key": str(requests[0].run_key)}
+    instance.create_run_for_job(job_def=_nothing(), tags=tags, status=DagsterRunStatus.FAILURE)
+    again = tick(project, "shop__files", instance, answer.cursor).run_requests or []
+    assert [r.tags[RANGE_START] for r in again] == ["2024-01-02"]
+
+
 def test_what_has_landed_is_asked_for_once_in_one_run(project: Project, instance: dg.DagsterInstance) -> None:
     first = tick(project, "shop__files", instance)
     (request,) = first.run_requests or []
@@ -96,17 +138,23 @@ def test_an_ingestion_that_failed_is_asked_for_again_three_times_in_all(
     assert [str(key).rpartition("-")[2] for key in keys] == ["1", "2", "3"]
 
 
-def test_days_of_a_request_that_failed_are_asked_for_with_those_of_the_next_file(
+def test_days_of_a_request_that_failed_are_asked_for_again_when_the_next_file_comes(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
-    first = tick(project, "shop__files", instance)
+    answer = tick(project, "shop__files", instance)
+    for number in range(3):
+        (request,) = answer.run_requests or []
+        tags = {"dagster/run_key": str(request.run_key)}
+        instance.create_run_for_job(job_def=_nothing(), tags=tags, status=DagsterRunStatus.FAILURE)
+        answer = tick(project, "shop__files", instance, answer.cursor)
+        assert bool(answer.run_requests) == (number < 2)
     land_days(project.root, 30, 30, rows=5)
     os.utime(project.root / "landing" / "orders" / "2024-01-31.csv", (1, 1))
-    unmade = tick(project, "shop__files", instance, first.cursor)
-    assert span(unmade) == ("2024-01-01", "2024-01-31")
-    key = str(first.run_requests[0].run_key)
-    instance.create_run_for_job(job_def=_nothing(), tags={"dagster/run_key": key}, status=DagsterRunStatus.SUCCESS)
-    assert span(tick(project, "shop__files", instance, first.cursor)) == ("2024-01-30", "2024-01-31")
+    spans = {
+        (r.tags[RANGE_START], r.tags[RANGE_END])
+        for r in tick(project, "shop__files", instance, answer.cursor).run_requests
+    }
+    assert spans == {("2024-01-01", "2024-01-30"), ("2024-01-30", "2024-01-31")}
 
 
 def test_a_check_that_a_dead_run_had_planned_does_not_hide_what_was_said_before(
@@ -185,11 +233,6 @@ def test_a_training_is_written_down_with_reasons_and_time_of_the_products_clock(
     assert entry["reasons"] == ["age", "drift"]
     assert loop.trainings() == (datetime(2024, 1, 31, tzinfo=UTC),)
     assert json.dumps(entry)
-
-
-def span(answer: Any) -> tuple[str, str]:
-    (request,) = answer.run_requests or []
-    return request.tags[RANGE_START], request.tags[RANGE_END]
 
 
 def _nothing() -> dg.JobDefinition:

@@ -102,7 +102,8 @@ def test_a_missing_column_is_refused_with_the_nearest_name_and_the_good_files_go
     found = take(site)
     assert found.refused == {
         "landing/crossings/0-first.csv": "landing/crossings/0-first.csv lacks column 'passengers'; it has crossing, departs, "
-        "ship, pasengers. Did you mean 'pasengers'? Land it with the columns that the other files have."
+        "ship, pasengers. Did you mean 'pasengers'? passengers: was string, is missing (nearest: pasengers). "
+        "Send it with the columns that the source has had so far."
     }
     assert raw_rows(site, "crossing") == [("c001",), ("c002",)]
 
@@ -163,6 +164,33 @@ def test_days_are_local_days_through_both_changes_of_the_clock(site: Site, depar
     land_file(site, "crossings/a.csv", csv([crossing(1, departs=departs)]))
     take(site)
     assert raw_rows(site, "_day") == [(day,)]
+
+
+def test_a_leap_day_is_a_day(tmp_path: Path) -> None:
+    site = ferry_line(tmp_path, start=date(2016, 1, 1), end=date(2017, 1, 1))
+    land_file(site, "crossings/a.csv", csv([crossing(1, "2016-02-29"), crossing(2, "2016-03-01")]))
+    take(site)
+    assert raw_rows(site, "_day") == [(date(2016, 2, 29),), (date(2016, 3, 1),)]
+
+
+def test_names_that_look_like_sql_are_names(site: Site) -> None:
+    odd = 'x"; drop table t; --'
+    header = csv([crossing(1)]).replace("ship", '"' + odd.replace('"', '""') + '"', 1)
+    land_file(site, "crossings/o'brien.csv", header)
+    take(site)
+    land_file(site, "crossings/o'brien.csv", header.replace("Ada", "Bea"))
+    assert take(site).replaced == ["landing/crossings/o'brien.csv"]
+    assert raw_rows(site, odd, "_file") == [("Bea", "landing/crossings/o'brien.csv")]
+
+
+@pytest.mark.parametrize(
+    "reads", ["(select content from read_text('/etc/hostname'))", "(select a from '/etc/passwd')", "getenv('HOME')"]
+)
+def test_the_sql_of_a_source_reads_what_landed_and_nothing_else(tmp_path: Path, reads: str) -> None:
+    site = ferry_line(tmp_path, f"select *, {reads} as stolen from landed")
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    with pytest.raises(SqlError):
+        take(site, CROSSINGS.model_copy(update={"sql": "crossings.sql"}))
 
 
 def test_twenty_orders_of_arrival_give_the_same_table(tmp_path: Path) -> None:

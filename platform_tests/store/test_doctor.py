@@ -187,7 +187,7 @@ def test_a_claim_whose_process_is_gone_is_found_and_forgotten(site: Site) -> Non
     env = {**os.environ, "PYTHONPATH": str(ROOT / "platform")}
     subprocess.run([sys.executable, "-c", CLAIM, str(site.place.tables)], check=True, env=env)
     found = only(site)
-    assert found.where == f"fence '{TABLE}@all'"
+    assert found.where == f"fence '{TABLE}'"
     assert "is gone before it wrote" in found.why
     mend([found])
     assert findings(site) == []
@@ -197,10 +197,10 @@ def test_a_claim_of_a_living_process_and_one_whose_rows_are_there_are_no_finding
     site.tables.claim(TABLE)
     assert findings(site) == []
     tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
-    assert {token["pid"] for token in tokens} == {os.getpid()}
+    assert {claim["pid"] for claims in tokens for claim in claims} == {os.getpid()}
     site.tables.replace(TABLE, pa.table({"id": [1], "v": [1.0]}))
     tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
-    assert {token["pid"] for token in tokens} == {None}
+    assert {claim["pid"] for claims in tokens for claim in claims} == {None}
 
 
 def mend(found: list[Finding]) -> None:

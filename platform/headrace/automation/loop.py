@@ -1,14 +1,16 @@
 """What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import pyarrow.compute as pc
 
 from headrace.automation.decide import Decision
 from headrace.automation.declaration import Retrain
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
+from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement
 from headrace.models.declaration import Model
@@ -17,6 +19,9 @@ from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 from headrace.store.tables import DAY as TABLE_DAY
+
+MOST_RANGES = 4
+"""How many runs one look may ask for: a run costs more than some days that were not touched."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,19 @@ class Loop:
     label: Label | None = None
     model: Model | None = None
 
-    @property
-    def data_keys(self) -> list[list[str]]:
-        """The assets from landed files to features."""
+    def data_keys(self, sources: Collection[str]) -> list[list[str]]:
+        """Return the assets from some sources to the features that read them."""
         product = self.site.product
-        tables = [name for name, feature in self.features.items() if not feature.on_request]
-        return [product.key(layer, s) for s in self.sources for layer in ("raw", "validated", "quarantine")] + [
+        tables = [name for name, feature in self.features.items() if self._reads(feature, sources)]
+        return [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")] + [
             product.key("features", name) for name in tables
         ]
+
+    def _reads(self, feature: Feature, sources: Collection[str]) -> bool:
+        if feature.on_request:
+            return False
+        read = [feature.windows.source] if feature.windows else sql_of(self.site, feature).tables
+        return not set(read).isdisjoint(sources)
 
     @property
     def model_keys(self) -> list[list[str]]:
@@ -59,17 +69,31 @@ class Loop:
             product.key("reports", "product"),
         ]
 
-    def days_to_make(self, touched: Days | None) -> Days:
-        """Return the days to make anew when rows of `touched` days came: as far as their windows reach.
+    def days_to_make(self, touched: Days | None, sources: Collection[str] | None = None) -> Days:
+        """Return the days to make anew when rows of some sources (default: all) came: as far as windows over them reach.
 
         One day before, too: an event may happen before the day it was planned for.
         """
         newest = self.newest_day()
         if touched is None:
             return Days(newest, newest)
-        reach = max((whole_days(f.reach) for f in self.features.values() if f.reach and f.windows), default=0)
+        reach = max((whole_days(f.reach or timedelta()) for f in self._windows_over(sources)), default=0)
         last = min(touched.last + DAY * reach, max(newest, touched.last))
         return Days(max(touched.first - DAY, self._start()), last)
+
+    def _windows_over(self, sources: Collection[str] | None) -> list[Feature]:
+        windows = [feature for feature in self.features.values() if feature.windows]
+        return windows if sources is None else [feature for feature in windows if self._reads(feature, sources)]
+
+    def ranges_to_make(self, touched: Collection[date], sources: Collection[str] | None = None) -> list[Days]:
+        """Return the ranges of days to make anew when rows of `touched` days of some sources came; days between them are left alone."""
+        if not touched:
+            return [self.days_to_make(None)]
+        ranges = [self.days_to_make(Days(day, day), sources) for day in sorted(touched)]
+        joined = _joined(ranges, gap=1)
+        while len(joined) > MOST_RANGES:
+            joined = _joined(joined, min((b.first - a.last).days for a, b in pairwise(joined)))
+        return joined
 
     def newest_day(self) -> date:
         """Return the last day that is over: the one that a daily batch scores."""
@@ -112,3 +136,15 @@ class Loop:
 
     def _start(self) -> date:
         return self.site.product.start or date.min + timedelta(days=1)
+
+
+def _joined(ranges: Sequence[Days], gap: int) -> list[Days]:
+    """Return ranges, in order, without those that lie at most `gap` days behind the one before: they are part of it."""
+    joined = [ranges[0]]
+    for days in ranges[1:]:
+        last = joined[-1]
+        if (days.first - last.last).days <= gap:
+            joined[-1] = Days(last.first, max(last.last, days.last))
+        else:
+            joined.append(days)
+    return joined

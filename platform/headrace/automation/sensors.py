@@ -1,6 +1,7 @@
 """The control loop: new files are ingested, failed checks retrain, each day is scored."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from functools import wraps
 from hashlib import sha256
@@ -17,10 +18,12 @@ from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
 from headrace.sources.freshness import freshness
-from headrace.sources.pending import pending_files
+from headrace.sources.pending import Pending, pending_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
+INGESTING = "headrace/ingesting"
+"""Tag of runs that ingest, for their product."""
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 MOST_TRIES = 3
@@ -75,50 +78,77 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
     @in_words
     def files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         known = loads(context.cursor or "{}")
-        pending = pending_files(loop.site, loop.sources, known.get("seen", {}), time())
-        if not pending.files:
-            return _tried_again(loop, context, known)
-        key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
-        days = _with_unmade(context.instance, known.get("asked"), loop.days_to_make(pending.days))
-        asked = {"key": f"files-{key}", "days": [str(days.first), str(days.last)], "tries": 1}
-        return dg.SensorResult(
-            run_requests=[_files_request(loop, asked)], cursor=dumps({"seen": pending.seen, "asked": asked})
-        )
+        seen, looked = known.get("seen", {}), known.get("looked", {})
+        pending = pending_files(loop.site, loop.sources, seen, time(), looked)
+        for trouble in pending.troubles:
+            context.log.warning(trouble)
+        before = _before(context.instance, known.get("asks", []))
+        asks = before.again + (_asks(loop, pending) + before.revived if pending.files else [])
+        kept = asks + before.open + ([] if pending.files else before.given_up)
+        cursor = dumps({"seen": pending.seen, "looked": pending.looked, "asks": kept})
+        if not asks:
+            context.update_cursor(cursor)
+            return dg.SkipReason("; ".join([*pending.troubles, *before.words]) or "Nothing new has come.")
+        return dg.SensorResult(run_requests=[_files_request(loop, ask) for ask in asks], cursor=cursor)
 
     return files
 
 
-def _files_request(loop: Loop, asked: dict[str, Any]) -> dg.RunRequest:
-    first, last = (date.fromisoformat(day) for day in asked["days"])
-    keys = loop.data_keys + (loop.live_keys if loop.live_since() else [])
-    return _request(loop, f"{asked['key']}-{asked['tries']}", keys, Days(first, last), {})
+def _asks(loop: Loop, pending: Pending) -> list[dict[str, Any]]:
+    """Return what to ask for: a run for each range of days that rows touch, of the sources that have something new."""
+    key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
+    return [
+        {
+            "key": f"files-{key}-{number}",
+            "days": [str(days.first), str(days.last)],
+            "tries": 1,
+            "of": list(pending.files),
+        }
+        for number, days in enumerate(loop.ranges_to_make(pending.touched, list(pending.files)))
+    ]
 
 
-def _with_unmade(instance: dg.DagsterInstance, asked: dict[str, Any] | None, days: Days) -> Days:
-    """Return the days with those of the request before, unless its run has made them."""
-    if not asked:
-        return days
-    made = RunsFilter(tags={"dagster/run_key": f"{asked['key']}-{asked['tries']}"}, statuses=[DagsterRunStatus.SUCCESS])
-    if instance.get_runs_count(made):
-        return days
-    first, last = (date.fromisoformat(day) for day in asked["days"])
-    return Days(min(first, days.first), max(last, days.last))
-
-
-def _tried_again(
-    loop: Loop, context: dg.SensorEvaluationContext, known: dict[str, Any]
-) -> dg.SensorResult | dg.SkipReason:
-    """Ask once more for an ingestion whose run died or failed, a few times at most."""
-    asked = known.get("asked")
-    failed = asked and context.instance.get_runs_count(
-        RunsFilter(tags={"dagster/run_key": f"{asked['key']}-{asked['tries']}"}, statuses=[DagsterRunStatus.FAILURE])
+def _files_request(loop: Loop, ask: dict[str, Any]) -> dg.RunRequest:
+    first, last = (date.fromisoformat(day) for day in ask["days"])
+    keys = loop.data_keys(ask["of"]) + (loop.live_keys if loop.live_since() else [])
+    return _request(
+        loop, f"{ask['key']}-{ask['tries']}", keys, Days(first, last), {INGESTING: loop.site.product.product}
     )
-    if not asked or not failed:
-        return dg.SkipReason("No new file has landed.")
-    if asked["tries"] >= MOST_TRIES:
-        return dg.SkipReason(f"No new file has landed. The last ingestion failed {MOST_TRIES} times: look at its run.")
-    again = {**asked, "tries": asked["tries"] + 1}
-    return dg.SensorResult(run_requests=[_files_request(loop, again)], cursor=dumps({**known, "asked": again}))
+
+
+@dataclass
+class _Before:
+    """What became of the runs that were asked for."""
+
+    again: list[dict[str, Any]] = field(default_factory=list)
+    """Died or failed, and are asked for once more."""
+    given_up: list[dict[str, Any]] = field(default_factory=list)
+    """Failed too often."""
+    open: list[dict[str, Any]] = field(default_factory=list)
+    """Not at their end."""
+
+    @property
+    def revived(self) -> list[dict[str, Any]]:
+        """What failed too often, asked for anew: what has come since may have mended it."""
+        return [{**ask, "key": f"{ask['key']}-again", "tries": 1} for ask in self.given_up]
+
+    @property
+    def words(self) -> list[str]:
+        return [f"The last ingestion failed {MOST_TRIES} times: look at its run."] if self.given_up else []
+
+
+def _before(instance: dg.DagsterInstance, asks: list[dict[str, Any]]) -> _Before:
+    before = _Before()
+    for ask in asks:
+        runs = instance.get_runs(RunsFilter(tags={"dagster/run_key": f"{ask['key']}-{ask['tries']}"}), limit=1)
+        status = runs[0].status if runs else None
+        if status == DagsterRunStatus.FAILURE and ask["tries"] < MOST_TRIES:
+            before.again.append({**ask, "tries": ask["tries"] + 1})
+        elif status == DagsterRunStatus.FAILURE:
+            before.given_up.append(ask)
+        elif status not in (DagsterRunStatus.SUCCESS, DagsterRunStatus.CANCELED):
+            before.open.append(ask)
+    return before
 
 
 def _retrain_sensor(loop: Loop) -> dg.SensorDefinition:

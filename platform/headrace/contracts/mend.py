@@ -54,7 +54,7 @@ def export_aside(site: Site, name: str, source: Source) -> bytes:
     rows = rows_aside(site, name)
     if not rows.num_rows:
         raise Refused(f"No row of '{name}' is set aside.")
-    columns = known_files(site, name, source).columns
+    columns = list(known_files(site, name, source).columns)
     sink = pa.BufferOutputStream()
     csv.write_csv(rows.select([REASON, *KEY, *columns, MALFORMED]), sink)
     return bytes(sink.getvalue())
@@ -66,7 +66,7 @@ def mend_rows(site: Site, name: str, source: Source, file: Path) -> Mended:
     The same CSV again changes nothing. Raises DataError if the CSV lacks a column or names a row twice, and Refused if it
     names a row that is not set aside (any more).
     """
-    fence, columns = site.tables.claim(mended_table(site, name)), known_files(site, name, source).columns
+    fence, columns = site.tables.claim(mended_table(site, name)), list(known_files(site, name, source).columns)
     given = _read(file, source, columns)
     _refuse_others(site, name, given)
     landed = _same_rows(site, "select * from raw", {"raw": TableView(site.product.table("raw", name))}, given)

@@ -21,9 +21,9 @@ _PLAIN = (str, int, float, bool, bytes, tuple, frozenset, type(None))
 _INFRASTRUCTURE = ("headrace.core", "headrace.store")
 
 
-def sql_version(sql: str) -> str:
+def sql_version(sql: str, origin: str = "an SQL file") -> str:
     """Return the version of an SQL text: comments, case of keywords and layout change nothing."""
-    return _digest(normalized(sql))
+    return _digest(normalized(sql, origin))
 
 
 def code_parts(*parts: Callable[..., Any] | type | BaseModel | str) -> Parts:

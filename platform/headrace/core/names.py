@@ -13,6 +13,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """A word that is safe as a key, a folder and an identifier."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -49,6 +50,26 @@ Duration = Annotated[
     timedelta, BeforeValidator(parse_duration, json_schema_input_type=str), PlainSerializer(duration_text)
 ]
 """A time span, written "36h"."""
+
+
+def parse_size(text: Any) -> int:
+    """Return the bytes of "16MB", "500KB" or "1GB" (units of 1,000)."""
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+)\s*(KB|MB|GB)", str(text).strip())
+    if not match:
+        raise ValueError(f"'{text}' is not a size: write a number and a unit, such as 500KB, 16MB or 1GB")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def size_text(size: int) -> str:
+    """Return a short text that `parse_size` reads back, where the bytes are a round number of a unit."""
+    unit = next((u for u in ("GB", "MB", "KB") if size and size % _SIZES[u] == 0), None)
+    return f"{size // _SIZES[unit]}{unit}" if unit else str(size)
+
+
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), PlainSerializer(size_text)]
+"""A number of bytes, written "16MB"."""
 
 
 def quoted(identifier: str) -> str:

@@ -1,7 +1,8 @@
 """Landed files as assets: raw/<source>, with checks on its files and its freshness."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,7 @@ from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.sources.ingest import ingest
 from headrace.sources.ingested import Ingested
+from headrace.sources.read import format_of
 from headrace.sources.recipe import raw_parts, raw_recipe
 from headrace.store.site import Site
 
@@ -32,13 +34,19 @@ FILES, FRESHNESS = "files", "freshness"
 DATA_VERSION = "dagster/data_version"
 
 
-def source_assets(site: Site, sources: Mapping[str, Source]) -> list[dg.AssetsDefinition]:
+Readers = Callable[[str, str], list[str]]
+"""Source, column → what reads it, in words."""
+
+
+def source_assets(
+    site: Site, sources: Mapping[str, Source], readers: Readers = lambda _source, _column: []
+) -> list[dg.AssetsDefinition]:
     """Return raw/<source> for each source, and the freshness checks that can also be run alone."""
-    raw = [_raw_asset(site, name, source) for name, source in sources.items()]
+    raw = [_raw_asset(site, name, source, readers) for name, source in sources.items()]
     return [*raw, *(_freshness_check(site, name, source) for name, source in sources.items() if source.fresh_within)]
 
 
-def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
+def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("raw", name)
 
     @asset(
@@ -46,8 +54,8 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
             product,
             "raw",
             name,
-            kinds={"csv", "deltalake"},
-            description=f"What landed as {source.files}, as text, with the file and row it came from.",
+            kinds={format_of(source.files, source) if source.files else "dlt" if source.dlt else "sql", "deltalake"},
+            description=f"What came from {source.place}, as it came, with the file or window and the row.",
             code_version=version_of(raw_parts(site, source)),
         ),
         checks={FILES: "Every landed file could be read."},
@@ -67,7 +75,7 @@ def _raw_asset(site: Site, name: str, source: Source) -> dg.AssetsDefinition:
         site.ledger.note(recipe, work, contents, days)
         for event in _elsewhere(site, name, found, days, contents):
             context.log_event(event)
-        yield _files_check(found, _empty_days(contents, days))
+        yield _files_check(found, _empty_days(contents, days), partial(readers, name))
         metadata = {
             **table_metadata(
                 site.tables.count(table), site.tables.schema(table), site.tables.version(table) or 0, table
@@ -99,17 +107,26 @@ def _empty_days(contents: Mapping[str, str], days: Days | None) -> list[date]:
     return [day for day in days or () if str(day) not in contents]
 
 
-def _files_check(found: Ingested, empty: list[date]) -> dg.AssetCheckResult:
+def _files_check(found: Ingested, empty: list[date], readers: Callable[[str], list[str]]) -> dg.AssetCheckResult:
     notes = [*found.notes, *([f"no file holds rows of {_listed(empty)}"] if empty else [])]
     refused = [{"file": file, "why": why} for file, why in found.refused.items()]
+    touched = {change.column: readers(change.column) for change in found.changes if change.stops}
+    touches = sorted({reader for of_column in touched.values() for reader in of_column})
+    diff = [
+        {"file": c.file, "column": c.column, "was": c.was, "is": c.now, "nearest": c.nearest}
+        | {"touches": ", ".join(touched.get(c.column, []))}
+        for c in found.changes
+    ]
     return verdict(
         FILES,
         not refused and not notes,
-        "; ".join([*found.refused.values(), *notes][:5]) or "All landed files could be read.",
+        "; ".join([*found.refused.values(), *notes][:5] + ([f"This touches {', '.join(touches)}"] if touches else []))
+        or "All landed files could be read.",
         severe=bool(refused),
         value=float(len(refused)),
         limit=0.0,
         refused=records(refused),
+        columns=records(diff) if diff else None,
         notes=records([{"note": note} for note in notes]),
     )
 
@@ -121,7 +138,10 @@ def _listed(days: list[date]) -> str:
 
 def _nothing_landed(site: Site, name: str, source: Source, found: Ingested) -> str:
     refused = "; ".join(found.refused.values())
-    return refused or f"Nothing has landed for '{name}': no file matches {site.place.root / source.files}"
+    if source.files is None:
+        return refused or f"Nothing has come for '{name}': {source.place} has no rows"
+    place = source.place if source.in_bucket else site.place.root / source.place
+    return refused or f"Nothing has landed for '{name}': no file matches {place}"
 
 
 def _freshness_check(site: Site, name: str, source: Source) -> dg.AssetChecksDefinition:

@@ -30,7 +30,7 @@ def converted(site: Site, name: str, source: Source, landed: pa.Table) -> pa.Tab
             f"Source '{name}' has no column '{source.time}', which is its time; it has "
             f"{', '.join(c for c in rows.column_names if c not in OWN)}.{did_you_mean(source.time, rows.column_names)}"
         )
-    return _with_days(site, source.time, rows)
+    return _with_days(site, source, rows)
 
 
 def conversion_version(site: Site, source: Source) -> str:
@@ -60,7 +60,7 @@ def _made(site: Site, file: str, landed: pa.Table) -> pa.Table:
     origin = str(site.folder / file)
     rows = site.engine.query(site.text(file), {"landed": landed}, origin=origin)
     lost = [c for c in (FILE, DIGEST, ROW, MALFORMED) if c not in rows.column_names]
-    if lost or rows.num_rows != landed.num_rows or _places(rows) != _places(landed):
+    if lost or rows.num_rows != landed.num_rows or not _same_places(rows, landed):
         raise DataError(
             f"{origin}: one row out for each row in, with all its columns: write `select *, ... from landed`. "
             f"It made {rows.num_rows} rows of {landed.num_rows}{f' and lost {lost}' if lost else ''}."
@@ -68,16 +68,26 @@ def _made(site: Site, file: str, landed: pa.Table) -> pa.Table:
     return rows
 
 
+def _same_places(rows: pa.Table, landed: pa.Table) -> bool:
+    """Return whether rows come from the places of the landed ones: in their order, which is quickly seen, or in any."""
+    if all(rows[column].equals(landed[column]) for column in (FILE, ROW)):
+        return True
+    return _places(rows) == _places(landed)
+
+
 def _places(rows: pa.Table) -> int:
     places: int = rows.group_by([FILE, ROW]).aggregate([]).num_rows
     return places
 
 
-def _with_days(site: Site, time: str, rows: pa.Table) -> pa.Table:
+def _with_days(site: Site, source: Source, rows: pa.Table) -> pa.Table:
     """Add the local day of each row; a row without one goes with most rows of its file."""
+    own, origin = own_day_sql(site, source.time or "", rows.schema), f"sources: the day of '{source.time}'"
+    days = site.engine.query(f"select {own} as {DAY} from landed", {"landed": rows}, origin=origin)[DAY]
+    if not days.null_count:
+        return rows.append_column(DAY, days)
     sql = f"""
-with timed as (select *, {own_day_sql(site, time, rows.schema)} as _own from landed),
-usual as (select {FILE}, mode(_own) as _usual from timed group by {FILE})
-select timed.* exclude (_own), coalesce(_own, _usual, date '{site.product.start}') as {DAY}
-from timed join usual using ({FILE}) order by {FILE}, {ROW}"""
-    return site.engine.query(sql, {"landed": rows}, origin=f"sources: the day of '{time}'")
+with usual as (select {FILE}, mode({DAY}) as _usual from landed group by {FILE})
+select landed.* replace (coalesce({DAY}, _usual, date '{site.product.start}') as {DAY})
+from landed join usual using ({FILE}) order by {FILE}, {ROW}"""
+    return site.engine.query(sql, {"landed": rows.append_column(DAY, days)}, origin=origin)

@@ -1,53 +1,93 @@
 """Ingestion: what has landed goes into the raw table, each file exactly once, each row into the day it happened."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.sources import windows
+from headrace.sources.arrived import Arrived
 from headrace.sources.convert import OWN, conversion_version, converted
 from headrace.sources.declaration import Source
-from headrace.sources.fit import read_fitting
+from headrace.sources.fit import Columns, read_fitting
 from headrace.sources.ingested import Ingested
-from headrace.sources.known import CONVERSION, LANDED, Known, candidates, known_files, new_files
-from headrace.sources.read import DIGEST, FILE, MALFORMED, ROW, FileText, Landed
+from headrace.sources.known import (
+    CONVERSION,
+    READING,
+    WINDOW,
+    Known,
+    candidates,
+    column_facts,
+    earlier_text,
+    known_files,
+    new_files,
+    reading_version,
+)
+from headrace.sources.landing import Landed
+from headrace.sources.pulled import pulled_rows
+from headrace.sources.read import FILE, FileText
+from headrace.sources.windows import arrived_rows
 from headrace.store.site import Site
 from headrace.store.tables import DAY, Addition
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """The files that go in, and those whose earlier rows go out."""
-
-    texts: list[FileText]
-    replaced: list[str]
-
-
 def ingest(site: Site, name: str, source: Source) -> Ingested:
-    """Bring all new or changed files of a source into its raw table, in one commit; the good ones, if some are bad.
+    """Bring all that is new or changed into a source's raw table; the good files, if some are bad.
 
-    When the source's SQL has changed, what landed earlier is converted again, from the text in the table.
+    Files come in one commit, rows of a database in one commit a window. When the source's SQL has changed, what
+    landed earlier is converted again, from the text in the table.
     """
-    table = site.product.table("raw", name)
-    with site.tables.alone(table):
-        known, found = known_files(site, name, source), Ingested()
-        new = new_files(list(candidates(site, source)), known.files, found)
-        texts = read_fitting(new, source, known.columns, found)
-        found.replaced = [file for file in found.replaced if file in found.files or file in found.duplicates]
-        addition = _addition(site, name, source, known, Arrived(texts, found.replaced))
-        if addition:
-            found.rows = sum(text.rows.num_rows for text in texts)
-            found.days = _touched(site, name, addition)
-            site.tables.add_files(table, addition, after=known.version)
+    found = Ingested()
+    with site.tables.alone(site.product.table("raw", name)):
+        while _has_taken_a_part(site, name, source, found):
+            pass
     return found
+
+
+def _has_taken_a_part(site: Site, name: str, source: Source, found: Ingested) -> bool:
+    """Take what one commit holds, and return whether there is more."""
+    known = known_files(site, name, source)
+    arrived = _arrived(site, name, source, known, found)
+    addition = _addition(site, name, source, known, arrived)
+    if addition:
+        found.rows += sum(text.rows.num_rows for text in arrived.texts if text.name not in known.files or source.files)
+        found.days = tuple(sorted({*found.days, *_touched(site, name, addition)}))
+        site.tables.add_files(site.product.table("raw", name), addition, after=known.version)
+    return arrived.more
+
+
+def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingested) -> Arrived:
+    if source.files is None:
+        arrived = arrived_windows(site, name, source, known, windows.MOST_ROWS)
+        found.refused.update(arrived.refused)
+        found.notes += [note for note in arrived.notes if note not in found.notes]
+        found.changes += arrived.changes
+        found.files += [text.name for text in arrived.texts if text.name not in known.files]
+        return arrived
+    there = list(candidates(site, source))
+    new = new_files(there, known.files, found)
+    texts = read_fitting(new, source, known.columns, found)
+    found.replaced = [file for file in found.replaced if file in found.files or file in found.duplicates]
+    for file in there:
+        file.forget()
+    return Arrived(texts, found.replaced)
+
+
+def arrived_windows(site: Site, name: str, source: Source, known: Known, most: int) -> Arrived:
+    """Return the next window of a source that has no files: about `most` rows of a database, or what dlt pulls."""
+    return pulled_rows(site, name, source, known) if source.dlt else arrived_rows(site, name, source, known, most)
 
 
 def readable_rows(site: Site, name: str, source: Source, files: Sequence[Landed]) -> pa.Table | None:
     """Return the rows of some files as ingestion would add them, leaving out files that it would refuse."""
     texts = read_fitting(files, source, known_files(site, name, source).columns, Ingested())
-    return converted(site, name, source, _joined([text.rows for text in texts])) if texts else None
+    return rows_of(site, name, source, texts) if texts else None
+
+
+def rows_of(site: Site, name: str, source: Source, texts: Sequence[FileText]) -> pa.Table:
+    """Return the rows of what was read, converted as ingestion would."""
+    return converted(site, name, source, _joined([text.rows for text in texts]))
 
 
 def days_of_files(site: Site, name: str, files: Sequence[str] | None) -> set[date]:
@@ -71,32 +111,40 @@ def _addition(site: Site, name: str, source: Source, known: Known, arrived: Arri
     again = known.version is not None and known.conversion != version
     if not (texts or replaced or again):
         return None
-    wholly = not source.partition and bool(texts)
+    wholly = source.newest_is_all and bool(texts)
     landed = [text.rows for text in texts]
     if again and not wholly:
-        landed.append(_earlier_text(site, name, known, replaced))
-    columns = known.columns or [c for c in landed[0].column_names if c not in OWN]
+        landed.append(earlier_text(site, name, known, replaced))
+    columns = known.columns or _columns_of(landed[0])
     return Addition(
         rows=converted(site, name, source, _joined(landed)) if landed else _no_rows(site, name),
         digests={text.name: text.digest for text in texts},
         replacing=None if again or wholly else replaced,
-        facts={CONVERSION: version, LANDED: "\n".join(columns)},
+        facts={
+            CONVERSION: version,
+            READING: reading_version(source),
+            **column_facts(columns),
+            **_window(known, arrived),
+        },
     )
 
 
-def _earlier_text(site: Site, name: str, known: Known, replaced: list[str]) -> pa.Table:
-    columns = [*known.columns, FILE, DIGEST, ROW, MALFORMED]
-    rows = site.tables.read(site.product.table("raw", name), columns=columns, version=known.version)
-    return rows.filter(pc.invert(pc.is_in(rows[FILE], pa.array(replaced, pa.string()))))
+def _columns_of(landed: pa.Table) -> Columns:
+    return {column.name: column.type for column in landed.schema if column.name not in OWN}
+
+
+def _window(known: Known, arrived: Arrived) -> Mapping[str, str]:
+    return arrived.facts or ({WINDOW: known.window} if known.window else {})
 
 
 def _no_rows(site: Site, name: str) -> pa.Table:
     return site.tables.schema(site.product.table("raw", name)).empty_table()
 
 
-def _touched(site: Site, name: str, addition: Addition) -> tuple[date, ...]:
-    gone = days_of_files(site, name, addition.replacing) if addition.replacing != [] else set()
-    return tuple(sorted(days_in(addition.rows) | gone))
+def _touched(site: Site, name: str, addition: Addition) -> set[date]:
+    return days_in(addition.rows) | (
+        days_of_files(site, name, addition.replacing) if addition.replacing != [] else set()
+    )
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from headrace.sources.changes import Change
+
 
 @dataclass
 class Ingested:
@@ -18,6 +20,8 @@ class Ingested:
     """File → why it was not read; rows that it had before stay."""
     notes: list[str] = field(default_factory=list)
     """What is odd but harmless: columns that nobody declared, files without rows."""
+    changes: list[Change] = field(default_factory=list)
+    """Columns that are not what they were: added, removed, renamed, of another type."""
     rows: int = 0
     """How many rows were added."""
     days: tuple[date, ...] = ()

@@ -15,6 +15,7 @@ def raw_recipe(site: Site, name: str, source: Source) -> Recipe:
 
 def raw_parts(site: Site, source: Source) -> Parts:
     """Return the code and declarations behind raw rows: what says how files are read."""
-    as_read = source.model_copy(update={"fresh_within": None, "known_at": None})
-    sql = {source.sql: sql_version(site.text(source.sql))} if source.sql else {}
-    return code_parts(as_read, ingest) | sql | libraries("duckdb", "pyarrow")
+    as_read = source.model_copy(update={"fresh_within": None, "known_at": None, "every": None})
+    sql = {source.sql: sql_version(site.text(source.sql), source.sql)} if source.sql else {}
+    pulled = {source.dlt: code_parts(site.text(source.dlt.partition(":")[0]))["text 0"]} if source.dlt else {}
+    return code_parts(as_read, ingest) | sql | pulled | libraries("duckdb", "pyarrow")

@@ -1,6 +1,7 @@
 """How rows lie in a Delta table: days in month partitions, columns in the types that the table has."""
 
 from collections.abc import Sequence
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,11 @@ def may_hold(file: str, days: Days | None) -> bool:
     """Return whether a file may hold rows of some days (None: of any), by the month in its path."""
     month = file.rpartition(f"/{MONTH}=")[2].partition("/")[0] if f"/{MONTH}=" in file else ""
     return not (days and month) or f"{days.first:%Y-%m}" <= month <= f"{days.last:%Y-%m}"
+
+
+def days_in(rows: pa.Table) -> set[date] | None:
+    """Return the days that rows lie in; None where they lie in none."""
+    return set(pc.unique(rows[DAY].drop_null()).to_pylist()) if DAY in rows.column_names else None
 
 
 def days_predicate(days: Days | None) -> str | None:

@@ -1,6 +1,7 @@
 """A product's site: who it is, where its files lie, and the stores it works with."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class Site:
     product: Identity
     folder: Path
     place: Place
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where `env:` references are looked up; never shown."""
 
     @cached_property
     def clock(self) -> Clock:

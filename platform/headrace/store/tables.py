@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -33,6 +32,7 @@ from headrace.store.fences import Fence, Fences
 from headrace.store.layout import (
     DAY,
     MONTH,
+    days_in,
     days_predicate,
     fitted,
     in_days,
@@ -127,7 +127,7 @@ class Tables:
             return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
         failpoint("before_staging")
         cause = why if isinstance(why, Cause) else Cause(why)
-        facts = commit_facts(cause, days or _days_in(rows)) | {"headrace.digest": digest}
+        facts = commit_facts(cause, days or days_in(rows)) | {"headrace.digest": digest}
         marks = [Transaction(f"fence:{fence.scope}", fence.token)]
         with self._fences.holding(fence), self._writing(name):
             self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
@@ -169,7 +169,7 @@ class Tables:
         """
         failpoint("before_staging")
         marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
-        facts = commit_facts(Cause(f"{len(added.digests)} files"), _days_in(added.rows)) | dict(added.facts)
+        facts = commit_facts(Cause(f"{len(added.digests)} files"), days_in(added.rows)) | dict(added.facts)
         properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
         with self._writing(name):
             if after is None:
@@ -297,8 +297,3 @@ class Tables:
 
 def _columns(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
-
-
-def _days_in(rows: pa.Table) -> set[date] | None:
-    """Return the days that rows lie in; None where they lie in none."""
-    return set(pc.unique(rows[DAY].drop_null()).to_pylist()) if DAY in rows.column_names else None
