@@ -41,7 +41,7 @@ slow: $(VENV)/.dev ## the tests that start daemons, browsers and whole products
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
-	$(BIN)/python -m benchmarks
+	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate; do $(BIN)/python -m $$of || exit 1; done
 
 docs: $(VENV)/.dev ## run the code of README and docs
 	$(BIN)/pytest platform_tests/test_docs.py

@@ -26,8 +26,8 @@ def copy_flights(root: Path) -> Project:
     return copy_settings(root)
 
 
-def flights_project(root: Path) -> Project:
-    """Return a new project with the product `flight_delays` and eight months of landed files."""
+def flights_project(root: Path, through: date = LAST) -> Project:
+    """Return a new project with the product `flight_delays` and landed files, of eight months if nothing else is said."""
     project = copy_flights(root)
-    land(project.place.landing, LAST)
+    land(project.place.landing, through)
     return project
