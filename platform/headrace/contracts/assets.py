@@ -1,7 +1,7 @@
 """Validated and quarantined rows as assets, with the contract as a check."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -109,14 +109,18 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
                     why = f"run {context.run.run_id}"
                     commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
-                    contents = site.ledger.record(written[table].recipe, work, kept, piece.days)
-                    written[table].add(commit, kept.schema, contents)
+                    site.ledger.record(written[table].recipe, work, kept, piece.days)
+                    written[table].add(commit, kept.schema)
             if judged:
                 yield _check_result(joined(verdicts), held)
         for table, part in written.items():
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
                 yield from made(
-                    context, table, work, part.contents, part.metadata(_schema(held) if table == good else None)
+                    context,
+                    table,
+                    work,
+                    site.ledger.contents(table),
+                    part.metadata(_schema(held) if table == good else None),
                 )
 
     return validated
@@ -135,11 +139,9 @@ class _Written:
     rows: int = 0
     version: int = 0
     schema: pa.Schema = None
-    contents: dict[str, str] = field(default_factory=dict)
 
-    def add(self, commit: Commit, schema: pa.Schema, contents: Mapping[str, str]) -> None:
+    def add(self, commit: Commit, schema: pa.Schema) -> None:
         self.rows, self.version, self.schema = self.rows + commit.rows, commit.version, schema
-        self.contents |= contents
 
     def metadata(self, columns: dg.TableSchema | None) -> dict[str, Any]:
         if self.schema is None:

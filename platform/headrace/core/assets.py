@@ -27,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FORCE_TAG = "headrace/force"
+SKIPPED, WHY_SKIPPED = "skipped", "made by this code, of this content"
 NO_ROWS = "no rows"
 """The version of a day without rows."""
 STEP_PROCESS_EXECUTORS = frozenset({"multiprocess", "multi_or_in_process_executor"})
@@ -150,31 +151,39 @@ def is_forced(context: dg.AssetExecutionContext) -> bool:
 def made(
     context: dg.AssetExecutionContext, table: str, work: Work, contents: Mapping[str, str], metadata: Mapping[str, Any]
 ) -> Iterator[Any]:
-    """Yield a materialization for each day that was made, with a version of its own content, and the step's output.
+    """Yield a materialization for each day of the run, with a version of its own content, and the step's output.
 
-    Days that were skipped get no event: Dagster goes on calling them fresh. One MaterializeResult for the range would
-    give all of its days the version of the range, and make everything downstream of each of them stale.
+    `contents` says what each day holds. A day that was skipped says so, and keeps its version, so that Dagster calls
+    what is downstream of it fresh; without an event it would call the day failed if another step fails. One
+    MaterializeResult would give all days the version of the range, and make everything downstream of each stale.
     """
     key = dg.AssetKey(table.split("/"))
-    output = dg.Output(
-        None,
-        output_name="__".join(key.path),
-        metadata=dict(metadata),
-        data_version=dg.DataVersion(contents.get(ALL, NO_ROWS)),
-    )
-    step = context.op_execution_context._step_execution_context
+    name = "__".join(key.path)
     context.log.info(f"{table}: {work}")
-    days = [] if ALL in work.reasons else list(work.reasons)
-    if work:
-        definition = step.op_def.output_def_named(output.output_name)
-        kind = AssetExecutionType.MATERIALIZATION
-        events = list(_get_output_asset_events(key, days, output, definition, {}, step, kind))
-        batch = str(uuid4())
-        for number, event in enumerate(events, 1):
-            tags = {**(event.tags or {}), DATA_VERSION_TAG: contents.get(event.partition or ALL, NO_ROWS)}
-            own = dg.AssetMaterialization(key, metadata=event.metadata, partition=event.partition, tags=tags)
-            yield DagsterEvent.asset_materialization(step, own, DagsterEventBatchMetadata(batch, number == len(events)))
-    yield dg.Output(None, output_name=output.output_name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+    if not work:
+        metadata = {**_said_of(context, key), SKIPPED: str(work)}
+    days = sorted(work.wanted, key=lambda day: (day in work.reasons, day))
+    version = dg.DataVersion(contents.get(ALL, NO_ROWS))
+    output = dg.Output(None, output_name=name, metadata=dict(metadata), data_version=version)
+    step = context.op_execution_context._step_execution_context
+    definition, kind = step.op_def.output_def_named(name), AssetExecutionType.MATERIALIZATION
+    partitions = [day for day in days if day != ALL]
+    events = list(_get_output_asset_events(key, partitions, output, definition, {}, step, kind))
+    batch, last = str(uuid4()), len(events)
+    for number, event in enumerate(events, 1):
+        day = event.partition or ALL
+        tags = {**(event.tags or {}), DATA_VERSION_TAG: contents.get(day, NO_ROWS)}
+        facts = event.metadata if day in work.reasons or number == last else {SKIPPED: WHY_SKIPPED}
+        own = dg.AssetMaterialization(key, metadata=facts, partition=event.partition, tags=tags)
+        yield DagsterEvent.asset_materialization(step, own, DagsterEventBatchMetadata(batch, number == last))
+    yield dg.Output(None, output_name=name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def _said_of(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, Any]:
+    """Return the metadata of an asset's newest materialization: what was shown of it stays to be seen."""
+    event = context.instance.get_latest_materialization_event(key)
+    materialization = event.asset_materialization if event else None
+    return materialization.metadata if materialization else {}
 
 
 def said_before(context: dg.AssetExecutionContext, table: str, check: str) -> dg.AssetCheckResult | None:

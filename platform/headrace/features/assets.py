@@ -62,15 +62,14 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
     def features(context: dg.AssetExecutionContext) -> Iterator[Any]:
         recipe = feature_recipe(site, graph, name, feature)
         work = site.ledger.work(recipe, days_of(context) if by_day else None, forced=is_forced(context))
-        contents: dict[str, str] = {}
         metadata: dict[str, Any] = {}
         for days in work.spans:
             fence = site.tables.claim(table, days)
             rows = feature_rows(site, name, feature, graph.sources, days)
             commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
-            contents |= site.ledger.record(recipe, work, rows, days)
+            site.ledger.record(recipe, work, rows, days)
             metadata = table_metadata(rows.num_rows, rows.schema, commit.version, table)
-        yield from made(context, table, work, contents, metadata)
+        yield from made(context, table, work, site.ledger.contents(table), metadata)
 
     return features
 
@@ -101,7 +100,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
         work = site.ledger.work(recipe, forced=is_forced(context) or said is None or not said.passed)
         if said and not work:
             yield said
-            yield from made(context, table, work, {}, {})
+            yield from made(context, table, work, site.ledger.contents(table), {})
             return
         versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
         fence = site.tables.claim(table)

@@ -113,7 +113,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         work = site.ledger.work(recipe, forced=is_forced(context) or said is None)
         if said and not work:
             yield said
-            yield from made(context, table, work, {}, {})
+            yield from made(context, table, work, site.ledger.contents(table), {})
             return
         getattr(context.resources, mlflow_key(product.product)).start()
         judgement = judge_candidate(site, label, model, the_candidate(site), gates)
