@@ -1,4 +1,6 @@
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,17 @@ def test_names_of_local_variables_change_nothing_and_those_of_arguments_and_what
     assert version_of(HELPER, two) == version_of(HELPER, two.replace("(d) for d in", "(one) for one in"))
     assert version_of(HELPER, two) != version_of(HELPER, two.replace("return other", "return first"))
     assert version_of(HELPER, two) != version_of(HELPER, two.replace("delays", "minutes"))
+
+
+def test_every_process_gives_the_same_code_the_same_version() -> None:
+    code = "from headrace.sources.ingest import ingest; from headrace.core.fingerprint import code_version; print(code_version(ingest))"
+    versions = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(versions) == 1
 
 
 def test_another_version_of_a_library_is_another_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
@@ -72,7 +73,7 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
             if _is_own(value, item):
                 _add_code(value, seen)
             elif isinstance(value, _PLAIN):
-                seen[f"{function.__module__}.{called}"] = _digest(repr(value))
+                seen[f"{function.__module__}.{called}"] = _digest(_spelled(value))
 
 
 def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -93,6 +94,15 @@ def _is_own(value: Any, caller: Any) -> bool:
     module = value.__module__
     same_package = module.split(".")[0] == caller.__module__.split(".")[0]
     return same_package and not module.startswith(_INFRASTRUCTURE)
+
+
+def _spelled(value: Any) -> str:
+    """Return a constant as text, the same in each process: a set has no order of its own, and addresses say nothing."""
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_spelled, value)))}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_spelled, value))})"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 @cache
