@@ -18,6 +18,7 @@ from headrace.core.errors import Refused
 LEAST, LEAST_DIGITS = 4, 6
 STATISTICS_KEEP = 32
 """How many characters of a text Delta's statistics keep."""
+_WORDS = ("true", "false", "null", "none")
 _PLACES = ("_file", "_digest", "_month")
 
 
@@ -39,7 +40,8 @@ class Person:
     @property
     def is_telling(self) -> bool:
         """Whether the value can be told from other text, so that it may be looked for outside of its column."""
-        return len(self.value) >= (LEAST_DIGITS if self.value.isdigit() else LEAST)
+        least = LEAST_DIGITS if self.value.isdigit() else LEAST
+        return len(self.value) >= least and self.value.casefold() not in _WORDS
 
     def is_column(self, name: str) -> bool:
         """Return whether a column is the one that names the person; case does not matter, as in SQL."""
@@ -61,6 +63,27 @@ class Person:
     def masked_bytes(self, data: bytes) -> bytes:
         """Return bytes of the same length, with asterisks in the place of the value."""
         return self._word_bytes.sub(lambda found: b"*" * len(found[0]), data) if self.is_telling else data
+
+    def masked_text(self, text: str) -> str:
+        """Return a text without the value; JSON stays JSON: a number that is the value becomes 0."""
+        if not self.is_in(text):
+            return text
+        if text.lstrip()[:1] not in ("{", "[", '"'):
+            return self.masked(text)
+        try:
+            facts = json.loads(text)
+        except ValueError:
+            return self.masked(text)
+        return json.dumps(self._masked_fact(facts))
+
+    def _masked_fact(self, fact: Any) -> Any:
+        if isinstance(fact, dict):
+            return {self.masked(key): self._masked_fact(value) for key, value in fact.items()}
+        if isinstance(fact, list):
+            return [self._masked_fact(value) for value in fact]
+        if isinstance(fact, str):
+            return self.masked_text(fact)
+        return 0 if not isinstance(fact, bool) and self.is_cell(fact) else fact
 
     @cached_property
     def _word(self) -> re.Pattern[str]:

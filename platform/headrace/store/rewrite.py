@@ -26,7 +26,7 @@ from headrace.store.removed import erase_versions
 from headrace.store.seals import refuse_damaged, seal
 
 ERASED = "erased"
-_STAY = ("protocol", "metaData", "txn", "domainMetadata")
+_STAY = ("protocol", "metaData", "domainMetadata")
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,15 @@ def _scrubbed(actions: Sequence[dict[str, Any]], live: Mapping[str, int], person
     for action in actions:
         if "commitInfo" in action:
             info = {k: v for k, v in action["commitInfo"].items() if k == "timestamp" or k.startswith("headrace.")}
-            yield {"commitInfo": json.loads(person.masked(json.dumps({"operation": "WRITE", **info})))}
+            said = {k: person.masked_text(v) if isinstance(v, str) else v for k, v in info.items()}
+            yield {"commitInfo": {"operation": "WRITE", **said}}
         elif "add" in action:
             if unquote(action["add"]["path"]) in live:
                 yield action
+        elif "txn" in action:
+            yield {"txn": {**action["txn"], "appId": person.masked(action["txn"]["appId"])}}
         elif any(kind in action for kind in _STAY):
-            yield json.loads(person.masked(json.dumps(action)))
+            yield action
 
 
 def _write_whole(path: Path, actions: Sequence[dict[str, Any]]) -> None:

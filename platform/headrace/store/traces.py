@@ -1,6 +1,7 @@
 """Where else a project's home holds a person: logs, run histories, records; and how they are masked there."""
 
 import gzip
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -28,9 +29,14 @@ def masking(home: Path, person: Person) -> Iterator[Path]:
 
 
 def mask(path: Path, person: Person) -> None:
-    """Put asterisks in the place of a person, in as many bytes: whoever appends to the file may go on."""
+    """Put asterisks in the place of a person; of a log in as many bytes, so that whoever appends to it may go on."""
     if _begins(path, _SQLITE):
         _mask_database(path, person)
+        return
+    if path.suffix == ".json":
+        staged = path.with_name(f".{path.name}.{os.getpid()}")
+        staged.write_text(person.masked_text(path.read_text()))
+        staged.replace(path)
         return
     data = path.read_bytes()
     with path.open("r+b") as file:
@@ -78,7 +84,7 @@ def _mask_database(path: Path, person: Person) -> None:
 
     def masked(value: Any) -> Any:
         if isinstance(value, str):
-            return person.masked(value)
+            return person.masked_text(value)
         if isinstance(value, bytes) and value.startswith(_ZLIB):
             plain = zlib.decompress(value)
             return zlib.compress(person.masked_bytes(plain)) if person.is_in(plain) else value
