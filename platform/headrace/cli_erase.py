@@ -9,9 +9,11 @@ import click
 from headrace.saying import in_words
 
 if TYPE_CHECKING:
+    from headrace.declaration import ProductDeclaration
     from headrace.sources.erase import Holding
     from headrace.store.erase import Erasure
     from headrace.store.person import Person
+    from headrace.store.site import Site
 
 
 @click.command()
@@ -38,6 +40,7 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
     landed = list(holding_files(site, declared.sources, person))
     if dry_run:
         _say(look(site, person, others), landed, person, "would go", landing=landing)
+        _say_what_is_yours(declared, site, person)
         return
     now = datetime.now(UTC)
     found = take_out(site, person, now, others, live_too=live_too)
@@ -50,7 +53,20 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
     _say(found, landed, person, "erased", landing=False)
     for path in remaining:
         click.echo(f"still holds the value: {path}")
+    _say_what_is_yours(declared, site, person)
     click.echo(f"Entry {entry['number']} of logs/{product}/erasures says so, without the value.")
+
+
+def _say_what_is_yours(declared: "ProductDeclaration", site: "Site", person: "Person") -> None:
+    from headrace.store.traces import traces
+
+    for path in traces(site.folder, person):
+        click.echo(f"{path}: holds the value, and is yours")
+    for name, source in declared.sources.items():
+        if source.in_bucket or not source.files:
+            click.echo(
+                f"source '{name}': {source.place} was not searched; from there, too, nothing of them comes in again"
+            )
 
 
 def _say(found: "Erasure", landed: "list[Holding]", person: "Person", word: str, *, landing: bool) -> None:

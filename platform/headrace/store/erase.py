@@ -47,14 +47,15 @@ class Erasure:
 def look(site: Site, person: Person, others: Sequence[Path] = ()) -> Erasure:
     """Return what of a product is of a person; `others` are folders beside the home that hold logs."""
     tables = [found for name in own_tables(site) if (found := held_in(site.place.tables / name, name, person))]
-    models = [digest for digest in site.models.digests() if _model_holds(site, digest, person)]
+    own = [digest for digest in site.models.digests() if _is_own(site, digest)]
+    models = [digest for digest in own if _model_holds(site, digest, person)]
     live = site.releases.live(site.product.product)
     touched = {table.table for table in tables}
     return Erasure(
         tables=tables,
         models=models,
         live=live if live and live.model in models else None,
-        trained_on=[d for d in site.models.digests() if d not in models and _trained_on(site, d, touched)],
+        trained_on=[d for d in own if d not in models and _trained_on(site, d, touched)],
         files=[*_going(site, person), *(path for home in (site.place.home, *others) for path in masking(home, person))],
     )
 
@@ -86,7 +87,7 @@ def erase(site: Site, person: Person, now: datetime, others: Sequence[Path] = ()
         _end_live(site, found)
         for digest in found.models:
             site.models.remove(digest)
-        for leftover in staged_leftovers(site.place.home, now, timedelta()):
+        for leftover in staged_leftovers(site.place.home, now, timedelta(days=1)):
             leftover.remove()
         for path in found.files:
             _clean(site, path, person)
@@ -112,6 +113,13 @@ def refuse_live(found: Erasure, *, live_too: bool) -> None:
             "erased. Say --live-too: the model goes, nothing is live until the next training is released, and that learns "
             "from rows without the person."
         )
+
+
+def _is_own(site: Site, digest: str) -> bool:
+    """Return whether a model is of this product and of no other one."""
+    trained = {training["product"] for training in site.models.trainings(digest)}
+    released = {release.model for release in site.releases.all(site.product.product)}
+    return trained == {site.product.product} or (not trained and digest in released)
 
 
 def _model_holds(site: Site, digest: str, person: Person) -> bool:
@@ -148,8 +156,10 @@ def _end_live(site: Site, found: Erasure) -> None:
 
 
 def _going(site: Site, person: Person) -> Iterator[Path]:
-    """Yield the reports that hold the person, and copies that nobody needs while nothing runs."""
-    yield from (path for path in sorted(site.place.reports.glob("*")) if path.is_file() and holds(path, person))
+    """Yield the report if it holds the person, and copies that nobody needs while nothing runs."""
+    report = site.place.reports / f"{site.product.product}.html"
+    if report.exists() and holds(report, person):
+        yield report
     for folder in (site.place.home / "fetched", site.place.spill):
         yield from sorted(folder.glob("*"))
 
