@@ -68,16 +68,21 @@ def headrace(*words: str) -> Result:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def landed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name in ("HEADRACE_HOME", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     project = Project(make_project(tmp_path / "shop"))
     monkeypatch.chdir(project.root)
     land_days(project.root, 0, 29)
     land_person(project)
-    whole_run(project)
     monkeypatch.setenv("DAGSTER_HOME", str(project.place.home / "dagster"))
     return project
+
+
+@pytest.fixture
+def shop(landed: Project) -> Project:
+    whole_run(landed)
+    return landed
 
 
 def erase(*more: str) -> Result:
@@ -174,3 +179,15 @@ def test_a_killed_erasure_is_told_by_the_doctor_and_finished_by_the_next_call(sh
     assert headrace("doctor").output == "Nothing is wrong.\n"
     assert materialize(shop, CHAMPION) == 0
     assert who_holds(shop.place.home) == []
+
+
+def test_nothing_is_erased_while_a_run_is_under_way(landed: Project) -> None:
+    assert materialize(landed, 'key:"shop/raw/orders"', FAILPOINT="committed:1") == -signal.SIGKILL
+    held = who_holds(landed.place.home)
+    refused = erase()
+    assert refused.exit_code == 1
+    assert "is started. Nothing was changed: wait for it" in refused.output
+    assert who_holds(landed.place.home) == held
+    assert headrace("doctor", "--mend").exit_code == 0
+    assert erase().exit_code == 0
+    assert who_holds(landed.place.home) == []
