@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: bool) -> None:
     """Erase a person from every version of every table of PRODUCT, its models, reports and logs, and keep them out."""
     from headrace.project import Project
-    from headrace.resources import refuse_while_running
+    from headrace.resources import refuse_runs_since, refuse_while_running
     from headrace.sources.erase import holding_files, remove_rows
     from headrace.store.erase import erase as take_out
     from headrace.store.erase import left, look
@@ -36,17 +36,18 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
     declared, site = project.load(product)
     instance = project.instance_home().resolve()
     others = [] if instance.is_relative_to(site.place.home) else [instance]
+    now = datetime.now(UTC)
     refuse_while_running()
     landed = list(holding_files(site, declared.sources, person))
     if dry_run:
         _say(look(site, person, others), landed, person, "would go", landing=landing)
         _say_what_is_yours(declared, site, person)
         return
-    now = datetime.now(UTC)
     found = take_out(site, person, now, others, live_too=live_too)
     for file in landed if landing else ():
         remove_rows(file, person)
     remaining = left(site, person, others)
+    refuse_runs_since(now)
     counts = {"landing": sum(file.rows > 0 for file in landed) if landing else 0, "left": len(remaining)}
     entry = site.erasures.certify(person, now, found.facts | counts)
     landed = list(holding_files(site, declared.sources, person)) if landing else landed
@@ -90,6 +91,6 @@ def _say(found: "Erasure", landed: "list[Holding]", person: "Person", word: str,
         click.echo("Rows in those files stay out of the tables from now on. To remove them there, too: --landing")
     if not person.is_telling:
         click.echo(
-            "The value is too short to be told from other text: malformed lines, reasons, logs, reports and run histories "
-            "were not searched for it."
+            "The value is too short to be told from other text: malformed lines, reasons, logs, reports, records of models "
+            "and run histories were not searched for it."
         )

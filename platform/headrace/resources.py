@@ -129,6 +129,17 @@ def refuse_while_running() -> None:
         )
 
 
+def refuse_runs_since(moment: datetime) -> None:
+    """Raise Refused where a run was asked for after a moment: it may have read what was there before, and write it."""
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs(RunsFilter(created_after=moment), limit=1)
+    if runs:
+        raise Refused(
+            f"Run {runs[0].run_id[:8]} began meanwhile, and may have written rows back that it had read before. The work is "
+            "done but for that: call this again when the run is over."
+        )
+
+
 def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
     instance.report_run_failed(
         run, f"Its process {pid} is gone: killed, or the machine stopped. Failed by headrace doctor."

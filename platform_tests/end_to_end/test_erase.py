@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headrace.cli import main
+from headrace.core.errors import Refused
 from headrace.project import Project
+from headrace.resources import refuse_runs_since
 from platform_tests.end_to_end.shop import land_days, make_project
 from platform_tests.end_to_end.test_crash import command, environment, materialize
 
@@ -183,6 +186,9 @@ def test_a_killed_erasure_is_told_by_the_doctor_and_finished_by_the_next_call(sh
 
 def test_nothing_is_erased_while_a_run_is_under_way(landed: Project) -> None:
     assert materialize(landed, 'key:"shop/raw/orders"', FAILPOINT="committed:1") == -signal.SIGKILL
+    with pytest.raises(Refused, match="began meanwhile, and may have written rows back"):
+        refuse_runs_since(datetime.now(UTC) - timedelta(minutes=5))
+    refuse_runs_since(datetime.now(UTC))
     held = who_holds(landed.place.home)
     refused = erase()
     assert refused.exit_code == 1
