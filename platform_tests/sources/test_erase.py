@@ -42,9 +42,11 @@ def lines(rows: list[dict[str, str]]) -> str:
     return "".join(f"{json.dumps(row)}\n" for row in rows)
 
 
-def parquet(rows: list[dict[str, str]]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
+def parquet(rows: list[dict[str, str]], *, dictionary: bool = False) -> bytes:
+    sink, table = io.BytesIO(), pa.Table.from_pylist(rows)
+    if dictionary:
+        table = table.set_column(2, "ship", table["ship"].dictionary_encode())
+    pq.write_table(table, sink)
     return sink.getvalue()
 
 
@@ -53,6 +55,7 @@ FORMATS = {
     "a.csv.gz": gzip.compress(csv(ROWS).encode()),
     "a.jsonl": lines(ROWS).encode(),
     "a.parquet": parquet(ROWS),
+    "b.parquet": parquet(ROWS, dictionary=True),
 }
 
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import zlib
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ def test_a_table_that_never_held_the_person_stays_untouched(site: Site) -> None:
         ([7, 70, None], pa.int64(), "7", [70, None]),
         ([7.0, 7.5, None], pa.float64(), "7", [7.5, None]),
         (["7", " 7 ", "07", None], pa.string(), "7", ["07", None]),
+        ([Decimal("7.00"), Decimal("7.50")], pa.decimal128(10, 2), "7", [Decimal("7.50")]),
+        ([["7"], ["8"]], pa.list_(pa.string()), "7", [["7"], ["8"]]),
         ([date(2024, 1, 7), None], pa.date32(), "2024-01-07", [None]),
         ([True, False], pa.bool_(), "true", [False]),
     ],
@@ -219,6 +222,8 @@ def test_rows_and_lines_of_who_was_erased_do_not_come_in(site: Site) -> None:
     )
     kept = site.erasures.without(came)
     assert kept["Customer"].to_pylist() == ["bert", None]
+    lists = pa.table({"customer": [["7"], ["8"]]})
+    assert site.erasures.without(lists) == lists
     numbers = pa.table({"customer": pa.array([7.0, 8.0, None])})
     assert site.erasures.without(numbers)["customer"].to_pylist() == [8.0, None]
 

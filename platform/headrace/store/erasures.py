@@ -63,7 +63,7 @@ class Erasures:
             digests = erased.get(name.casefold(), set())
             if name == _MALFORMED:
                 digests = set().union(*erased.values())
-            if digests:
+            if digests and not pa.types.is_nested(rows.schema.field(name).type):
                 gone = [
                     cell
                     for cell in pc.unique(rows[name]).to_pylist()

@@ -2,9 +2,11 @@
 
 import html
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -119,7 +121,8 @@ def spelled(value: Any) -> str | None:
         return value.strip() if value else value
     if isinstance(value, bool):
         return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    whole = isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value)
+    return str(int(value)) if whole else str(value)
 
 
 def held_by(rows: ds.Dataset, person: Person) -> pc.Expression | None:
@@ -133,21 +136,28 @@ def held_by(rows: ds.Dataset, person: Person) -> pc.Expression | None:
     for column in rows.schema:
         values = _values_of(rows, column, person, there)
         if values:
-            part = pc.field(column.name).isin(pa.array(values, column.type))
+            part = pc.field(column.name).isin(pa.array(values, plain_type(column.type)))
             found = part if found is None else found | part
     return found
 
 
 def _values_of(rows: ds.Dataset, column: pa.Field, person: Person, there: bool) -> list[Any]:
     is_one: Callable[[Any], bool]
+    if pa.types.is_nested(column.type):
+        return []
     if person.is_column(column.name):
         is_one = person.is_cell
-    elif is_text(column.type) and column.name not in _PLACES and (column.name.startswith("_") or not there):
+    elif is_text(plain_type(column.type)) and column.name not in _PLACES and (column.name.startswith("_") or not there):
         is_one = person.is_in
     else:
         return []
     cells = pc.unique(rows.to_table(columns=[column.name])[column.name])
     return [cell for cell in cells.to_pylist() if cell is not None and is_one(cell)]
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column, also where it is packed as a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def is_text(kind: pa.DataType) -> bool:
