@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headrace.cli_contracts import contract, quarantine
+from headrace.cli_erase import erase
 from headrace.saying import in_words
 
 
@@ -110,7 +111,7 @@ def history(table: str) -> None:
     from headrace.store.tables import Tables
 
     tables = Tables(Project.around(Path.cwd()).place.tables)
-    click.echo(history_text(tables.versions(table), tables.removed(table).versions))
+    click.echo(history_text(tables.versions(table), tables.removed(table)))
 
 
 @main.command()
@@ -199,6 +200,7 @@ def run() -> None:
 
 
 main.add_command(contract)
+main.add_command(erase)
 main.add_command(quarantine)
 
 if __name__ == "__main__":

@@ -17,12 +17,21 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 
+from headrace.core.errors import Refused
 from headrace.core.processes import is_gone
 from headrace.store import runs
 from headrace.store.doctor import Finding
 
 if TYPE_CHECKING:
     from headrace.store.site import Site
+
+UNDER_WAY = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
 
 
 class EventLog(SqliteEventLogStorage):
@@ -107,6 +116,28 @@ def lost_runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
             why = f"Dagster calls it started, but its process {pid} is gone: killed, or the machine stopped"
             advice = "a daemon fails it by itself within seconds, or: headrace doctor --mend"
             yield Finding(f"run {run.run_id[:8]}", why, advice, functools.partial(_fail, instance, run, pid))
+
+
+def refuse_while_running() -> None:
+    """Raise Refused while a run of the project's instance is waiting or under way."""
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs(RunsFilter(statuses=UNDER_WAY), limit=1)
+    if runs:
+        raise Refused(
+            f"Run {runs[0].run_id[:8]} is {runs[0].status.value.lower()}. Nothing was changed: wait for it, or terminate it "
+            "in Dagster. If its process is gone: headrace doctor --mend"
+        )
+
+
+def refuse_runs_since(moment: datetime) -> None:
+    """Raise Refused where a run was asked for after a moment: it may have read what was there before, and write it."""
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs(RunsFilter(created_after=moment), limit=1)
+    if runs:
+        raise Refused(
+            f"Run {runs[0].run_id[:8]} began meanwhile, and may have written rows back that it had read before. The work is "
+            "done but for that: call this again when the run is over."
+        )
 
 
 def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:

@@ -47,6 +47,14 @@ def test_what_was_live_at_a_past_moment_can_be_told(tmp_path: Path) -> None:
     assert [release and release.model for release in live] == [None, "model 1", "model 1", "model 3"]
 
 
+def test_nothing_is_live_once_the_live_model_was_erased_and_what_was_live_before_can_be_told(tmp_path: Path) -> None:
+    releases = Releases(tmp_path)
+    for number, outcome in enumerate(["released", "erased", "refused", "released"], start=1):
+        decide(releases, number, outcome)
+    live = [releases.live("shop", NOON + timedelta(days=day)) for day in (1, 2, 3, 4)]
+    assert [release and release.model for release in live] == ["model 1", None, None, "model 4"]
+
+
 def test_a_decision_on_an_old_log_is_refused(tmp_path: Path) -> None:
     releases = Releases(tmp_path)
     decide(releases, 1)

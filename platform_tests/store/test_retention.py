@@ -163,7 +163,7 @@ def test_reading_a_removed_version_says_so_in_words(site: Site) -> None:
         site.tables.read(ORDERS, version=0)
     with pytest.raises(VersionRemoved, match=said):
         site.engine.query("from orders", {"orders": TableView(ORDERS, version=0)})
-    lines = history_text(site.tables.versions(ORDERS), site.tables.removed(ORDERS).versions).splitlines()
+    lines = history_text(site.tables.versions(ORDERS), site.tables.removed(ORDERS)).splitlines()
     assert [("(removed by gc)" in line) for line in lines] == [False, False, True, True]
 
 

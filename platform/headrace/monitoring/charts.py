@@ -124,12 +124,12 @@ def volume(arrived: Arrived) -> Figure:
 
 
 def decision_marks(facts: ProductFacts) -> list[Mark]:
-    """Return a vertical line for each release and each refusal."""
+    """Return a vertical line for each release, refusal and erasure."""
     zone = facts.product.timezone
     return [
         (local_day(d.at, zone), f"release {d.number}", ORANGE)
         if d.outcome == "released"
-        else (local_day(d.at, zone), f"refused {d.number}", GREY)
+        else (local_day(d.at, zone), f"{d.outcome} {d.number}", GREY)
         for d in facts.decisions
     ]
 

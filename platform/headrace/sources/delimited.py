@@ -84,6 +84,11 @@ def _fault(line: bytes, source: Source) -> str:
     return "" if _is_utf8(line) else f"bytes that are not {source.encoding} (is another `encoding:` meant?)"
 
 
+def records_of(text: bytes, source: Source) -> list[bytes]:
+    """Return the records of CSV in UTF-8, each with its line end, blank lines too: joined they are the text."""
+    return [found[0] for found in _record_pattern(source.delimiter).finditer(text)]
+
+
 @cache
 def _record_pattern(delimiter: str) -> re.Pattern[bytes]:
     """Return what finds one record or, where its quotes are broken, one line. Possessive: no text takes long."""

@@ -1,6 +1,7 @@
 """Ingestion: what has landed goes into the raw table, each file exactly once, each row into the day it happened."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -67,11 +68,20 @@ def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingeste
         return arrived
     there = list(candidates(site, source))
     new = new_files(there, known.files, found)
-    texts = read_fitting(new, source, known.columns, found)
+    texts = _without_erased(site, read_fitting(new, source, known.columns, found), found)
     found.replaced = [file for file in found.replaced if file in found.files or file in found.duplicates]
     for file in there:
         file.forget()
     return Arrived(texts, found.replaced)
+
+
+def _without_erased(site: Site, texts: Sequence[FileText], found: Ingested) -> list[FileText]:
+    """Return the texts without rows of anybody who was erased; a text that holds nothing else is left out."""
+    kept = [replace(text, rows=site.erasures.without(text.rows)) for text in texts]
+    empty = [text.name for text in kept if not text.rows.num_rows and text.name not in found.replaced]
+    found.files = [file for file in found.files if file not in empty]
+    found.notes += [f"{file} holds rows of erased persons alone" for file in empty]
+    return [text for text in kept if text.name not in empty]
 
 
 def arrived_windows(site: Site, name: str, source: Source, known: Known, most: int) -> Arrived:
@@ -81,7 +91,8 @@ def arrived_windows(site: Site, name: str, source: Source, known: Known, most: i
 
 def readable_rows(site: Site, name: str, source: Source, files: Sequence[Landed]) -> pa.Table | None:
     """Return the rows of some files as ingestion would add them, leaving out files that it would refuse."""
-    texts = read_fitting(files, source, known_files(site, name, source).columns, Ingested())
+    found = Ingested()
+    texts = _without_erased(site, read_fitting(files, source, known_files(site, name, source).columns, found), found)
     return rows_of(site, name, source, texts) if texts else None
 
 

@@ -42,7 +42,7 @@ def pulled_rows(site: Site, name: str, source: Source, known: Known) -> Arrived:
         raise DataError(
             f"Source '{name}': {source.dlt} yields what cannot be kept: {next(iter(parsed.aside.lines.values()))}"
         )
-    rows, seen = _last_of_each(parsed.rows, keys), Ingested()
+    rows, seen = _last_of_each(site.erasures.without(parsed.rows), keys), Ingested()
     window = f"{source.place}#{last['number'] + 1:06d}"
     numbered = placed(Parsed(rows, pa.array(range(1, rows.num_rows + 1), pa.int64())), window, rows_digest(rows))
     texts = list(fitting([FileText(window, "window", numbered, "jsonl")], known.columns, seen))

@@ -48,6 +48,7 @@ def arrived_rows(site: Site, name: str, source: Source, known: Known, most: int)
     fitted = _fitted(window, there, known, seen)
     if fitted is None:
         return Arrived([], [], refused=seen.refused, notes=tuple(seen.notes), changes=tuple(seen.changes))
+    fitted = site.erasures.without(fitted)
     _refuse_twins(fitted, declared)
     new = _unseen(fitted, _held_since(site, name, known, declared, low))
     texts, kept = list[FileText](), list[FileText]()

@@ -12,6 +12,7 @@ from headrace.core.errors import StoreError
 from headrace.core.place import Place
 from headrace.store.commits import orphan_files, versions_of
 from headrace.store.digest import bytes_digest
+from headrace.store.erasures import Erasures
 from headrace.store.fences import Fences
 from headrace.store.leftovers import staged_leftovers
 from headrace.store.log import Log
@@ -45,6 +46,7 @@ def diagnose(place: Place, now: datetime, least_free: int = LEAST_FREE) -> Itera
     yield from _logs(place.logs)
     for leftover in staged_leftovers(place.home, now, _HALF_WRITTEN):
         yield Finding(str(leftover.path), leftover.why, "remove it: headrace doctor --mend", leftover.remove)
+    yield from _erasures(place)
     yield from _claims(Fences(place.tables / "_fences"))
 
 
@@ -115,6 +117,21 @@ def _logs(folder: Path) -> Iterator[Finding]:
             Log(log).entries()
         except StoreError as error:
             yield Finding(str(log), str(error), "until then nothing is released or launched by it")
+
+
+def _erasures(place: Place) -> Iterator[Finding]:
+    """Yield the erasures that were begun and not done; a broken log of them was found among the logs."""
+    for log in sorted(place.logs.glob("*/erasures")):
+        try:
+            begun = Erasures(log, place.home / "erasure.key").unfinished()
+        except StoreError:
+            continue
+        for entry in begun:
+            product, column = log.parent.name, entry["column"]
+            why = (
+                f"the erasure of a person by '{column}' was begun at {entry['at'][:19]} and is not done: it was killed"
+            )
+            yield Finding(f"product {product}", why, f"finish it: headrace erase {product} --entity {column}=...")
 
 
 def _claims(fences: Fences) -> Iterator[Finding]:

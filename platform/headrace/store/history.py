@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 from headrace.core.columns import in_columns
 from headrace.store.commits import Version
+from headrace.store.removed import Removed
 
 HEAD = ("version", "when (UTC)", "run", "rows", "days", "why")
+NONE = Removed()
 
 
-def history_text(versions: Sequence[Version], removed: frozenset[int] = frozenset()) -> str:
+def history_text(versions: Sequence[Version], removed: Removed = NONE) -> str:
     """Return a line for each version, the newest first; `removed` are those whose rows are gone."""
-    return in_columns(HEAD, [_line(version, version.number in removed) for version in reversed(versions)])
+    return in_columns(HEAD, [_line(version, removed.words(version.number)) for version in reversed(versions)])
 
 
-def _line(version: Version, removed: bool) -> tuple[object, ...]:
+def _line(version: Version, became: str) -> tuple[object, ...]:
     why = f"{version.why} of {_inputs(version)}" if version.inputs else version.why
     return (
         version.number,
@@ -21,7 +23,7 @@ def _line(version: Version, removed: bool) -> tuple[object, ...]:
         version.run[:8] or "-",
         version.rows,
         version.days or "-",
-        f"{'(removed by gc) ' if removed else ''}{why.strip()}",
+        f"{became}{why.strip()}",
     )
 
 

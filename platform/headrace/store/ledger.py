@@ -95,6 +95,18 @@ class Ledger:
             entry.version = self._tables.version(table)
             _write(path, entry)
 
+    def renew(self, table: str) -> None:
+        """Count a table anew from which rows were erased. Its days are as made as before; what is made of them is not.
+
+        What was remembered of its rows is forgotten.
+        """
+        self._path(f"{table}.facts").unlink(missing_ok=True)
+        with self._locked(table) as path:
+            if path.exists() and self._tables.exists(table):
+                entry = _read(path)
+                entry.contents, entry.version = contents_of(self._tables.read(table)), self._tables.version(table)
+                _write(path, entry)
+
     def remembered(self, table: str, what: str, find: Callable[[], Any]) -> Any:
         """Return something that a table's rows say, found once for each of its versions; it must go into JSON."""
         version = self._tables.version(table)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from headrace.store.log import Log
 
-Outcome = Literal["released", "refused"]
+Outcome = Literal["released", "refused", "erased"]
+"""`erased`: the live model held a person who was erased, and is gone; nothing is live from then on."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Releases:
 
     def live(self, product: str, at: datetime | None = None) -> Release | None:
         """Return the release that is live now, or was live at a past moment."""
-        released = [r for r in self.all(product) if r.outcome == "released" and (at is None or r.at <= at)]
-        return released[-1] if released else None
+        decisions = [r for r in self.all(product) if r.outcome != "refused" and (at is None or r.at <= at)]
+        return decisions[-1] if decisions and decisions[-1].outcome == "released" else None
 
     def decide(self, product: str, decision: dict[str, Any], *, after: int) -> Release:
         """Append a decision behind entry `after`; raises Refused if another came first.

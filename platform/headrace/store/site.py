@@ -11,6 +11,7 @@ from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.place import Place
 from headrace.store.engine import Engine
+from headrace.store.erasures import Erasures
 from headrace.store.ledger import Ledger
 from headrace.store.log import Log
 from headrace.store.models import Models
@@ -62,6 +63,11 @@ class Site:
     def trainings(self) -> Log:
         """The log of this product's trainings, each with its reason, written when it is launched."""
         return Log(self.place.logs / self.product.product / "trainings")
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Who was erased from this product, and is kept out."""
+        return Erasures(self.place.logs / self.product.product / "erasures", self.place.home / "erasure.key")
 
     def text(self, file: str) -> str:
         """Return a file beside the declaration."""
