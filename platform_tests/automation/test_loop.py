@@ -154,7 +154,7 @@ def test_days_of_a_request_that_failed_are_asked_for_again_when_the_next_file_co
         (r.tags[RANGE_START], r.tags[RANGE_END])
         for r in tick(project, "shop__files", instance, answer.cursor).run_requests
     }
-    assert spans == {("2024-01-01", "2024-01-30"), ("2024-01-30", "2024-01-31")}
+    assert spans == {("2024-01-01", "2024-01-31")}
 
 
 def test_a_check_that_a_dead_run_had_planned_does_not_hide_what_was_said_before(

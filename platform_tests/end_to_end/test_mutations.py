@@ -159,6 +159,12 @@ def test_days_that_were_skipped_are_not_called_failed_when_a_later_step_fails(
         assert not storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
 
 
+def test_a_table_that_was_removed_is_made_again(project: Project, instance: dg.DagsterInstance) -> None:
+    make(project, instance, *DATA)
+    shutil.rmtree(project.place.tables / "shop" / "validated" / "orders")
+    assert make(project, instance, *DATA) == {"validated/orders": DAYS}
+
+
 def lines_amount(project: Project, day: int) -> str:
     path = project.root / "landing" / "orders" / f"{DAYS[day]}.csv"
     return path.read_text().splitlines()[1].split(",")[4]
@@ -173,7 +179,9 @@ ALL_DAYS = sorted(DAYS)
     ("edit", "again"),
     [
         pytest.param((LABEL, "from orders", "from orders where amount > 1.5"), {"training/set": [ALL]}, id="a literal in SQL"),
-        pytest.param((DEFS, "over: [3d]", "over: [4d]"), {"features/habit": ALL_DAYS}, id="a declared window"),
+        pytest.param((DEFS, "over: [3d]", "over: [4d]"), {"features/habit": ALL_DAYS, "training/set": [ALL]}, id="a declared window"),
+        pytest.param((DEFS, "{returned: settled_at}", "{returned: ordered_at}"), {"features/habit": ALL_DAYS, "training/set": [ALL]}, id="when a value is known"),
+        pytest.param((DEFS, "  owner:", "  timezone: Europe/Berlin\n  owner:"), {"validated/orders": ALL_DAYS, "features/habit": ALL_DAYS, "training/set": [ALL]}, id="the time zone"),
         pytest.param((DEFS, "min: 0}", "min: 1}"), {"validated/orders": ALL_DAYS}, id="a rule of the contract"),
         pytest.param(("features/windows.py", '"decimal(38, 9)"', '"decimal(38, 8)"'), {"features/habit": ALL_DAYS}, id="a constant of a helper"),
         pytest.param(("contracts/cast.py", "|yes|no", "|yes|no|ja|nein"), {"validated/orders": ALL_DAYS}, id="the body of a helper"),

@@ -83,7 +83,7 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
         for trouble in pending.troubles:
             context.log.warning(trouble)
         before = _before(context.instance, known.get("asks", []))
-        asks = before.again + (_asks(loop, pending) + before.revived if pending.files else [])
+        asks = before.again + (_with(_asks(loop, pending), before.given_up) if pending.files else [])
         kept = asks + before.open + ([] if pending.files else before.given_up)
         cursor = dumps({"seen": pending.seen, "looked": pending.looked, "asks": kept})
         if not asks:
@@ -108,6 +108,15 @@ def _asks(loop: Loop, pending: Pending) -> list[dict[str, Any]]:
     ]
 
 
+def _with(asks: list[dict[str, Any]], given_up: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what to ask for with what failed too often, in one run: what has come since may have mended it."""
+    if not given_up:
+        return asks
+    days = sorted(day for ask in (*asks, *given_up) for day in ask["days"])
+    sources = sorted({source for ask in (*asks, *given_up) for source in ask["of"]})
+    return [{**asks[0], "days": [days[0], days[-1]], "of": sources}]
+
+
 def _files_request(loop: Loop, ask: dict[str, Any]) -> dg.RunRequest:
     first, last = (date.fromisoformat(day) for day in ask["days"])
     keys = loop.data_keys(ask["of"]) + (loop.live_keys if loop.live_since() else [])
@@ -126,11 +135,6 @@ class _Before:
     """Failed too often."""
     open: list[dict[str, Any]] = field(default_factory=list)
     """Not at their end."""
-
-    @property
-    def revived(self) -> list[dict[str, Any]]:
-        """What failed too often, asked for anew: what has come since may have mended it."""
-        return [{**ask, "key": f"{ask['key']}-again", "tries": 1} for ask in self.given_up]
 
     @property
     def words(self) -> list[str]:

@@ -26,10 +26,12 @@ from headrace.core.assets import (
     table_metadata,
     verdict,
 )
+from headrace.core.days import Days
 from headrace.core.fingerprint import version_of
 from headrace.core.names import duration_text
 from headrace.core.recipe import Recipe, hull
 from headrace.sources.declaration import Source
+from headrace.store.ledger import contents_of
 from headrace.store.site import Site
 from headrace.store.tables import Commit
 
@@ -48,7 +50,7 @@ def contract_assets(
 def _validated_asset(site: Site, name: str, source: Source, contract: Contract | None) -> dg.AssetsDefinition:
     product = site.product
     good, aside = product.table("validated", name), product.table("quarantine", name)
-    version = version_of(validated_parts(contract))
+    version = version_of(validated_parts(site, source, contract))
     referenced = [product.key("validated", other) for other in (contract.referenced if contract else [])]
     shared: dict[str, Any] = {"deps": [product.key("raw", name), *referenced], "code_version": version}
 
@@ -87,8 +89,10 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
         recipe = validated_recipe(site, name, source, contract)
         judged = dg.AssetCheckKey(dg.AssetKey(good.split("/")), CONTRACT) in context.selected_asset_check_keys
         said = said_before(context, good, CONTRACT)
-        forced = is_forced(context) or (judged and said is None)
-        work = site.ledger.work(recipe, days_of(context) if source.partition else None, forced=forced)
+        asked = days_of(context) if source.partition else None
+        # What was said of other days says nothing of these.
+        elsewhere = judged and (said is None or _days_of(said) != str(asked))
+        work = site.ledger.work(recipe, asked, forced=is_forced(context) or elsewhere)
         written = {table: _Written(recipe=replace(recipe, table=table)) for table in (aside, good)}
         if judged and said and not work:
             yield said
@@ -99,20 +103,24 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
                 if found.stops:
                     if judged:
-                        yield _check_result(found, held)
+                        yield _check_result(found, held, asked)
                     raise dg.Failure(
                         f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}"
                     )
+            done: list[tuple[Recipe, Mapping[str, str], Days | None]] = []
             verdicts = [Verdict(notes=tuple(_to_be_learned(site, name, held)))]
             for piece in validate_by_pieces(site, name, source, held, days):
                 verdicts.append(piece.verdict)
                 for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
                     why = f"run {context.run.run_id}"
                     commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
-                    site.ledger.record(written[table].recipe, work, kept, piece.days)
+                    done.append((written[table].recipe, contents_of(kept), piece.days))
                     written[table].add(commit, kept.schema)
             if judged:
-                yield _check_result(joined(verdicts), held)
+                yield _check_result(joined(verdicts), held, asked)
+            # Behind the verdict: rows whose verdict was never said are judged again.
+            for part_recipe, contents, span in done:
+                site.ledger.note(part_recipe, work, contents, span)
         for table, part in written.items():
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
                 yield from made(
@@ -150,7 +158,12 @@ class _Written:
         return known | ({"dagster/column_schema": columns} if columns else {})
 
 
-def _check_result(found: Verdict, contract: Contract) -> dg.AssetCheckResult:
+def _days_of(said: dg.AssetCheckResult) -> str:
+    days = (said.metadata or {}).get("days")
+    return str(days.value) if isinstance(days, dg.MetadataValue) else ""
+
+
+def _check_result(found: Verdict, contract: Contract, days: Days | None) -> dg.AssetCheckResult:
     failures = [
         {
             "column": f.column or "(row)",
@@ -170,6 +183,7 @@ def _check_result(found: Verdict, contract: Contract) -> dg.AssetCheckResult:
         value=found.bad_share,
         limit=contract.max_bad,
         failures=records(failures),
+        days=str(days),
     )
 
 

@@ -21,8 +21,9 @@ def validated_recipe(site: Site, name: str, source: Source, contract: Contract |
     also = [*others, *([mended] if site.tables.exists(mended) else [])]
     return Recipe(
         table=product.table("validated", name),
-        parts=validated_parts(contract),
-        inputs={raw: Reach() if by_day else None} | dict.fromkeys(also),
+        parts=validated_parts(site, source, contract),
+        # A mended row counts while the file that it was mended from is still there, whichever day it lies in.
+        inputs={raw: Reach() if by_day and mended not in also else None} | dict.fromkeys(also),
         facts={"the time": site.clock.now().isoformat()} if contract and _asks_the_time(contract) else {},
         days=(_neighbours(site, raw, contract) if by_day and contract else {}) | _days_to_come(site, raw),
         by_day=by_day,
@@ -43,9 +44,11 @@ def _days_to_come(site: Site, raw: str) -> dict[str, str]:
     return {day: now.isoformat() for day in site.ledger.contents(raw) if day >= today and day != ALL}
 
 
-def validated_parts(contract: Contract | None) -> Parts:
+def validated_parts(site: Site, source: Source, contract: Contract | None) -> Parts:
     """Return the code and declarations behind validated rows."""
-    return code_parts(validate_by_pieces, *([contract] if contract else [])) | libraries("duckdb", "pandera", "polars")
+    parts = code_parts(validate_by_pieces, *([contract] if contract else []))
+    place = {"time": f"{source.time}", "days": site.product.calendar}
+    return parts | place | libraries("duckdb", "pandera", "polars")
 
 
 def _neighbours(site: Site, raw: str, contract: Contract) -> dict[str, str]:

@@ -63,6 +63,11 @@ class Identity(Declaration):
         return "/".join(self.key(layer, name))
 
     @property
+    def calendar(self) -> str:
+        """What says which day a moment lies in, and which days there are."""
+        return f"{self.timezone}, {self.start} to {self.end}, by the {self.clock} clock"
+
+    @property
     def owners(self) -> list[str]:
         """The owner as Dagster wants it."""
         return [self.owner] if self.owner else []

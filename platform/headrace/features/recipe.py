@@ -1,11 +1,10 @@
 """What feature tables and the training set are made of."""
 
-from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from sqlglot import exp
 
-from headrace.core.days import DAY, whole_days
+from headrace.core.days import whole_days
 from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
@@ -56,7 +55,7 @@ def training_recipe(site: Site, graph: Graph) -> Recipe:
 
 def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     """Return the code and declarations behind a feature table."""
-    engine = libraries("duckdb")
+    engine = libraries("duckdb") | {"days": site.product.calendar}
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
         return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine
@@ -69,7 +68,10 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     statements = {graph.label.sql: label_statement(site, graph.label)}
     statements |= {f.on_request: sql_of(site, f) for f in graph.features.values() if f.on_request}
     texts = {file: sql_version(statement.text) for file, statement in statements.items()}
-    return code_parts(graph.label, training_rows) | texts | libraries("duckdb", "polars")
+    declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in graph.features.items()}
+    known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
+    place = {"days": site.product.calendar}
+    return code_parts(graph.label, training_rows) | texts | declared | known | place | libraries("duckdb", "polars")
 
 
 def static_reach(feature: Feature) -> Reach:
@@ -127,12 +129,20 @@ def _farthest(site: Site, table: str, moments: list[str]) -> int:
 
 
 def _known(site: Site, label: Label, sources: list[str]) -> str:
-    """Return "all", or the present moment while labels of the newest days may still become known."""
+    """Return "all", or the present moment while labels of the newest rows may still become known."""
     now = site.clock.now()
-    days = [day for table in sources for day in site.ledger.contents(table)]
-    try:
-        newest = max(datetime.fromisoformat(day) for day in days)
-    except ValueError:
+    if not all(site.tables.exists(table) for table in sources):
         return now.isoformat()
-    end = datetime.combine(newest.date() + DAY, time(), ZoneInfo(site.product.timezone)) + label.known_after
-    return "all" if now >= end + timedelta(days=LEAST_LAG) else now.isoformat()
+    newest = max(
+        (site.ledger.remembered(t, f"newest {label.sql}", lambda: _newest(site, label)) for t in sources), default=""
+    )
+    return "all" if newest and now >= datetime.fromisoformat(newest) + label.known_after else now.isoformat()
+
+
+def _newest(site: Site, label: Label) -> str:
+    """Return the newest prediction time of the label's rows, in ISO 8601; nothing where there are no rows."""
+    statement = label_statement(site, label)
+    sql = f"select max(cast({quoted(label.time)} as timestamptz)) as newest from ({statement.text}\n)"
+    views = {name: TableView(site.product.table("validated", name)) for name in statement.tables}
+    newest: datetime | None = site.engine.query(sql, views, origin=statement.origin)["newest"][0].as_py()
+    return newest.isoformat() if newest else ""

@@ -19,6 +19,7 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
         table=site.product.table("model", "candidate"),
         parts=candidate_parts(label, model),
         inputs={site.product.table("training", "set"): None},
+        facts={"its files": _there(site)},
     )
 
 
@@ -34,6 +35,12 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
             "live model": _opponent(site, candidate.digest if candidate else NO_MODEL),
         },
     )
+
+
+def _there(site: Site) -> str:
+    """Return whether the candidate's files are there: a model that was removed is trained again."""
+    table = site.product.table("model", "candidate")
+    return "there" if not site.tables.exists(table) or site.models.exists(the_candidate(site).digest) else "gone"
 
 
 def candidate_parts(label: Label, model: Model) -> Parts:

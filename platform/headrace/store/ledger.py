@@ -136,6 +136,8 @@ class Ledger:
 
     def _entry(self, table: str) -> Entry:
         entry = _read(self._path(table))
+        if entry.version is not None and not self._tables.exists(table):
+            return Entry()  # it was removed: nothing of it is made
         if not self._tables.exists(table) or self._tables.version(table) == entry.version:
             return entry
         with self._locked(table) as path:
