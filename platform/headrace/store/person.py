@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from headrace.core.errors import Refused
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 LEAST, LEAST_DIGITS = 4, 6
 STATISTICS_KEEP = 32
@@ -125,7 +127,7 @@ def spelled(value: Any) -> str | None:
     return str(int(value)) if whole else str(value)
 
 
-def held_by(rows: ds.Dataset, person: Person) -> pc.Expression | None:
+def held_by(rows: "ds.Dataset", person: Person) -> pc.Expression | None:
     """Return the filter of the rows that are of a person; None where none is.
 
     Those are the rows whose column has the value; and those in which Headrace's own texts (a malformed line, a reason)
@@ -141,7 +143,7 @@ def held_by(rows: ds.Dataset, person: Person) -> pc.Expression | None:
     return found
 
 
-def _values_of(rows: ds.Dataset, column: pa.Field, person: Person, there: bool) -> list[Any]:
+def _values_of(rows: "ds.Dataset", column: pa.Field, person: Person, there: bool) -> list[Any]:
     is_one: Callable[[Any], bool]
     if pa.types.is_nested(column.type):
         return []
