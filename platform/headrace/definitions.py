@@ -16,12 +16,13 @@ from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster.components.core.component_tree import ComponentTreeException
 
-from headrace.automation.sensors import PRODUCT, REASON, UNDER_WAY
+from headrace.automation.sensors import PRODUCT, REASON
 from headrace.contracts.assets import contract_assets
 from headrace.core.days import Days
 from headrace.core.document import is_declaration, read_document
 from headrace.core.errors import DataError
 from headrace.declaration import ProductDeclaration
+from headrace.resources import UNDER_WAY
 from headrace.store.site import Site
 
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}

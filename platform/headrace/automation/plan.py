@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from headrace.core.days import Days
-from headrace.core.recipe import ALL, Recipe, unbroken
+from headrace.core.days import Days, unbroken
+from headrace.core.recipe import ALL, Recipe
 from headrace.sources.declaration import Source
 from headrace.sources.ingested import Ingested
 from headrace.sources.known import candidates, known_files, new_files
@@ -28,7 +28,7 @@ class Planned:
     @property
     def span(self) -> str:
         """The days, in short."""
-        spans = list(unbroken(date.fromisoformat(day) for day in self.days if day != ALL))
+        spans = unbroken(date.fromisoformat(day) for day in self.days if day != ALL)
         more = f", and {len(spans) - SPANS_SHOWN} more spans" if len(spans) > SPANS_SHOWN else ""
         return f"{len(self.days)}: {', '.join(map(str, spans[:SPANS_SHOWN]))}{more}" if spans else ""
 

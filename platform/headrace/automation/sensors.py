@@ -17,6 +17,7 @@ from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
+from headrace.resources import UNDER_WAY
 from headrace.sources.freshness import freshness
 from headrace.sources.pending import Pending, pending_files
 
@@ -27,13 +28,6 @@ INGESTING = "headrace/ingesting"
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 MOST_TRIES = 3
-UNDER_WAY = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 SIGNALS: dict[tuple[str, str, str], Literal["drift", "quality", "freshness"]] = {
     ("monitoring", "drift", "features"): "drift",
     ("monitoring", "drift", "predictions"): "drift",

@@ -4,7 +4,7 @@ Mended rows lie in a table of their own, by the file, its digest and the row tha
 place of what landed: validating a day again, for whatever reason, neither loses nor doubles them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,8 +16,7 @@ from pyarrow import csv
 
 from headrace.contracts.landed import KEY, LAIN, landed_before, mended_table
 from headrace.contracts.validate import REASON
-from headrace.core.days import DAY as ONE_DAY
-from headrace.core.days import Days
+from headrace.core.days import Days, unbroken
 from headrace.core.errors import DataError, Refused
 from headrace.core.names import did_you_mean
 from headrace.sources.convert import converted
@@ -183,14 +182,4 @@ def _days(site: Site, name: str, landed: pl.DataFrame, touched: pl.DataFrame) ->
     lain = _lain(_mended(site, name))
     for key in touched.iter_rows():
         days |= {date.fromisoformat(day) for day in lain.get(key, "").split()}
-    return tuple(_unbroken(sorted(days)))
-
-
-def _unbroken(days: Sequence[date]) -> list[Days]:
-    spans: list[Days] = []
-    for day in days:
-        if spans and spans[-1].last + ONE_DAY == day:
-            spans[-1] = Days(spans[-1].first, day)
-        else:
-            spans.append(Days(day, day))
-    return spans
+    return tuple(unbroken(days))

@@ -1,6 +1,6 @@
 """Calendar days of a product: ranges of them, and the day an instant belongs to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -36,6 +36,17 @@ class Days:
         """Return the half-open span [start, end) of the range in UTC-comparable instants."""
         zone = ZoneInfo(timezone)
         return datetime.combine(self.first, time(), zone), datetime.combine(self.last + DAY, time(), zone)
+
+
+def unbroken(days: Iterable[date]) -> list[Days]:
+    """Return days as ranges without a gap, oldest first."""
+    ranges: list[Days] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1].last + DAY == day:
+            ranges[-1] = Days(ranges[-1].first, day)
+        else:
+            ranges.append(Days(day, day))
+    return ranges
 
 
 def local_day(moment: datetime, timezone: str) -> date:

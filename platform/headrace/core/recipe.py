@@ -1,11 +1,11 @@
 """Recipes: what a table is made of, so that it can be said whether it has to be made again, and why."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
 
-from headrace.core.days import DAY, Days
+from headrace.core.days import Days, unbroken
 from headrace.core.fingerprint import Parts, version_of
 
 ALL = "all"
@@ -86,18 +86,6 @@ def hull(spans: Sequence[Days | None]) -> Days | None:
     """Return the range from the first day of all spans to the last."""
     days = [span for span in spans if span]
     return Days(min(span.first for span in days), max(span.last for span in days)) if days else None
-
-
-def unbroken(days: Iterable[date]) -> Iterator[Days | None]:
-    """Yield days as unbroken ranges, in order."""
-    first = last = None
-    for day in sorted(days):
-        if last is not None and day != last + DAY:
-            yield Days(first or last, last)
-            first = None
-        first, last = first or day, day
-    if last is not None:
-        yield Days(first or last, last)
 
 
 def digest_within(contents: Mapping[str, str], day: str, reach: Reach | None) -> str:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
-from headrace.core.days import Days
+from headrace.core.days import unbroken
 from headrace.core.running import current_run
 
 AT, DAYS, INPUTS, RUN, WHY = (f"headrace.{fact}" for fact in ("at", "days", "inputs", "run", "why"))
@@ -32,10 +32,4 @@ def commit_facts(cause: Cause, days: Iterable[date] | None) -> dict[str, str]:
 
 def days_text(days: Iterable[date]) -> str:
     """Return days as short text: unbroken ranges, oldest first, such as "2024-01-01...2024-01-03, 2024-01-09"."""
-    ranges: list[Days] = []
-    for day in sorted(set(days)):
-        if ranges and day - ranges[-1].last == timedelta(days=1):
-            ranges[-1] = Days(ranges[-1].first, day)
-        else:
-            ranges.append(Days(day, day))
-    return ", ".join(map(str, ranges))
+    return ", ".join(map(str, unbroken(days)))
