@@ -36,6 +36,8 @@ class Recipe:
     """What else goes into single days: day → digest."""
     by_day: bool = False
     """Whether it is made day by day."""
+    lost: bool = False
+    """Whether what it made, outside its table, is no longer there: the files of a model, say."""
 
     @property
     def code(self) -> str:
@@ -104,7 +106,7 @@ def why_again(recipe: Recipe, wanted: Made, made: Made | None, before: Parts) ->
     """
     if made is None:
         return ("never made",)
-    reasons = []
+    reasons = ["its files are gone"] if recipe.lost else []
     if made.code != wanted.code:
         parts = {name for name in {*before, *recipe.parts} if before.get(name) != recipe.parts.get(name)}
         changed = sorted(name.removeprefix("headrace.") for name in parts)

@@ -19,7 +19,7 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
         table=site.product.table("model", "candidate"),
         parts=candidate_parts(label, model),
         inputs={site.product.table("training", "set"): None},
-        facts={"its files": _there(site)},
+        lost=_lost(site),
     )
 
 
@@ -37,10 +37,10 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
     )
 
 
-def _there(site: Site) -> str:
-    """Return whether the candidate's files are there: a model that was removed is trained again."""
-    table = site.product.table("model", "candidate")
-    return "there" if not site.tables.exists(table) or site.models.exists(the_candidate(site).digest) else "gone"
+def _lost(site: Site) -> bool:
+    """Return whether the candidate's files are gone: a model that was removed is trained again."""
+    there = site.tables.exists(site.product.table("model", "candidate"))
+    return there and not site.models.exists(the_candidate(site).digest)
 
 
 def candidate_parts(label: Label, model: Model) -> Parts:
