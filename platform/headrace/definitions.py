@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
@@ -31,12 +32,23 @@ STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:
     """Return the products and plain assets below `folder`; short steps share one process by default.
 
-    Declarations are read strictly before Dagster reads them. Raises DeclarationError with file and line.
+    Declarations are read strictly before Dagster reads them. Raises DeclarationError with file and line. Dagster asks
+    several times in one process; while neither a file nor the environment has changed, the answer is the first one.
     """
+    quiet()
+    return _loaded(folder, executor, _state_of(folder), tuple(os.environ.items()))
+
+
+def _state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    found = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.suffix != ".pyc" and path.is_file()]
+    return tuple((str(path), state.st_mtime_ns, state.st_size) for path, state in found)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, executor: dg.ExecutorDefinition, *_: object) -> dg.Definitions:
     for file in sorted(folder.glob("**/defs.yaml")):
         if is_declaration(file):
             read_document(file)
-    quiet()
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))
     try:

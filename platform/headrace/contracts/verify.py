@@ -11,7 +11,7 @@ from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
 from headrace.core.sql import columns_of, parse
 from headrace.sources.declaration import Source
-from headrace.store.engine import query_rows
+from headrace.store.engine import verify_sql
 
 _NOT_OF_A_ROW = (exp.AggFunc, exp.Window, exp.Subquery, exp.Select, exp.Exists, exp.Table, exp.Star, exp.Alias)
 
@@ -39,7 +39,7 @@ def verify_contracts(sources: Mapping[str, Source], contracts: Mapping[str, Cont
 
 
 def _verify_rules(contract: Contract, path: tuple[str, ...]) -> None:
-    none = typed_schema(contract.columns).empty_table()
+    typed = typed_schema(contract.columns)
     for rule, declared in contract.rules.items():
         here = (*path, "rules", rule)
         try:
@@ -53,7 +53,7 @@ def _verify_rules(contract: Contract, path: tuple[str, ...]) -> None:
         if other or not used or len(tree.selects) != 1:
             raise DeclarationError(f"'{declared.sql}' is no condition over the columns of one row.", here)
         try:
-            query_rows(f"select cast({condition_sql(declared.sql)} as boolean) from landed", {"landed": none})
+            verify_sql(f"select cast({condition_sql(declared.sql)} as boolean) from landed", {"landed": typed})
         except SqlError as error:
             raise DeclarationError(f"'{declared.sql}' cannot be asked: {error}", here) from None
 

@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FORCE_TAG = "headrace/force"
-SKIPPED, WHY_SKIPPED = "skipped", "made by this code, of this content"
+SKIPPED = "skipped"
 NO_ROWS = "no rows"
 """The version of a day without rows."""
 STEP_PROCESS_EXECUTORS = frozenset({"multiprocess", "multi_or_in_process_executor"})
@@ -151,39 +151,47 @@ def is_forced(context: dg.AssetExecutionContext) -> bool:
 def made(
     context: dg.AssetExecutionContext, table: str, work: Work, contents: Mapping[str, str], metadata: Mapping[str, Any]
 ) -> Iterator[Any]:
-    """Yield a materialization for each day of the run, with a version of its own content, and the step's output.
+    """Yield a materialization for each day that was made, with a version of its own content, and the step's output.
 
-    `contents` says what each day holds. A day that was skipped says so, and keeps its version, so that Dagster calls
-    what is downstream of it fresh; without an event it would call the day failed if another step fails. One
-    MaterializeResult would give all days the version of the range, and make everything downstream of each stale.
+    `contents` says what each day holds. A day that was skipped keeps its last event; it gets one only where Dagster
+    knows another version of it, or none: the run that made it died before it could say so. Where all is skipped, an
+    observation says why. One MaterializeResult would give all days the version of the range, and make everything
+    downstream of each stale.
     """
     key = dg.AssetKey(table.split("/"))
     name = "__".join(key.path)
     context.log.info(f"{table}: {work}")
-    if not work:
-        metadata = {**_said_of(context, key), SKIPPED: str(work)}
-    days = sorted(work.wanted, key=lambda day: (day in work.reasons, day))
+    known = _known_version(context, key) if ALL in work.wanted else _known_versions(context, key)
+    untold = [day for day in work.wanted if day not in work.reasons and known.get(day) != contents.get(day, NO_ROWS)]
+    told = sorted(untold) + sorted(work.reasons)
     version = dg.DataVersion(contents.get(ALL, NO_ROWS))
     output = dg.Output(None, output_name=name, metadata=dict(metadata), data_version=version)
     step = context.op_execution_context._step_execution_context
     definition, kind = step.op_def.output_def_named(name), AssetExecutionType.MATERIALIZATION
-    partitions = [day for day in days if day != ALL]
-    events = list(_get_output_asset_events(key, partitions, output, definition, {}, step, kind))
+    partitions = [day for day in told if day != ALL]
+    events = list(_get_output_asset_events(key, partitions, output, definition, {}, step, kind)) if told else []
     batch, last = str(uuid4()), len(events)
     for number, event in enumerate(events, 1):
         day = event.partition or ALL
         tags = {**(event.tags or {}), DATA_VERSION_TAG: contents.get(day, NO_ROWS)}
-        facts = event.metadata if day in work.reasons or number == last else {SKIPPED: WHY_SKIPPED}
-        own = dg.AssetMaterialization(key, metadata=facts, partition=event.partition, tags=tags)
+        own = dg.AssetMaterialization(key, metadata=event.metadata, partition=event.partition, tags=tags)
         yield DagsterEvent.asset_materialization(step, own, DagsterEventBatchMetadata(batch, number == last))
+    if not told:
+        yield dg.AssetObservation(key, metadata={SKIPPED: str(work)})
     yield dg.Output(None, output_name=name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def _said_of(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, Any]:
-    """Return the metadata of an asset's newest materialization: what was shown of it stays to be seen."""
+def _known_versions(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, str]:
+    """Return the version of each day of an asset, as its newest materialization says."""
+    log, kind = context.instance.event_log_storage, dg.DagsterEventType.ASSET_MATERIALIZATION
+    newest = log.get_latest_tags_by_partition(key, kind, [DATA_VERSION_TAG])
+    return {day: tags[DATA_VERSION_TAG] for day, tags in newest.items()}
+
+
+def _known_version(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, str]:
     event = context.instance.get_latest_materialization_event(key)
     materialization = event.asset_materialization if event else None
-    return materialization.metadata if materialization else {}
+    return {ALL: (materialization.tags or {}).get(DATA_VERSION_TAG, "")} if materialization else {}
 
 
 def said_before(context: dg.AssetExecutionContext, table: str, check: str) -> dg.AssetCheckResult | None:

@@ -3,14 +3,11 @@
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, RED = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b"
 STYLE: Any = {
@@ -32,8 +29,11 @@ STYLE: Any = {
 }
 
 
-def canvas(title: str, width: float = 6.4, height: float = 2.8) -> tuple[Figure, Axes]:
+def canvas(title: str, width: float = 6.4, height: float = 2.8) -> "tuple[Figure, Axes]":
     """Return an empty figure in the house's style."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
@@ -41,7 +41,7 @@ def canvas(title: str, width: float = 6.4, height: float = 2.8) -> tuple[Figure,
     return figure, axes
 
 
-def bars(title: str, values: dict[str, float], limit: float | None = None, most: int = 15) -> Figure:
+def bars(title: str, values: dict[str, float], limit: float | None = None, most: int = 15) -> "Figure":
     """Return horizontal bars, the first on top; those above the limit stand out."""
     shown = dict(list(values.items())[:most])
     figure, axes = canvas(title, width=4.8, height=0.9 + 0.19 * max(len(shown), 1))
@@ -57,7 +57,7 @@ def bars(title: str, values: dict[str, float], limit: float | None = None, most:
     return figure
 
 
-def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[str, str], marker: str = "") -> Figure:
+def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[str, str], marker: str = "") -> "Figure":
     """Return a curve in the unit square, against the diagonal."""
     figure, axes = canvas(title, width=3.6, height=3.3)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
@@ -66,7 +66,7 @@ def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[st
     return figure
 
 
-def histogram(title: str, values: Sequence[float], label: str) -> Figure:
+def histogram(title: str, values: Sequence[float], label: str) -> "Figure":
     """Return how values between 0 and 1 are spread."""
     figure, axes = canvas(title, width=4.8, height=2.2)
     axes.hist(list(values), bins=40, range=(0, 1), color=BLUE)
@@ -74,16 +74,20 @@ def histogram(title: str, values: Sequence[float], label: str) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Return the figure as PNG."""
+    import matplotlib as mpl
+
     data = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(data, format="png", dpi=110)
     return data.getvalue()
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: "Figure") -> str:
     """Return the figure as an SVG element that can stand in a page."""
+    import matplotlib as mpl
+
     data = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(data, format="svg", metadata={"Date": None})
@@ -91,6 +95,6 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def markdown(figure: Figure) -> str:
+def markdown(figure: "Figure") -> str:
     """Return the figure as a Markdown image that carries its own bytes, for the UI."""
     return f"![plot](data:image/png;base64,{base64.b64encode(png(figure)).decode()})"

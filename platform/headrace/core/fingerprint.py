@@ -3,8 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -108,14 +107,31 @@ def _spelled(value: Any) -> str:
 @cache
 def _shape(item: Any) -> str:
     """Return a digest of what a function or class says, whatever its local variables are called."""
-    tree = deepcopy(_definition(item))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:] or [ast.Pass()]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            _rename_locals(node)
-    return _digest(ast.dump(tree, annotate_fields=False))
+    return _digest(_told(_definition(item), {}))
+
+
+def _told(node: Any, numbers: Mapping[str, str]) -> str:
+    """Return a tree as text, without docstrings; `numbers` stand for the names of local variables."""
+    if isinstance(node, list):
+        return f"[{','.join(_told(part, numbers) for part in node)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Name):
+        return f"{numbers.get(node.id, node.id)}:{type(node.ctx).__name__}"
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        numbers = {**_numbered(node), **numbers}
+    fields = ((field, getattr(node, field, None)) for field in node._fields)
+    parts = (_told(_without_docstring(value) if field == "body" else value, numbers) for field, value in fields)
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _without_docstring(body: Any) -> Any:
+    """Return the body of a function or class without the text that stands first."""
+    first = body[0] if isinstance(body, list) and body else None
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_text else body
 
 
 def _definition(item: Any) -> ast.AST:
@@ -132,16 +148,13 @@ def _module(path: Path, _changed_ns: int) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def _rename_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Give numbers to the variables that a function assigns, in the order in which they stand; arguments keep their names."""
+def _numbered(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+    """Return a number for each variable that a function assigns, in the order in which they stand; arguments keep their names."""
     nodes = list(ast.walk(function))
     kept = {node.arg for node in nodes if isinstance(node, ast.arg)}
     kept |= {name for node in nodes if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    assigned = dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store) and node.id not in kept)
-    numbers = {name: f"_{number}" for number, name in enumerate(assigned)}
-    for node in names:
-        node.id = numbers.get(node.id, node.id)
+    stored = (node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    return {name: f"_{number}" for number, name in enumerate(dict.fromkeys(n for n in stored if n not in kept))}
 
 
 def _digest(text: str) -> str:

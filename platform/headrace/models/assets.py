@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from matplotlib.figure import Figure
 
 from headrace.core.assets import asset, is_forced, made, mended, records, said_before, spec, verdict
 from headrace.core.charts import markdown, png
@@ -24,6 +23,9 @@ from headrace.models.release import Request, release_model
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.site import Site
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GATES, RELEASED, FRESHNESS = "gates", "released", "freshness"
 REASON_TAG = "headrace/reason"
@@ -134,7 +136,7 @@ def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     return verdict(GATES, not failed, what, gates=records([vars(gate) for gate in verdicts]))
 
 
-def _evaluation_metadata(judgement: Judgement, pictures: Mapping[str, Figure]) -> dict[str, Any]:
+def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:
     evaluation = judgement.evaluation
     return {
         **evaluation.measured(),

@@ -1,17 +1,20 @@
 """The pictures of a model: what it looks at, how well it ranks, whether its scores are probabilities."""
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from headrace.core.charts import bars, diagonal
 from headrace.models.evaluate import Evaluation
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def importance_plot(importance: dict[str, float]) -> Figure:
+
+def importance_plot(importance: dict[str, float]) -> "Figure":
     """Return the inputs that the model gains most from."""
     return bars("What the model looks at (share of gain)", importance)
 
 
-def evaluation_plots(evaluation: Evaluation) -> dict[str, Figure]:
+def evaluation_plots(evaluation: Evaluation) -> "dict[str, Figure]":
     """Return the ROC and calibration curves."""
     auc = evaluation.overall.metrics.get("auc")
     title = f"ROC, AUC {auc:.3f}" if auc is not None else "ROC"

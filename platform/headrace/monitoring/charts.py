@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from headrace.core.charts import BLUE, GREY, ORANGE, RED, bars, canvas
 from headrace.core.days import DAY, Days, local_day
@@ -16,6 +13,9 @@ from headrace.models.plots import evaluation_plots, importance_plot
 from headrace.monitoring.declaration import Quality
 from headrace.monitoring.drift import PSI
 from headrace.monitoring.facts import SCORE_BINS, Arrived, ProductFacts, Spread, newest_drift
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HEATMAP_ROWS, BARS = 18, 12
 WIDE, HALF = 11.4, 5.4
@@ -25,7 +25,7 @@ Mark = tuple[date, str, str]
 """Day, text and colour of a vertical line."""
 
 
-def report_charts(facts: ProductFacts) -> dict[str, Figure]:
+def report_charts(facts: ProductFacts) -> "dict[str, Figure]":
     """Return every picture for which there are facts, by name, without titles: the page has its own."""
     charts = dict(_charts(facts))
     for figure in charts.values():
@@ -34,7 +34,7 @@ def report_charts(facts: ProductFacts) -> dict[str, Figure]:
     return charts
 
 
-def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Sequence[Mark]) -> Figure:
+def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Sequence[Mark]) -> "Figure":
     """Return the realized metric of the trailing window, a line for each model, with decisions marked."""
     figure, axes = canvas(f"{policy.metric.upper()} of the scores as they came true", width=WIDE, height=2.9)
     known = [row for row in rows if row["value"] is not None]
@@ -56,8 +56,10 @@ def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Se
     return figure
 
 
-def drift_over_time(facts: ProductFacts) -> Figure:
+def drift_over_time(facts: ProductFacts) -> "Figure":
     """Return a map of PSI by column and day, the columns that moved most on top, dark what is beyond the limit."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
     value = {(row["column"], row["day"]): row["value"] for row in facts.drift if row["measure"] == PSI}
     days = sorted({day for _, day in value})
     highest = {c: max(v for (column, _), v in value.items() if column == c) for c in {c for c, _ in value}}
@@ -86,7 +88,7 @@ def drift_over_time(facts: ProductFacts) -> Figure:
     return figure
 
 
-def drift_now(psi: dict[str, float], limit: float) -> Figure:
+def drift_now(psi: dict[str, float], limit: float) -> "Figure":
     """Return the PSI of the columns that moved most, beside a table of them."""
     farthest = dict(sorted(psi.items(), key=lambda item: -item[1]))
     figure = bars("PSI now", farthest, limit, most=BARS)
@@ -96,7 +98,7 @@ def drift_now(psi: dict[str, float], limit: float) -> Figure:
     return figure
 
 
-def score_spread(spread: Spread) -> Figure:
+def score_spread(spread: Spread) -> "Figure":
     """Return how the scores of what came true and of what did not are spread."""
     figure, axes = canvas("Scores by what came true", width=HALF, height=2.5)
     edges = np.linspace(0, 1, SCORE_BINS + 1)
@@ -111,7 +113,7 @@ def score_spread(spread: Spread) -> Figure:
     return figure
 
 
-def volume(arrived: Arrived) -> Figure:
+def volume(arrived: Arrived) -> "Figure":
     """Return the rows of each day."""
     figure, axes = canvas(f"{arrived.source}: rows a day", width=HALF, height=1.9)
     days = list(Days(min(arrived.by_day), max(arrived.by_day)))
@@ -170,6 +172,8 @@ def _note(axes: Any, text: str, at: tuple[Any, float], coordinates: tuple[str, s
 
 
 def _dates(axes: Any) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -3,14 +3,17 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from headrace.core.charts import svg
 from headrace.monitoring.charts import report_charts
 from headrace.monitoring.facts import ProductFacts, alarming, newest_drift
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PIXELS_AN_INCH = 90
 """One scale for all pictures: a text in one is as large as in the next."""
@@ -44,7 +47,7 @@ def report_html(facts: ProductFacts) -> str:
     )
 
 
-def _inline(figure: Figure) -> Markup:
+def _inline(figure: "Figure") -> Markup:
     """Return the figure as an SVG element at the page's scale; matplotlib has escaped its texts."""
     width, height = (round(float(inches) * PIXELS_AN_INCH) for inches in figure.get_size_inches())
     sized = re.sub(

@@ -1,7 +1,7 @@
 """Whether a source is fresh: how old its newest row is, by the one clock."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -10,6 +10,8 @@ from headrace.core.sql import instant_sql
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+
+END = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,24 @@ def freshness(site: Site, name: str, source: Source) -> Freshness:
     limit_hours, now = limit / timedelta(hours=1), site.clock.now()
     if not site.tables.exists(table):
         return Freshness(None, limit_hours, f"source '{name}' has never arrived")
-    newest = _newest(site, table, source.time or "", now)
+    newest = _newest_come(site, table, source.time or "", now)
     if newest is None:
         return Freshness(None, limit_hours, f"source '{name}' has no row whose time can be read and has come")
     verdict, age = "within" if now - newest <= limit else "more than", (now - newest) / timedelta(hours=1)
     what = f"newest row of '{name}' is {age:.1f} h old ({newest:%Y-%m-%d %H:%M} UTC), {verdict} {duration_text(limit)}"
     return Freshness(age, limit_hours, what)
+
+
+def _newest_come(site: Site, table: str, time: str, now: datetime) -> datetime | None:
+    """Return the newest time that has come; of a table where none is still to come it is found once a version."""
+    what = f"newest {time} in {site.product.timezone}"
+    newest = site.ledger.remembered(table, what, lambda: _text(_newest(site, table, time, END)))
+    found = datetime.fromisoformat(newest) if newest else None
+    return found if found is None or found <= now else _newest(site, table, time, now)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _newest(site: Site, table: str, time: str, now: datetime) -> datetime | None:

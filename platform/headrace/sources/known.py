@@ -45,9 +45,8 @@ def known_files(site: Site, name: str, source: Source) -> Known:
     version = site.tables.version(table)
     if version is None:
         return Known(None, {}, {}, None)
-    pairs = site.tables.read(table, columns=[FILE, DIGEST], version=version).group_by([FILE, DIGEST]).aggregate([])
     facts = site.tables.facts(table)
-    files = dict(zip(pairs[FILE].to_pylist(), pairs[DIGEST].to_pylist(), strict=True))
+    files: dict[str, str] = site.ledger.remembered(table, "files", lambda: _files_in(site, table))
     same = facts.get(READING, reading_version(source)) == reading_version(source)
     return Known(
         version=version,
@@ -56,6 +55,11 @@ def known_files(site: Site, name: str, source: Source) -> Known:
         conversion=facts.get(CONVERSION),
         window=facts.get(WINDOW),
     )
+
+
+def _files_in(site: Site, table: str) -> dict[str, str]:
+    pairs = site.tables.read(table, columns=[FILE, DIGEST]).group_by([FILE, DIGEST]).aggregate([])
+    return dict(zip(pairs[FILE].to_pylist(), pairs[DIGEST].to_pylist(), strict=True))
 
 
 def reading_version(source: Source) -> str:

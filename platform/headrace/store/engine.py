@@ -92,6 +92,25 @@ def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> 
             raise SqlError(_explained(error, origin)) from error
 
 
+def verify_sql(sql: str, tables: Mapping[str, pa.Schema]) -> None:
+    """Raise SqlError where a statement cannot be asked of tables with these columns."""
+    with duckdb.connect(":memory:") as connection:
+        for name, schema in tables.items():
+            columns = ", ".join(f"{quoted(field.name)} {_duckdb_type(field.type)}" for field in schema)
+            connection.execute(f"create table {quoted(name)} ({columns})")
+        try:
+            _fenced(connection, []).execute(sql)
+        except duckdb.Error as error:
+            raise SqlError(str(error)) from error
+
+
+def _duckdb_type(kind: pa.DataType) -> str:
+    """Return what DuckDB calls an Arrow type; it knows most of them by Arrow's names."""
+    if pa.types.is_timestamp(kind):
+        return "timestamptz" if kind.tz else "timestamp"
+    return "date" if pa.types.is_date(kind) else str(kind)
+
+
 class Session:
     """Many small questions to one connection."""
 
