@@ -21,6 +21,7 @@ from headrace.features.readers import readers_of
 from headrace.features.verify import Graph
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
+from headrace.recipes import recipes_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets
@@ -61,16 +62,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
     graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
-    loop = Loop(
-        site,
-        declared.sources,
-        declared.features,
-        declared.retrain,
-        declared.serve,
-        declared.monitors,
-        declared.label,
-        declared.model,
-    )
+    loop = loop_of(declared, site)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources, partial(readers_of, site, graph)),
@@ -80,6 +72,21 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
         sensors=data_automation(loop),
     )
     return dg.Definitions.merge(data, _modelled(declared, site, loop), store_automation(site, declared.keep))
+
+
+def loop_of(declared: ProductDeclaration, site: Site) -> Loop:
+    """Return a product as its sensors and schedules see it."""
+    return Loop(
+        site,
+        declared.sources,
+        declared.features,
+        declared.retrain,
+        declared.serve,
+        declared.monitors,
+        partial(recipes_of, declared, site),
+        declared.label,
+        declared.model,
+    )
 
 
 def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Definitions:

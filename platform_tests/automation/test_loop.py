@@ -16,7 +16,7 @@ from headrace.automation.decide import Decision
 from headrace.automation.loop import Loop
 from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING, _failed_checks
 from headrace.core.days import Days
-from headrace.product import build
+from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.sources.ingest import ingest
 from platform_tests.end_to_end.shop import land_days, make_project
@@ -33,17 +33,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def loop(project: Project) -> Loop:
-    declared, site = project.load("shop")
-    return Loop(
-        site,
-        declared.sources,
-        declared.features,
-        declared.retrain,
-        declared.serve,
-        declared.monitors,
-        declared.label,
-        declared.model,
-    )
+    return loop_of(*project.load("shop"))
 
 
 @pytest.fixture
@@ -138,9 +128,13 @@ def test_an_ingestion_that_failed_is_asked_for_again_three_times_in_all(
     assert [str(key).rpartition("-")[2] for key in keys] == ["1", "2", "3"]
 
 
-def test_days_of_a_request_that_failed_are_asked_for_again_when_the_next_file_comes(
+def test_a_source_whose_requests_failed_is_asked_for_again_with_the_next_file_of_any(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
+    defs = project.root / "platform/products/shop/defs.yaml"
+    defs.write_text(
+        defs.read_text().replace("  contracts:\n", '    people: {files: "landing/people.csv"}\n  contracts:\n')
+    )
     answer = tick(project, "shop__files", instance)
     for number in range(3):
         (request,) = answer.run_requests or []
@@ -148,13 +142,11 @@ def test_days_of_a_request_that_failed_are_asked_for_again_when_the_next_file_co
         instance.create_run_for_job(job_def=_nothing(), tags=tags, status=DagsterRunStatus.FAILURE)
         answer = tick(project, "shop__files", instance, answer.cursor)
         assert bool(answer.run_requests) == (number < 2)
-    land_days(project.root, 30, 30, rows=5)
-    os.utime(project.root / "landing" / "orders" / "2024-01-31.csv", (1, 1))
-    spans = {
-        (r.tags[RANGE_START], r.tags[RANGE_END])
-        for r in tick(project, "shop__files", instance, answer.cursor).run_requests
-    }
-    assert spans == {("2024-01-01", "2024-01-31")}
+    people = project.root / "landing" / "people.csv"
+    people.write_text("name\nc1\n")
+    os.utime(people, (1, 1))
+    (request,) = tick(project, "shop__files", instance, answer.cursor).run_requests or []
+    assert dg.AssetKey(["shop", "raw", "orders"]) in (request.asset_selection or [])
 
 
 def test_a_check_that_a_dead_run_had_planned_does_not_hide_what_was_said_before(

@@ -1,6 +1,6 @@
 """What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from headrace.automation.decide import Decision
 from headrace.automation.declaration import Retrain
+from headrace.automation.plan import stale
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
+from headrace.core.recipe import Recipe, Work
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement
@@ -34,6 +36,8 @@ class Loop:
     retrain: Retrain
     serve: Serve
     monitors: Monitors
+    recipes: Callable[[], Iterable[Recipe]]
+    """What the tables are made of, as they are at the moment of asking."""
     label: Label | None = None
     model: Model | None = None
 
@@ -94,6 +98,16 @@ class Loop:
         while len(joined) > MOST_RANGES:
             joined = _joined(joined, min((b.first - a.last).days for a, b in pairwise(joined)))
         return joined
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables from landed rows to features."""
+        return ["/".join(key) for key in self.data_keys(self.sources)]
+
+    def stale(self) -> dict[str, Work]:
+        """Return what there is to make of the tables, from landed rows to features, whatever has landed since."""
+        recipes = (recipe for recipe in self.recipes() if recipe.table in self.tables)
+        return stale(self.site, self.sources, recipes)
 
     def newest_day(self) -> date:
         """Return the last day that is over: the one that a daily batch scores."""

@@ -1,11 +1,11 @@
 """The plan: what would be made again, which days of it, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from headrace.core.days import Days, unbroken
-from headrace.core.recipe import ALL, Recipe
+from headrace.core.recipe import ALL, Recipe, Work
 from headrace.sources.declaration import Source
 from headrace.sources.ingested import Ingested
 from headrace.sources.known import candidates, known_files, new_files
@@ -36,16 +36,35 @@ class Planned:
 def plan(site: Site, sources: Mapping[str, Source], recipes: Sequence[Recipe]) -> list[Planned]:
     """Return what would be made again, inputs before what is made of them; nothing where all is as it should be."""
     found: dict[str, Planned] = {}
-    history = _history(site, sources)
+    works = _works(site, sources, recipes)
     for name in sources:
         landed = _landed(site, name, sources[name])
         if landed:
             found[landed.table] = landed
     for recipe in recipes:
-        planned = _stale(site, recipe, history) or _perhaps(recipe, found)
+        planned = _certain(recipe, works.get(recipe.table)) or _perhaps(recipe, found)
         if planned and recipe.table not in found:
             found[recipe.table] = planned
     return list(found.values())
+
+
+def stale(site: Site, sources: Mapping[str, Source], recipes: Iterable[Recipe]) -> dict[str, Work]:
+    """Return the tables that are no longer what their inputs and code would make them, with what there is to make.
+
+    What has landed since does not count, nor does a table whose inputs are not there.
+    """
+    there = [recipe for recipe in recipes if all(map(site.tables.exists, recipe.inputs or [recipe.table]))]
+    return {table: work for table, work in _works(site, sources, there).items() if work}
+
+
+def _works(site: Site, sources: Mapping[str, Source], recipes: Iterable[Recipe]) -> dict[str, Work]:
+    """Return what there is to make of each table, but for those of days that nothing has landed for."""
+    history = _history(site, sources)
+    return {
+        recipe.table: site.ledger.work(recipe, history if recipe.by_day else None)
+        for recipe in recipes
+        if history or not recipe.by_day
+    }
 
 
 def _landed(site: Site, name: str, source: Source) -> Planned | None:
@@ -64,10 +83,9 @@ def _history(site: Site, sources: Mapping[str, Source]) -> Days | None:
     return Days(min(days), max(days)) if days else None
 
 
-def _stale(site: Site, recipe: Recipe, history: Days | None) -> Planned | None:
-    if recipe.by_day and history is None:
+def _certain(recipe: Recipe, work: Work | None) -> Planned | None:
+    if work is None:
         return Planned(recipe.table, (), ("never made",), certain=True)
-    work = site.ledger.work(recipe, history if recipe.by_day else None)
     if not work:
         return None
     reasons = dict.fromkeys(why for whys in work.reasons.values() for why in whys)

@@ -1,25 +1,24 @@
 """The control loop: new files are ingested, failed checks retrain, each day is scored."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import asdict, dataclass, field
 from functools import wraps
-from hashlib import sha256
 from json import dumps, loads
 from time import time
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
+from headrace.automation.asks import MOST_TRIES, Ask, Tried, files_asks, remembered, stale_asks, with_sources
 from headrace.automation.decide import Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
 from headrace.resources import UNDER_WAY
 from headrace.sources.freshness import freshness
-from headrace.sources.pending import Pending, pending_files
+from headrace.sources.pending import pending_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +26,6 @@ INGESTING = "headrace/ingesting"
 """Tag of runs that ingest, for their product."""
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-MOST_TRIES = 3
 SIGNALS: dict[tuple[str, str, str], Literal["drift", "quality", "freshness"]] = {
     ("monitoring", "drift", "features"): "drift",
     ("monitoring", "drift", "predictions"): "drift",
@@ -76,76 +74,61 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
         pending = pending_files(loop.site, loop.sources, seen, time(), looked)
         for trouble in pending.troubles:
             context.log.warning(trouble)
-        before = _before(context.instance, known.get("asks", []))
-        asks = before.again + (_with(_asks(loop, pending), before.given_up) if pending.files else [])
-        kept = asks + before.open + ([] if pending.files else before.given_up)
-        cursor = dumps({"seen": pending.seen, "looked": pending.looked, "asks": kept})
+        before = _before(context.instance, remembered(known.get("asks", [])))
+        failed = remembered(known.get("failed", [])) + before.failed
+        asks = before.again + (with_sources(files_asks(loop, pending), failed) if pending.files else [])
+        ended, tried = known.get("ended", False) or before.ended, Tried(**known.get("tried", {}))
+        if ended and not asks and not before.open:
+            (asks, tried), ended = stale_asks(loop, tried), False
+        now = {
+            "seen": pending.seen,
+            "looked": pending.looked,
+            "asks": [asdict(ask) for ask in asks + before.open],
+            "failed": [] if pending.files else [asdict(ask) for ask in failed],
+            "ended": ended,
+            "tried": asdict(tried),
+        }
+        cursor = dumps(now)
         if not asks:
             context.update_cursor(cursor)
-            return dg.SkipReason("; ".join([*pending.troubles, *before.words]) or "Nothing new has come.")
+            words = [f"The last ingestion failed {MOST_TRIES} times: look at its run."] if failed else []
+            return dg.SkipReason("; ".join([*pending.troubles, *words]) or "Nothing new has come.")
         return dg.SensorResult(run_requests=[_files_request(loop, ask) for ask in asks], cursor=cursor)
 
     return files
 
 
-def _asks(loop: Loop, pending: Pending) -> list[dict[str, Any]]:
-    """Return what to ask for: a run for each range of days that rows touch, of the sources that have something new."""
-    key = sha256(dumps(pending.seen, sort_keys=True).encode()).hexdigest()[:16]
-    return [
-        {
-            "key": f"files-{key}-{number}",
-            "days": [str(days.first), str(days.last)],
-            "tries": 1,
-            "of": list(pending.files),
-        }
-        for number, days in enumerate(loop.ranges_to_make(pending.touched, list(pending.files)))
-    ]
-
-
-def _with(asks: list[dict[str, Any]], given_up: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what to ask for with what failed too often, in one run: what has come since may have mended it."""
-    if not given_up:
-        return asks
-    days = sorted(day for ask in (*asks, *given_up) for day in ask["days"])
-    sources = sorted({source for ask in (*asks, *given_up) for source in ask["of"]})
-    return [{**asks[0], "days": [days[0], days[-1]], "of": sources}]
-
-
-def _files_request(loop: Loop, ask: dict[str, Any]) -> dg.RunRequest:
-    first, last = (date.fromisoformat(day) for day in ask["days"])
-    keys = loop.data_keys(ask["of"]) + (loop.live_keys if loop.live_since() else [])
-    return _request(
-        loop, f"{ask['key']}-{ask['tries']}", keys, Days(first, last), {INGESTING: loop.site.product.product}
-    )
+def _files_request(loop: Loop, ask: Ask) -> dg.RunRequest:
+    keys = loop.data_keys(ask.of) + (loop.live_keys if loop.live_since() else [])
+    return _request(loop, ask.run_key, keys, ask.span, {INGESTING: loop.site.product.product})
 
 
 @dataclass
 class _Before:
     """What became of the runs that were asked for."""
 
-    again: list[dict[str, Any]] = field(default_factory=list)
+    again: list[Ask] = field(default_factory=list)
     """Died or failed, and are asked for once more."""
-    given_up: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[Ask] = field(default_factory=list)
     """Failed too often."""
-    open: list[dict[str, Any]] = field(default_factory=list)
+    open: list[Ask] = field(default_factory=list)
     """Not at their end."""
-
-    @property
-    def words(self) -> list[str]:
-        return [f"The last ingestion failed {MOST_TRIES} times: look at its run."] if self.given_up else []
+    ended: bool = False
+    """Whether one has ended, and not for another try."""
 
 
-def _before(instance: dg.DagsterInstance, asks: list[dict[str, Any]]) -> _Before:
+def _before(instance: dg.DagsterInstance, asks: list[Ask]) -> _Before:
     before = _Before()
     for ask in asks:
-        runs = instance.get_runs(RunsFilter(tags={"dagster/run_key": f"{ask['key']}-{ask['tries']}"}), limit=1)
+        runs = instance.get_runs(RunsFilter(tags={"dagster/run_key": ask.run_key}), limit=1)
         status = runs[0].status if runs else None
-        if status == DagsterRunStatus.FAILURE and ask["tries"] < MOST_TRIES:
-            before.again.append({**ask, "tries": ask["tries"] + 1})
+        if status == DagsterRunStatus.FAILURE and ask.tries < MOST_TRIES:
+            before.again.append(ask.once_more())
         elif status == DagsterRunStatus.FAILURE:
-            before.given_up.append(ask)
+            before.failed.append(ask)
         elif status not in (DagsterRunStatus.SUCCESS, DagsterRunStatus.CANCELED):
             before.open.append(ask)
+        before.ended = before.ended or status == DagsterRunStatus.SUCCESS or ask in before.failed
     return before
 
 
