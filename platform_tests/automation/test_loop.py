@@ -49,10 +49,10 @@ def tick(project: Project, sensor: str, instance: dg.DagsterInstance, cursor: st
     return found.evaluate_tick(context)
 
 
-def test_new_rows_make_their_days_the_day_before_and_as_far_as_windows_reach(loop: Loop) -> None:
+def test_new_rows_make_their_days_the_days_beside_them_and_as_far_as_windows_reach(loop: Loop) -> None:
     assert loop.newest_day() == date(2024, 1, 30)
     touched = Days(date(2024, 1, 10), date(2024, 1, 12))
-    assert loop.days_to_make(touched) == Days(date(2024, 1, 9), date(2024, 1, 15))
+    assert loop.days_to_make(touched) == Days(date(2024, 1, 9), date(2024, 1, 16))
 
 
 def test_no_day_before_the_first_and_none_after_the_newest_is_made(loop: Loop) -> None:
@@ -66,8 +66,8 @@ def test_a_file_without_days_makes_the_newest_day(loop: Loop) -> None:
 def test_only_the_days_that_rows_touch_are_made_not_those_between(loop: Loop) -> None:
     touched = {date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 20)}
     assert loop.ranges_to_make(touched) == [
-        Days(date(2024, 1, 1), date(2024, 1, 6)),
-        Days(date(2024, 1, 19), date(2024, 1, 23)),
+        Days(date(2024, 1, 1), date(2024, 1, 7)),
+        Days(date(2024, 1, 19), date(2024, 1, 24)),
     ]
     assert loop.ranges_to_make(set()) == [Days(date(2024, 1, 30), date(2024, 1, 30))]
 
@@ -96,7 +96,7 @@ def test_late_rows_are_a_run_of_their_own_and_each_is_tried_again_alone(
     answer = tick(project, "shop__files", instance, cursor)
     requests = answer.run_requests or []
     assert [(r.tags[RANGE_START], r.tags[RANGE_END]) for r in requests] == [
-        ("2024-01-02", "2024-01-06"),
+        ("2024-01-02", "2024-01-07"),
         ("2024-01-27", "2024-01-30"),
     ]
     tags = {"dagster/run_key": str(requests[0].run_key)}

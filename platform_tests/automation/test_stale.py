@@ -115,6 +115,42 @@ def test_rows_that_another_source_refers_to_make_the_days_that_refer_to_them(
     assert loop_of(*project.load("shop")).stale() == {}
 
 
+def test_a_value_that_a_day_takes_makes_the_later_day_that_had_it_however_it_is_written(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    defs = project.root / DEFS
+    defs.write_text(defs.read_text().replace("min: 0}", "min: 0, unique: true}"))
+    with_amount(project, "2024-01-09", "777.7")
+    _, cursor = until_quiet(project, instance)
+    _, site = project.load("shop")
+    aside = site.tables.count("shop/quarantine/orders")
+    with_amount(project, "2024-01-02", "777.70")
+    spans, _ = until_quiet(project, instance, cursor)
+    assert spans == [("2024-01-01", "2024-01-06"), ("2024-01-08", "2024-01-10")]
+    assert site.tables.count("shop/quarantine/orders") == aside + 1
+
+
+def with_amount(project: Project, day: str, amount: str) -> None:
+    """Give the first order of a day another amount."""
+    file = project.root / "landing" / "orders" / f"{day}.csv"
+    header, first, *others = file.read_text().splitlines()
+    cells = first.split(",")
+    file.write_text("\n".join([header, ",".join([*cells[:4], amount, cells[5]]), *others]) + "\n")
+    os.utime(file, (3, 3))
+
+
+def test_a_contract_that_asks_the_time_is_not_judged_again_without_end(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    defs = project.root / DEFS
+    text = defs.read_text().replace("clock: replay", "clock: wall").replace("  end: 2024-12-31\n", "")
+    defs.write_text(text.replace("ordered_at: {type: timestamp}", "ordered_at: {type: timestamp, fresh_within: 36h}"))
+    _, cursor = until_quiet(project, instance)
+    land(project, 10, 10)
+    spans, _ = until_quiet(project, instance, cursor)
+    assert spans == [("2024-01-10", "2024-01-15")]
+
+
 def test_code_that_changed_makes_all_days_again_when_the_next_rows_come(
     project: Project, instance: dg.DagsterInstance
 ) -> None:
@@ -149,7 +185,7 @@ def test_a_day_that_cannot_be_made_holds_up_no_other_day_and_is_not_tried_withou
     bad.write_text(re.sub(r"[0-9.]+,(True|False)", r"-1,\1", bad.read_text(), count=1))
     os.utime(bad, (1, 1))
     spans, cursor = until_quiet(project, instance, cursor)
-    assert spans == [("2024-01-02", "2024-01-06")] * 3 + [("2024-01-02", "2024-01-06")]
+    assert spans == [("2024-01-02", "2024-01-07")] * 3 + [("2024-01-02", "2024-01-07")]
     land(project, 10, 10)
     spans, _ = until_quiet(project, instance, cursor)
     assert spans == [("2024-01-10", "2024-01-11")]

@@ -66,11 +66,9 @@ def stale_asks(loop: Loop, tried: Tried) -> tuple[list[Ask], Tried]:
     A file that was refused before, rows that other sources refer to, SQL that looks at all days: the ledger knows. It is
     tried once; what is still stale is asked for again when other code or other rows would go into it.
     """
-    found = {
-        table: {day: asdict(work.wanted[day]) for day in sorted(work.reasons)} for table, work in loop.stale().items()
-    }
+    found = {table: {day: asdict(made) for day, made in work.lasting.items()} for table, work in loop.stale().items()}
     digest = _digest(found)
-    if not found or digest == tried.digest:
+    if not any(found.values()) or digest == tried.digest:
         return [], tried
     now = Tried(digest, tried.number + 1)
     days = {date.fromisoformat(day) for made in found.values() for day in made if day != ALL}

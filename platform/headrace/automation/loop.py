@@ -76,13 +76,13 @@ class Loop:
     def days_to_make(self, touched: Days | None, sources: Collection[str] | None = None) -> Days:
         """Return the days to make anew when rows of some sources (default: all) came: as far as windows over them reach.
 
-        One day before, too: an event may happen before the day it was planned for.
+        One day before and one after that, too: an event may happen on another day than it was planned for.
         """
         newest = self.newest_day()
         if touched is None:
             return Days(newest, newest)
         reach = max((whole_days(f.reach or timedelta()) for f in self._windows_over(sources)), default=0)
-        last = min(touched.last + DAY * reach, max(newest, touched.last))
+        last = min(touched.last + DAY * (reach + 1), max(newest, touched.last))
         return Days(max(touched.first - DAY, self._start()), last)
 
     def _windows_over(self, sources: Collection[str] | None) -> list[Feature]:

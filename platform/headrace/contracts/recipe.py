@@ -1,16 +1,17 @@
 """What validated rows are made of."""
 
+from headrace.contracts.cast import casts_sql
 from headrace.contracts.declaration import Contract
-from headrace.contracts.landed import mended_table
+from headrace.contracts.landed import landed_before, mended_table
 from headrace.contracts.validate import validate_by_pieces
 from headrace.core.days import local_day
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.names import quoted
-from headrace.core.recipe import ALL, Reach, Recipe
+from headrace.core.recipe import ALL, TIME, Reach, Recipe
 from headrace.sources.declaration import Source
 from headrace.store.digest import bytes_digest
-from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 
 def validated_recipe(site: Site, name: str, source: Source, contract: Contract | None) -> Recipe:
@@ -24,8 +25,11 @@ def validated_recipe(site: Site, name: str, source: Source, contract: Contract |
         parts=validated_parts(site, source, contract),
         # A mended row counts while the file that it was mended from is still there, whichever day it lies in.
         inputs={raw: Reach() if by_day and mended not in also else None} | dict.fromkeys(also),
-        facts={"the time": site.clock.now().isoformat()} if contract and _asks_the_time(contract) else {},
-        days=(_neighbours(site, raw, contract) if by_day and contract else {}) | _days_to_come(site, raw),
+        facts={TIME: site.clock.now().isoformat()} if contract and _asks_the_time(contract) else {},
+        days={
+            "neighbours": _neighbours(site, name, contract) if by_day and contract else {},
+            TIME: _days_to_come(site, raw),
+        },
         by_day=by_day,
     )
 
@@ -51,24 +55,31 @@ def validated_parts(site: Site, source: Source, contract: Contract | None) -> Pa
     return parts | place | libraries("duckdb", "pandera", "polars")
 
 
-def _neighbours(site: Site, raw: str, contract: Contract) -> dict[str, str]:
+def _neighbours(site: Site, name: str, contract: Contract) -> dict[str, str]:
     """Return, for each day with a unique value that stands in other days too, a digest of where: days judge each other."""
-    unique = [[name] for name, column in contract.columns.items() if column.unique] + contract.unique
+    unique = [[column] for column, declared in contract.columns.items() if declared.unique] + contract.unique
+    raw, mended = site.product.table("raw", name), mended_table(site, name)
     if not (unique and site.tables.exists(raw)):
         return {}
-    found: dict[str, str] = site.ledger.remembered(raw, f"repeated {unique}", lambda: _repeated(site, raw, unique))
+    keys = [{column: contract.columns[column].type for column in columns} for columns in unique]
+    what = f"repeated {keys} with {mended} {site.tables.version(mended)}"
+    found: dict[str, str] = site.ledger.remembered(raw, what, lambda: _repeated(site, name, contract, unique))
     return found
 
 
-def _repeated(site: Site, raw: str, unique: list[list[str]]) -> dict[str, str]:
+def _repeated(site: Site, name: str, contract: Contract, unique: list[list[str]]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
+    landed, views = landed_before(site, name, None)
+    schema = site.tables.schema(site.product.table("raw", name))
     for columns in unique:
-        value = f"concat_ws('|', {', '.join(f'cast({quoted(column)} as varchar)' for column in columns)})"
+        casts = casts_sql(site, schema, {column: contract.columns[column] for column in columns})
+        key, whole = ", ".join(map(quoted, columns)), " and ".join(f"{quoted(c)} is not null" for c in columns)
         sql = (
-            f"select {value} as value, cast(list(distinct _day order by _day) as varchar[]) as days from rows "
-            "group by value having count(distinct _day) > 1 order by value"
+            f"select cast(row({key}) as varchar) as value, cast(list(distinct {DAY} order by {DAY}) as varchar[]) as days "
+            f"from (select {DAY}, {casts} from ({landed})) where {whole} "
+            f"group by {key} having count(distinct {DAY}) > 1 order by value"
         )
-        for row in site.engine.query(sql, {"rows": TableView(raw)}, origin="contract").to_pylist():
+        for row in site.engine.query(sql, views, origin="contracts: unique").to_pylist():
             for day in row["days"]:
                 found.setdefault(day, []).append(f"{columns} {row['value']} {row['days']}")
     return {day: bytes_digest("\n".join(lines).encode())[:16] for day, lines in found.items()}

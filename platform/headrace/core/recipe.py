@@ -8,6 +8,8 @@ from hashlib import sha256
 from headrace.core.days import Days, unbroken
 from headrace.core.fingerprint import Parts, version_of
 
+TIME = "the time"
+"""Names the fact that goes into what is judged by the clock."""
 ALL = "all"
 """Stands for the one part of a table that does not lie in days."""
 NAMES_SHOWN = 3
@@ -32,8 +34,8 @@ class Recipe:
     """The tables that it reads, and how far; None for the whole of one."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else goes in: the model that is live, say."""
-    days: Mapping[str, str] = field(default_factory=dict)
-    """What else goes into single days: day → digest."""
+    days: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What else goes into single days: what → day → digest."""
     by_day: bool = False
     """Whether it is made day by day."""
     lost: bool = False
@@ -70,6 +72,13 @@ class Work:
         left = len(self.wanted) - len(self.reasons)
         what = f"{left} of {len(self.wanted)} days are" if ALL not in self.wanted else "It is"
         return f"{what} as they should be: made by this code, of this content." if left else "Everything is made."
+
+    @property
+    def lasting(self) -> dict[str, Made]:
+        """What the days to make are made of, without the time; days for which only time has passed are left out."""
+        days = (day for day, why in self.reasons.items() if why != (f"other {TIME}",))
+        made = {day: self.wanted[day] for day in days}
+        return {d: Made(m.code, {what: of for what, of in m.inputs.items() if what != TIME}) for d, m in made.items()}
 
     def also(self, reasons: Mapping[str, str]) -> "Work":
         """Return the work with more days, each with its reason."""

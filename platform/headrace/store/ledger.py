@@ -129,7 +129,7 @@ class Ledger:
                 facts
                 | whole
                 | {name: digest_within(inputs[name], day, near[name]) for name in near}
-                | ({"neighbours": recipe.days[day]} if day in recipe.days else {}),
+                | {what: of[day] for what, of in recipe.days.items() if day in of},
             )
             for day in days
         }
