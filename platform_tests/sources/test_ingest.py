@@ -134,6 +134,22 @@ def test_empty_and_header_only_are_two_outcomes(site: Site) -> None:
     assert found.notes == ["landing/crossings/header.csv has a header and no rows"]
 
 
+def test_a_file_without_rows_is_known_and_takes_the_rows_out_that_it_had(site: Site) -> None:
+    land_file(site, "crossings/a.csv", csv([crossing(1)]))
+    land_file(site, "crossings/b.csv", csv([crossing(2, "2013-03-06")]))
+    take(site)
+    land_file(site, "crossings/b.csv", csv([]))
+    found = take(site)
+    assert (found.replaced, found.days) == (["landing/crossings/b.csv"], (date(2013, 3, 6),))
+    assert raw_rows(site, "crossing") == [("c001",)]
+    version = site.tables.version(RAW)
+    assert take(site).files == []
+    assert site.tables.version(RAW) == version
+    land_file(site, "crossings/b.csv", csv([crossing(3, "2013-03-06")]))
+    assert take(site).files == ["landing/crossings/b.csv"]
+    assert raw_rows(site, "crossing") == [("c001",), ("c003",)]
+
+
 def test_a_late_row_lands_in_the_day_it_happened(site: Site) -> None:
     land_file(site, "crossings/2013-03-06.csv", csv([crossing(2, "2013-03-06"), crossing(1, "2013-03-05")]))
     assert take(site).days == (date(2013, 3, 5), date(2013, 3, 6))
@@ -226,7 +242,14 @@ def test_sql_adds_typed_columns_and_keeps_every_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["select * from landed limit 1", "select l.* from landed l, landed m", "select crossing from landed"],
+    [
+        "select * from landed limit 1",
+        "select l.* from landed l, landed m",
+        "select crossing from landed",
+        "select * exclude (ship) from landed",
+        "select * replace (upper(ship) as ship) from landed",
+        "select * replace (crossing as departs) from landed order by crossing desc",
+    ],
 )
 def test_sql_that_loses_or_makes_rows_is_refused(tmp_path: Path, sql: str) -> None:
     site = ferry_line(tmp_path, sql)

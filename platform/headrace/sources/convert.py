@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from hashlib import sha256
 
+import polars as pl
 import pyarrow as pa
 
 from headrace.core.days import local_day
@@ -59,25 +60,25 @@ def last_day(site: Site) -> date:
 def _made(site: Site, file: str, landed: pa.Table) -> pa.Table:
     origin = str(site.folder / file)
     rows = site.engine.query(site.text(file), {"landed": landed}, origin=origin)
-    lost = [c for c in (FILE, DIGEST, ROW, MALFORMED) if c not in rows.column_names]
-    if lost or rows.num_rows != landed.num_rows or not _same_places(rows, landed):
+    lost = [c for c in landed.column_names if c not in rows.column_names]
+    changed = [] if lost or rows.num_rows != landed.num_rows else _changed_columns(rows, landed)
+    if lost or changed or rows.num_rows != landed.num_rows:
+        what = f" and lost {', '.join(lost)}" if lost else f" and changed {', '.join(changed)}" if changed else ""
         raise DataError(
-            f"{origin}: one row out for each row in, with all its columns: write `select *, ... from landed`. "
-            f"It made {rows.num_rows} rows of {landed.num_rows}{f' and lost {lost}' if lost else ''}."
+            f"{origin}: one row out for each row in, with all its columns as they landed: write "
+            f"`select *, ... from landed`. It made {rows.num_rows} rows of {landed.num_rows}{what}."
         )
     return rows
 
 
-def _same_places(rows: pa.Table, landed: pa.Table) -> bool:
-    """Return whether rows come from the places of the landed ones: in their order, which is quickly seen, or in any."""
-    if all(rows[column].equals(landed[column]) for column in (FILE, ROW)):
-        return True
-    return _places(rows) == _places(landed)
-
-
-def _places(rows: pa.Table) -> int:
-    places: int = rows.group_by([FILE, ROW]).aggregate([]).num_rows
-    return places
+def _changed_columns(rows: pa.Table, landed: pa.Table) -> list[str]:
+    """Return the landed columns that say something else; rows may stand in another order."""
+    place = [FILE, ROW]
+    kept, was = pl.DataFrame(rows.select(landed.column_names)), pl.DataFrame(landed)
+    if not kept.select(place).equals(was.select(place)):
+        kept, was = kept.sort(place), was.sort(place)
+    kept = kept.cast(was.schema)
+    return [column for column in was.columns if not kept[column].equals(was[column])]
 
 
 def _with_days(site: Site, source: Source, rows: pa.Table) -> pa.Table:

@@ -54,8 +54,6 @@ def fitting(texts: Sequence[FileText], columns: Columns, found: Ingested) -> Ite
         found.changes += changes
         if any(change.stops for change in changes):
             found.refused[text.name] = _refusal(text, changes, [c for c in missing if c not in absent], added)
-        elif not text.rows.num_rows:
-            found.notes.append(f"{text.name} has a header and no rows")
         else:
             found.notes += _notes(text, added, absent)
             found.files.append(text.name)
@@ -65,6 +63,8 @@ def fitting(texts: Sequence[FileText], columns: Columns, found: Ingested) -> Ite
 def _notes(text: FileText, added: list[str], absent: list[str]) -> Iterator[str]:
     if added:
         yield f"{text.name} has columns that nobody knows: {', '.join(added)}; they are left out"
+    if not text.rows.num_rows:
+        yield f"{text.name} has a header and no rows"
     if absent:
         yield f"{text.name} has no line with {', '.join(absent)}: the values count as missing"
 

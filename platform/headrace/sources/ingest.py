@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from json import dumps
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,7 @@ from headrace.sources.fit import Columns, read_fitting
 from headrace.sources.ingested import Ingested
 from headrace.sources.known import (
     CONVERSION,
+    EMPTY,
     READING,
     WINDOW,
     Known,
@@ -69,6 +71,9 @@ def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingeste
     there = list(candidates(site, source))
     new = new_files(there, known.files, found)
     texts = _without_erased(site, read_fitting(new, source, known.columns, found), found)
+    if known.version is None or source.newest_is_all:
+        texts = [text for text in texts if text.rows.num_rows]
+        found.files = [text.name for text in texts]
     found.replaced = [file for file in found.replaced if file in found.files or file in found.duplicates]
     for file in there:
         file.forget()
@@ -78,10 +83,14 @@ def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingeste
 def _without_erased(site: Site, texts: Sequence[FileText], found: Ingested) -> list[FileText]:
     """Return the texts without rows of anybody who was erased; a text that holds nothing else is left out."""
     kept = [replace(text, rows=site.erasures.without(text.rows)) for text in texts]
-    empty = [text.name for text in kept if not text.rows.num_rows and text.name not in found.replaced]
-    found.files = [file for file in found.files if file not in empty]
-    found.notes += [f"{file} holds rows of erased persons alone" for file in empty]
-    return [text for text in kept if text.name not in empty]
+    emptied = [
+        text.name
+        for text, whole in zip(kept, texts, strict=True)
+        if whole.rows.num_rows and not text.rows.num_rows and text.name not in found.replaced
+    ]
+    found.files = [file for file in found.files if file not in emptied]
+    found.notes += [f"{file} holds rows of erased persons alone" for file in emptied]
+    return [text for text in kept if text.name not in emptied]
 
 
 def arrived_windows(site: Site, name: str, source: Source, known: Known, most: int) -> Arrived:
@@ -134,10 +143,18 @@ def _addition(site: Site, name: str, source: Source, known: Known, arrived: Arri
         facts={
             CONVERSION: version,
             READING: reading_version(source),
+            EMPTY: dumps(_empty_files(known, arrived)),
             **column_facts(columns),
             **_window(known, arrived),
         },
     )
+
+
+def _empty_files(known: Known, arrived: Arrived) -> dict[str, str]:
+    """Return the files without rows, with their digests: no row remembers them."""
+    taken = {text.name: text.digest for text in arrived.texts if not text.rows.num_rows}
+    there = {text.name for text in arrived.texts} | set(arrived.replaced)
+    return {file: digest for file, digest in known.empty.items() if file not in there} | taken
 
 
 def _columns_of(landed: pa.Table) -> Columns:

@@ -1,8 +1,9 @@
 """Which landed files are new: by name and content, against what the raw table holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
+from json import loads
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,7 @@ from headrace.store.site import Site
 
 CONVERSION, READING = "headrace.conversion", "headrace.reading"
 LANDED, TYPES, WINDOW = "headrace.landed", "headrace.types", "headrace.window"
+EMPTY = "headrace.empty"
 CHANGED = "read otherwise"
 """Stands for the content of a file that was read as it would no longer be: no digest is equal to it."""
 
@@ -35,6 +37,8 @@ class Known:
     """The columns that files have had so far, as they landed; none if none has come."""
     conversion: str | None
     """How the landed text was converted; None where nobody wrote it down."""
+    empty: Mapping[str, str] = field(default_factory=dict)
+    """Those of the files that have no rows."""
     window: str | None = None
     """The record of the last window of a database, which its own commit holds; None where there is none."""
 
@@ -46,13 +50,15 @@ def known_files(site: Site, name: str, source: Source) -> Known:
     if version is None:
         return Known(None, {}, {}, None)
     facts = site.tables.facts(table)
-    files: dict[str, str] = site.ledger.remembered(table, "files", lambda: _files_in(site, table))
+    empty: dict[str, str] = loads(facts.get(EMPTY, "{}"))
+    files: dict[str, str] = empty | site.ledger.remembered(table, "files", lambda: _files_in(site, table))
     same = facts.get(READING, reading_version(source)) == reading_version(source)
     return Known(
         version=version,
         files=files if same else dict.fromkeys(files, CHANGED),
         columns=_landed_columns(site, table, source, facts),
         conversion=facts.get(CONVERSION),
+        empty=empty,
         window=facts.get(WINDOW),
     )
 
