@@ -37,7 +37,7 @@ types: $(VENV)/.dev ## mypy, strict
 fast: $(VENV)/.dev ## the tests that are quick
 	$(BIN)/pytest -n 2 -m "not slow"
 
-slow: $(VENV)/.dev ## the tests that start daemons, browsers and whole products
+slow: $(VENV)/.dev ## the tests that run whole products, kill processes or try hundreds of cases
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run

@@ -94,6 +94,7 @@ def history(instance: dg.DagsterInstance) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_written_in_batches_reads_as_what_dagster_writes_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from headrace.product import build, loop_of
 from headrace.project import Project
 from platform_tests.end_to_end.shop import DECLARATION, land_days, make_project
 
+pytestmark = pytest.mark.slow
+
 DEFS = "platform/products/shop/defs.yaml"
 DAYS = [f"2024-01-{number:02}" for number in range(1, 11)]
 Span = tuple[str, str]

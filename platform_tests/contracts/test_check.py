@@ -74,6 +74,7 @@ Legs = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(Legs)
 def test_pandera_takes_exactly_the_frames_in_which_the_asset_finds_nothing(legs: list[Any]) -> None:

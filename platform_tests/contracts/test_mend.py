@@ -23,6 +23,8 @@ from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 from platform_tests.sources.ferries import crossing, csv, land_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DECLARATION = """\
 type: headrace.Product

@@ -86,6 +86,7 @@ Texts = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_whatever_lands_the_suggestion_loads_and_is_kept(data: Any) -> None:

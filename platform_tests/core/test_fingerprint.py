@@ -74,6 +74,7 @@ def test_names_of_local_variables_change_nothing_and_those_of_arguments_and_what
     assert version_of(HELPER, two) != version_of(HELPER, two.replace("delays", "minutes"))
 
 
+@pytest.mark.slow
 def test_every_process_gives_the_same_code_the_same_version() -> None:
     code = "from headrace.sources.ingest import ingest; from headrace.core.fingerprint import code_version; print(code_version(ingest))"
     versions = {

@@ -47,6 +47,7 @@ def as_of(site: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return join_features(requests, "at", [table]).to_pylist()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(FLIGHT, max_size=12), st.lists(MINUTES, min_size=1, max_size=6))
 def test_windows_are_what_brute_force_says(tmp_path: Path, changes: list[dict[str, Any]], moments: list[int]) -> None:

@@ -21,6 +21,8 @@ from headrace.resources import mlflow_resources
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, relabelled, shop, trained
 
+pytestmark = pytest.mark.slow
+
 KEYS = {name: dg.AssetKey(["shop", "model", name]) for name in ("candidate", "evaluation", "champion")}
 
 

@@ -89,6 +89,7 @@ def test_the_profile_holds_the_inputs_of_training_and_the_scores_of_the_test(tmp
     assert sum(profile[SCORE]["counts"]) == 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failpoint", ["model_staging", "model_stored", "before_staging", "committed"])
 def test_a_killed_training_run_again_gives_the_model_of_a_clean_one(tmp_path: Path, failpoint: str) -> None:
     clean = trained(shop(tmp_path / "clean"))

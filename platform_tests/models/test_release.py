@@ -232,6 +232,7 @@ def promoter(site: Site, digest: str, who: str, go: Path, **env: str) -> subproc
     return subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failpoint", ["log_staged", "log_published"])
 def test_a_killed_release_run_again_leaves_one_entry(site: Site, failpoint: str) -> None:
     digest = trained(site)

@@ -50,6 +50,7 @@ def test_a_history_shorter_than_the_test_span_is_refused() -> None:
         split_by_time(orders(), LABEL, timedelta(days=DAYS - 1))
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes_on_one_thread_and_on_two() -> None:
     digests = {
         subprocess.run(

@@ -25,6 +25,8 @@ from platform_tests.monitoring.watched import (
     watched_shop,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:

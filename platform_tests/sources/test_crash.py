@@ -18,6 +18,8 @@ from headrace.store.site import Site
 from headrace.store.tables import Addition
 from platform_tests.sources.ferries import RAW, crossing, csv, ferry_line, land_file, raw_rows, take
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 WORK = """
 import sys

@@ -261,6 +261,7 @@ def test_a_changed_row_touches_the_day_that_it_leaves(site: Site, shop: Any) -> 
     assert pending_files(site, {"orders": source}, {}).touched == {date(2013, 3, 5), date(2013, 3, 8)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [False, True], ids=["first window", "later window"])
 @pytest.mark.parametrize("point", ["before_staging", "committed"])
 def test_a_kill_at_each_failpoint_loses_and_doubles_nothing(

@@ -150,6 +150,7 @@ def test_a_resource_that_replaces_is_the_whole_table(tmp_path: Path, shop: Shop)
     assert held(site, "id") == [("3",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disposition", ["append", "merge"])
 @pytest.mark.parametrize("point", ["before_staging", "committed"])
 def test_a_kill_at_each_failpoint_loses_and_doubles_nothing(

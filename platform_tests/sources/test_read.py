@@ -101,6 +101,7 @@ def test_a_line_that_no_reader_should_see_goes_aside_and_the_rest_stays(tmp_path
     ]
 
 
+@pytest.mark.slow
 def test_a_cell_of_200_megabytes_is_one_bad_line_of_which_the_beginning_is_kept(tmp_path: Path) -> None:
     found = rows_of(tmp_path, b"a,b\n1,2\n3," + b"x" * 200_000_000 + b"\n5,6\n")
     assert [(r["_row"], r["a"]) for r in found] == [(1, "1"), (2, None), (3, "5")]

@@ -83,6 +83,7 @@ def test_a_version_that_is_not_there_is_named(tables: Tables) -> None:
 VALUES = st.dictionaries(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 3)), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(before=VALUES, after=VALUES)
 def test_a_diff_by_key_is_that_of_two_dictionaries(

@@ -14,6 +14,8 @@ from headrace.core.place import Place
 from headrace.store.site import Site
 from platform_tests.sources.ferries import RAW, crossing, csv, ferry_line, land_file, raw_rows, take
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
 FILLED = """

@@ -82,6 +82,7 @@ def test_a_version_that_is_not_there_is_named_with_those_that_are(tables: Tables
         tables.read("p/t", version=7)
 
 
+@pytest.mark.slow
 def test_versions_stay_readable_behind_checkpoints_and_past_thirty_days(tables: Tables, tmp_path: Path) -> None:
     for value in range(205):
         tables.replace("p/t", rows(value), why=str(value))

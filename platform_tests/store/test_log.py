@@ -58,6 +58,7 @@ def test_a_removed_entry_breaks_the_chain(tmp_path: Path) -> None:
         log.entries()
 
 
+@pytest.mark.slow
 def test_eight_processes_append_one_line_of_entries(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(8) as pool:
         assert pool.map(append_until, [(tmp_path, who) for who in range(8)]) == [5] * 8

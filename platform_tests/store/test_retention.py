@@ -227,6 +227,7 @@ def test_what_a_dead_process_has_staged_goes_and_what_a_living_one_has_stays(sit
 KILLED = "collect(site, NONE, in_days(40), remove=True)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["versions_removed:1", "file_removed:1", "file_removed:3", "model_removed:1"])
 def test_a_kill_in_the_middle_is_finished_by_the_next_call(site: Site, point: str) -> None:
     write(site, ORDERS, 1, 2, 3)

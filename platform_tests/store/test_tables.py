@@ -140,6 +140,7 @@ Tables(Path(sys.argv[1])).replace("t", rows([9]), days=one(FIRST))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "after"), [("before_staging", [1, 2, 3]), ("unsealed", [3, 9]), ("committed", [3, 9])]
 )
