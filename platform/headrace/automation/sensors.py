@@ -13,7 +13,7 @@ import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from headrace.automation.decide import Seen, Signal, decide
+from headrace.automation.decide import MOST_TRIES, Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
@@ -27,7 +27,6 @@ INGESTING = "headrace/ingesting"
 """Tag of runs that ingest, for their product."""
 REASON, TRAINING, PRODUCT = "headrace/reason", "headrace/training", "headrace/product"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-MOST_TRIES = 3
 SIGNALS: dict[tuple[str, str, str], Literal["drift", "quality", "freshness"]] = {
     ("monitoring", "drift", "features"): "drift",
     ("monitoring", "drift", "predictions"): "drift",
@@ -249,6 +248,7 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
         late_sources=(*_late(loop), *(text for key, text in found.items() if key[0] == "raw")),
         broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
         trainings=loop.trainings(),
+        decided_at=loop.decided_at(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
         lacks=loop.lacks(),
     )
