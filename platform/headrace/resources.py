@@ -18,7 +18,8 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 
-from headrace.core.errors import Refused
+from headrace.core.errors import Refused, StoreError
+from headrace.core.failpoints import failpoint
 from headrace.core.processes import is_gone
 from headrace.store import runs
 from headrace.store.doctor import Finding
@@ -33,6 +34,13 @@ UNDER_WAY = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+
+ENDS: dict[DagsterRunStatus, runs.End] = {
+    DagsterRunStatus.SUCCESS: "FINISHED",
+    DagsterRunStatus.FAILURE: "FAILED",
+    DagsterRunStatus.CANCELED: "KILLED",
+}
+"""How MLflow calls the ends of a Dagster run."""
 
 
 class EventLog(SqliteEventLogStorage):
@@ -180,8 +188,10 @@ def mlflow_resources(site: "Site") -> dict[str, dg.ResourceDefinition]:
     def mlflow(context: dg.InitResourceContext) -> Iterator[Tracking]:
         tracking = Tracking(site, context)
         yield tracking
-        if tracking.started:
-            runs.finish(failed=_has_failed(context))
+        try:
+            tracking.finish(failed=_has_failed(context))
+        except StoreError as error:
+            dg.get_dagster_logger().warning(f"{error} The MLflow run is left as it is; the next training ends it.")
 
     return {mlflow_key(product): mlflow}
 
@@ -199,17 +209,34 @@ class Tracking:
     _delegate: Any = None
 
     def start(self) -> None:
-        """Find or begin the run."""
+        """Find or begin the run, and end those that killed runs have left; raises StoreError where MLflow does not answer."""
         if self.started:
             return
         product, place = self.site.product.product, self.site.place
         runs.prepare(place.mlflow_uri, product, place.home / "mlflow" / product)
+        runs.end_lost(product, self._end_of)
         from dagster_mlflow import mlflow_tracking
 
         config = {"experiment_name": product, "mlflow_tracking_uri": place.mlflow_uri, "env": {}, "extra_tags": {}}
         self._delegate = mlflow_tracking.resource_fn(self.context.replace_config(config))
-        next(self._delegate)
         self.started = True
+        with runs.answering():
+            next(self._delegate)
+        failpoint("mlflow_started")
+
+    def finish(self, *, failed: bool) -> None:
+        """End the run, if it was begun; raises StoreError where MLflow does not answer."""
+        if self.started:
+            self.started = False
+            runs.finish(failed)
+
+    def _end_of(self, run_id: str) -> runs.End | None:
+        """Return how a Dagster run ended; None while it is at work, and where this instance does not know it."""
+        instance = self.context.instance
+        run = instance.get_run_by_id(run_id) if instance and run_id else None
+        if instance is None or run is None or run_id == self.context.run_id:
+            return None
+        return ENDS.get(run.status) or ("KILLED" if lost_process(instance, run) else None)
 
 
 def _has_failed(context: dg.InitResourceContext) -> bool:

@@ -1,15 +1,17 @@
 """The decision to train: a pure function, so every rule of it can be stated."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.automation.decide import Seen, Signal, decide
-from headrace.automation.declaration import Retrain
+from headrace.automation.declaration import Budget, Retrain
 
 NOW = datetime(2013, 9, 1, tzinfo=UTC)
 POLICY = Retrain.model_validate({"when": ["drift", "quality", "age > 30d"], "cooldown": "3d", "budget": "2 per 30d"})
+POLICY_OF_MANY = POLICY.model_copy(update={"budget": Budget(trainings=100, per=timedelta(days=30))})
 DRIFT = Signal("drift", "PSI of weather_now_temp is 0.41, limit 0.25, since 2013-07-04")
 
 
@@ -60,6 +62,41 @@ def test_cooldown_and_budget_hold() -> None:
     assert decide(POLICY, seen(signals=(DRIFT,), trainings=days_ago(31, 10)), NOW).train
 
 
+def first(**changes: object) -> Seen:
+    return seen(**{"live_since": None, **changes})
+
+
+def test_a_first_training_that_failed_is_tried_again_at_once_three_times_and_then_after_the_cooldown() -> None:
+    minutes = [0.003, 0.002, 0.001]
+    for failed in range(3):
+        decision = decide(POLICY_OF_MANY, first(trainings=days_ago(*minutes[:failed])), NOW)
+        assert decision.train, failed
+        assert decision.reasons[0].startswith("no model is live yet")
+    assert "(try 3: 2 failed)" in decision.reasons[0]
+    waiting = decide(POLICY_OF_MANY, first(trainings=days_ago(*minutes)), NOW)
+    assert str(waiting).startswith(
+        "Not now (cooldown: last training 0.0 d ago, less than 3d, and 3 have failed in a row)"
+    )
+    assert decide(POLICY_OF_MANY, first(trainings=days_ago(3.2, 3.1, 3.0)), NOW).train
+    assert not decide(POLICY_OF_MANY, first(trainings=days_ago(3.2, 3.1, 3.0, 0.1)), NOW).train
+
+
+def test_a_first_training_that_was_refused_waits_for_the_cooldown_and_other_data() -> None:
+    refused = first(trainings=days_ago(0.002), decided_at=NOW - timedelta(days=0.001))
+    assert not decide(POLICY_OF_MANY, refused, NOW).train
+    failed_since = first(trainings=days_ago(4, 0.002), decided_at=NOW - timedelta(days=3.9))
+    assert decide(POLICY_OF_MANY, failed_since, NOW).train
+
+
+def test_a_training_that_failed_beside_a_live_model_waits_for_the_cooldown() -> None:
+    failed = seen(signals=(DRIFT,), trainings=days_ago(0.002), decided_at=NOW - timedelta(days=10))
+    assert not decide(POLICY_OF_MANY, failed, NOW).train
+
+
+def test_the_budget_holds_for_first_trainings_too() -> None:
+    assert not decide(POLICY, first(trainings=days_ago(0.002, 0.001)), NOW).train
+
+
 def test_nothing_starts_while_something_is_under_way() -> None:
     assert not decide(POLICY, seen(signals=(DRIFT,), busy="run 1234"), NOW).train
 
@@ -72,3 +109,15 @@ def test_however_the_checks_flap_the_budget_is_never_exceeded(failing: list[bool
         if decide(POLICY, seen(signals=(DRIFT,) if fails else (), trainings=tuple(trainings)), now).train:
             trainings.append(now)
     assert all(sum(start <= t < start + timedelta(days=30) for t in trainings) <= 2 for start in trainings)
+
+
+@given(st.lists(st.integers(1, 600), min_size=20, max_size=200))
+def test_a_product_that_never_trains_tries_three_times_and_then_once_a_cooldown(minutes_apart: list[int]) -> None:
+    now, trainings = NOW, list[datetime]()
+    for minutes in minutes_apart:
+        now += timedelta(minutes=minutes)
+        if decide(POLICY_OF_MANY, first(trainings=tuple(trainings)), now).train:
+            trainings.append(now)
+    later = trainings[2:]
+    assert all(b - a >= POLICY.cooldown for a, b in pairwise(later))
+    assert trainings[:3] == [NOW + timedelta(minutes=sum(minutes_apart[: i + 1])) for i in range(3)]

@@ -208,6 +208,34 @@ def test_a_source_that_is_late_at_this_moment_forbids_training_whatever_its_last
     assert "late source: newest row of 'orders' is" in str(answer.skip_message)
 
 
+def test_a_first_training_that_failed_is_asked_for_three_times_and_a_refused_one_once(
+    project: Project, loop: Loop, instance: dg.DagsterInstance
+) -> None:
+    ingest(loop.site, "orders", loop.sources["orders"])
+    loop.site.tables.replace("shop/validated/orders", loop.site.tables.read("shop/raw/orders"))
+    for number in ("1", "2", "3"):
+        (request,) = tick(project, "shop__retrain", instance).run_requests or []
+        assert request.run_key == f"training-{number}"
+        tags = {TRAINING: number, "headrace/product": "shop"}
+        instance.create_run_for_job(job_def=_nothing(), tags=tags, status=DagsterRunStatus.FAILURE)
+    assert request.tags[REASON] == "no model is live yet (try 3: 2 failed)"
+    answer = tick(project, "shop__retrain", instance)
+    assert not answer.run_requests
+    assert "less than 3d, and 3 have failed in a row" in str(answer.skip_message)
+
+    refused = {
+        "outcome": "refused",
+        "model": "a" * 64,
+        "at": loop.site.clock.now(),
+        "who": "a test",
+        "why": "",
+        "evidence": {},
+    }
+    loop.site.releases.decide("shop", refused, after=0)
+    answer = tick(project, "shop__retrain", instance)
+    assert str(answer.skip_message).endswith("less than 3d), although: no model is live yet")
+
+
 def test_a_training_that_was_written_down_but_never_launched_is_launched(
     project: Project, loop: Loop, instance: dg.DagsterInstance
 ) -> None:

@@ -1,6 +1,7 @@
 """Whatever dies, and whenever: afterwards everything is as if nothing had died."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,15 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from headrace.project import Project
 from headrace.store.digest import rows_digest
+from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
 
 pytestmark = pytest.mark.slow
 DAYS = 30
-CHAMPION = '+key:"shop/model/champion"'
+REPORT = '+key:"shop/reports/product"'
 KILLED_AT = [
     "before_staging:1",  # raw: nothing is written
     "committed:1",  # raw: written, not reported; the next run finds it and goes on to the next table
@@ -25,13 +28,22 @@ KILLED_AT = [
     "before_staging:1",  # features
     "committed:1",
     "committed:1",  # the training set
+    "mlflow_started:1",  # MLflow's run is begun, nothing is trained
     "model_staging:1",  # the model's bytes
     "model_stored:1",  # the model is there, and nobody's candidate
-    "committed:1",  # the candidate
+    "committed:1",  # the candidate; MLflow knows nothing of it
+    "model_logged:1",  # MLflow has its files, not registered
+    "model_registered:1",  # registered, and not in the ledger
+    "mlflow_finished:1",  # judged, and not in the ledger
     "log_staged:1",  # the release
-    "log_published:1",  # released, not reported
+    "log_published:1",  # released; MLflow's alias is not set
+    "champion_mirrored:1",  # the alias is set, and not in the ledger
+    "committed:1",  # the scores
+    "report_staged:1",  # the report is written beside the one that people read
 ]
 """Where each run dies. What an earlier one has committed is not written again, so each gets further."""
+MADE_AT = {"shop/model/candidate", "shop/predictions/batch"}
+"""Tables that hold the moment at which they were made."""
 
 
 def command(select: str) -> list[str]:
@@ -47,7 +59,7 @@ def environment(project: Project, **more: str) -> dict[str, str]:
         return {**os.environ, **more}
 
 
-def materialize(project: Project, select: str = CHAMPION, **more: str) -> int:
+def materialize(project: Project, select: str = REPORT, **more: str) -> int:
     done = subprocess.run(
         command(select), cwd=project.root, env=environment(project, **more), capture_output=True, check=False
     )
@@ -81,11 +93,36 @@ def test_a_run_killed_in_each_layer_and_started_again_leaves_what_a_clean_run_le
     (_, site), (_, unharmed) = shop.load("shop"), clean.load("shop")
     assert site.tables.names() == unharmed.tables.names()
     for table in unharmed.tables.names():
-        if table != "shop/model/candidate":
+        if table not in MADE_AT:
             assert rows_digest(site.tables.read(table)) == rows_digest(unharmed.tables.read(table)), table
     assert site.tables.read("shop/raw/orders").num_rows == DAYS * 80
     decisions = site.releases.all("shop")
     assert [(d.outcome, d.model) for d in decisions] == [("released", unharmed.releases.all("shop")[0].model)]
+    assert registered(site) == registered(unharmed) == {decisions[0].model: ["champion"]}
+    assert set(ends_in_mlflow(site)) == {"FINISHED", "KILLED"}
+    assert report(site) == report(unharmed)
+
+
+def registered(site: Site) -> dict[str, list[str]]:
+    """Return the aliases of each version in MLflow's registry, by the digest of its model; no digest has two versions."""
+    client = mlflow.MlflowClient(site.place.mlflow_uri)
+    versions = [client.get_model_version("shop", v.version) for v in client.search_model_versions("name = 'shop'")]
+    found = {version.tags["headrace.digest"]: list(version.aliases) for version in versions}
+    assert len(found) == len(versions)
+    return found
+
+
+def ends_in_mlflow(site: Site) -> list[str]:
+    client = mlflow.MlflowClient(site.place.mlflow_uri)
+    experiment = client.get_experiment_by_name("shop")
+    assert experiment
+    return [run.info.status for run in client.search_runs([experiment.experiment_id])]
+
+
+def report(site: Site) -> str:
+    """Return the report without the moments at which things were made, and the names that matplotlib draws."""
+    text = (site.place.reports / "shop.html").read_text()
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?|#?[mp][0-9a-f]{10}|<dc:date>.*?</dc:date>", "", text)
 
 
 def test_a_step_in_a_process_of_its_own_dies_with_its_run(shop: Project) -> None:

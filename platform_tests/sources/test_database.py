@@ -16,12 +16,11 @@ from pydantic import ValidationError
 
 from headrace.core.days import Days, local_day
 from headrace.core.errors import DataError, DeclarationError, StoreError
-from headrace.sources import pending, windows
 from headrace.sources.assets import source_assets
 from headrace.sources.declaration import Database, Source
 from headrace.sources.ingest import ingest
 from headrace.sources.ingested import Ingested
-from headrace.sources.pending import pending_files
+from headrace.sources.pending import LOOK_ROWS, pending_files
 from headrace.store.site import Site
 from platform_tests.sources.ferries import ferry_line
 from platform_tests.sources.postgres import running_postgres
@@ -172,13 +171,19 @@ def test_a_key_that_is_none_is_refused(site: Site, shop: Any) -> None:
         take_orders(site, source_of(key="id"))
 
 
-def test_a_large_table_is_many_windows_and_rows_of_one_moment_are_never_torn(
-    site: Site, shop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(windows, "MOST_ROWS", 3)
+def sell_many(shop: psycopg.Connection[Any], rows: int, a_minute: int) -> None:
+    """Insert orders, so many each minute from noon of 5 March 2013 on, all of a minute at the same moment."""
+    shop.execute(
+        """insert into orders select i, 'Ada', 1.10, at, at at time zone 'utc', '{}', at
+        from (select i, %s::timestamptz + i / %s::int * interval '1 minute' as at from generate_series(0, %s::int - 1) i) sold""",
+        (NOON, a_minute, rows),
+    )
+
+
+def test_a_large_table_is_many_windows_and_rows_of_one_moment_are_never_torn(site: Site, shop: Any) -> None:
     for minute in range(5):
         sell(shop, *range(minute * 10, minute * 10 + 4), minutes=minute)
-    found = take_orders(site, source_of(lag="2m", key="id"))
+    found = ingest(site, "orders", source_of(lag="2m", key="id"), most=3)
     assert len(found.files) == 5
     assert len(held(site, "id")) == len(set(held(site, "id"))) == 20
 
@@ -240,13 +245,12 @@ def test_a_database_without_every_is_never_asked_by_the_sensor(site: Site, shop:
     assert pending_files(site, {"orders": source_of()}, {}).files == {}
 
 
-def test_where_more_is_new_than_a_look_can_see_all_days_are_made(
-    site: Site, shop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pending, "LOOK_ROWS", 2)
-    for minute in range(5):
-        sell(shop, minute, minutes=minute)
+@pytest.mark.slow
+def test_where_more_is_new_than_a_look_can_see_all_days_are_made(site: Site, shop: Any) -> None:
     sources = {"orders": source_of().model_copy(update={"every": timedelta(minutes=1)})}
+    sell_many(shop, LOOK_ROWS - 1, a_minute=1000)
+    assert pending_files(site, sources, {}).days == Days(date(2013, 3, 5), date(2013, 3, 5))
+    sell(shop, LOOK_ROWS, minutes=60 * 24)
     assert pending_files(site, sources, {}).days == Days(
         date(2013, 3, 1), local_day(site.clock.now(), "America/New_York")
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 
 from headrace.core.place import Place
 from headrace.models.train import train_model
@@ -96,6 +97,30 @@ def test_a_run_ends_with_the_status_that_is_true(client: mlflow.MlflowClient, fa
     assert run is not None
     runs.finish(failed=failed)
     assert client.get_run(run.info.run_id).info.status == status
+
+
+def test_runs_of_killed_processes_are_ended_and_those_at_work_are_left(
+    place: Place, client: mlflow.MlflowClient
+) -> None:
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    ends: dict[str, runs.End | None] = {"dead": "KILLED", "broken": "FAILED", "alive": None}
+    begun = {
+        name: client.create_run(experiment, tags={runs.DAGSTER_TAG: name}).info.run_id for name in [*ends, "foreign"]
+    }
+    runs.end_lost("shop", ends.get)
+    found = {name: client.get_run(run_id).info.status for name, run_id in begun.items()}
+    assert found == {"dead": "KILLED", "broken": "FAILED", "alive": "RUNNING", "foreign": "RUNNING"}
+
+
+@pytest.mark.parametrize(("declared", "wait_s"), [(None, 2), ("30", 30)])
+def test_a_server_is_waited_for_seconds_unless_the_environment_says_otherwise(
+    place: Place, monkeypatch: pytest.MonkeyPatch, declared: str | None, wait_s: int
+) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    if declared:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", declared)
+    runs.mirror_champion(place.mlflow_uri, "shop", "f" * 64)
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == wait_s
 
 
 @pytest.mark.slow

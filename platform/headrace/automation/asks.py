@@ -7,12 +7,11 @@ from hashlib import sha256
 from json import dumps
 from typing import Any
 
+from headrace.automation.decide import MOST_TRIES
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.recipe import ALL
 from headrace.sources.pending import Pending
-
-MOST_TRIES = 3
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from typing import Literal
 from headrace.automation.declaration import Retrain, Trigger
 from headrace.core.names import duration_text
 
+MOST_TRIES = 3
+"""How often what failed is tried at once: an ingestion, and a training while no model is live."""
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -26,6 +29,8 @@ class Seen:
     broken_contracts: tuple[str, ...] = ()
     trainings: tuple[datetime, ...] = ()
     """When trainings were launched, oldest first."""
+    decided_at: datetime | None = None
+    """When a candidate was last released or refused: trainings since then came to no end."""
     busy: str = ""
     """What is under way and must end first; empty when nothing is."""
     lacks: str = ""
@@ -57,7 +62,8 @@ def decide(policy: Retrain, seen: Seen, now: datetime) -> Decision:
 
 def _reasons(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
     if seen.live_since is None:
-        return ["no model is live yet"]
+        tries = _failed_tries(seen)
+        return [f"no model is live yet (try {tries + 1}: {tries} failed)" if tries else "no model is live yet"]
     return [text for trigger in policy.when for text in _fired(trigger, seen, seen.live_since, now)]
 
 
@@ -77,19 +83,32 @@ def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
         found += [f"late source: {text}" for text in seen.late_sources]
     if "broken_contract" in policy.unless:
         found += [f"broken contract: {text}" for text in seen.broken_contracts]
-    return found + _limits(policy, seen.trainings, now)
+    return found + _limits(policy, seen, now)
 
 
-def _limits(policy: Retrain, trainings: tuple[datetime, ...], now: datetime) -> list[str]:
+def _limits(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
     found = []
-    if trainings and now - trainings[-1] < policy.cooldown:
+    trainings, tries = seen.trainings, _failed_tries(seen)
+    if trainings and now - trainings[-1] < policy.cooldown and not 0 < tries < MOST_TRIES:
+        failed = f", and {tries} have failed in a row" if tries else ""
         found.append(
-            f"cooldown: last training {_days(now - trainings[-1])} ago, less than {duration_text(policy.cooldown)}"
+            f"cooldown: last training {_days(now - trainings[-1])} ago, less than {duration_text(policy.cooldown)}{failed}"
         )
     spent = sum(1 for at in trainings if now - at < policy.budget.per)
     if spent >= policy.budget.trainings:
         found.append(f"budget: {spent} trainings of {policy.budget}")
     return found
+
+
+def _failed_tries(seen: Seen) -> int:
+    """Return how many trainings have failed since a candidate was last judged, while no model is live.
+
+    The cooldown keeps a live model from being replaced too often. Where none is live there is nothing to keep, and what
+    failed is tried again; what was refused would be refused again until other data have come.
+    """
+    if seen.live_since:
+        return 0
+    return sum(1 for at in seen.trainings if seen.decided_at is None or at > seen.decided_at)
 
 
 def _days(span: timedelta) -> str:

@@ -69,6 +69,6 @@ class Retrain(Declaration):
     unless: list[Obstacle] = Field(default=["late_source", "broken_contract"])
     """Each of these forbids it."""
     cooldown: Duration = timedelta(days=3)
-    """The least time between two trainings."""
+    """The least time between two trainings. While no model is live, a training that failed is tried again at once, three times in all."""
     budget: BudgetText = Budget(trainings=8, per=timedelta(days=30))
     """How many trainings a period may have."""

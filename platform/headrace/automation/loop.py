@@ -120,6 +120,11 @@ class Loop:
         live = self.site.releases.live(self.site.product.product)
         return live.at if live else None
 
+    def decided_at(self) -> datetime | None:
+        """Return when a candidate was last released or refused."""
+        decisions = self.site.releases.all(self.site.product.product)
+        return decisions[-1].at if decisions else None
+
     def trainings(self) -> tuple[datetime, ...]:
         """Return when trainings were launched, oldest first."""
         return tuple(datetime.fromisoformat(entry["at"]) for entry in self.site.trainings.entries())

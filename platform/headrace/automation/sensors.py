@@ -11,8 +11,8 @@ import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from headrace.automation.asks import MOST_TRIES, Ask, Tried, files_asks, remembered, stale_asks, with_sources
-from headrace.automation.decide import Seen, Signal, decide
+from headrace.automation.asks import Ask, Tried, files_asks, remembered, stale_asks, with_sources
+from headrace.automation.decide import MOST_TRIES, Seen, Signal, decide
 from headrace.automation.loop import Loop
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
@@ -232,6 +232,7 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
         late_sources=(*_late(loop), *(text for key, text in found.items() if key[0] == "raw")),
         broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
         trainings=loop.trainings(),
+        decided_at=loop.decided_at(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
         lacks=loop.lacks(),
     )

@@ -1,6 +1,6 @@
 """Where a project keeps its things."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPLAY_CLOCK = ".replay_clock"
@@ -12,11 +12,13 @@ class Place:
 
     root: Path
     home: Path
+    mlflow_server: str | None = field(default=None, repr=False)
+    """The address of an MLflow server, if the project has one; never shown, for it may hold a password."""
 
     @classmethod
-    def at(cls, root: Path, home: str | None = None) -> "Place":
+    def at(cls, root: Path, home: str | None = None, mlflow_server: str | None = None) -> "Place":
         """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
-        return cls(root.resolve(), Path(home).resolve() if home else root.resolve() / ".headrace")
+        return cls(root.resolve(), Path(home).resolve() if home else root.resolve() / ".headrace", mlflow_server)
 
     @property
     def tables(self) -> Path:
@@ -45,8 +47,8 @@ class Place:
 
     @property
     def mlflow_uri(self) -> str:
-        """The MLflow tracking store: SQLite, beside the tables."""
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+        """The MLflow tracking store: a server if one is named, else SQLite beside the tables."""
+        return self.mlflow_server or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
     def landing(self) -> Path:

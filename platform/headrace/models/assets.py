@@ -9,6 +9,7 @@ import dagster as dg
 
 from headrace.core.assets import asset, is_forced, made, mended, records, said_before, spec, verdict
 from headrace.core.charts import markdown, png
+from headrace.core.errors import StoreError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL, Recipe
 from headrace.features.declaration import Label
@@ -22,12 +23,13 @@ from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation
 from headrace.models.release import Request, release_model
 from headrace.resources import mlflow_key
 from headrace.store import runs
+from headrace.store.releases import Release
 from headrace.store.site import Site
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GATES, RELEASED, FRESHNESS = "gates", "released", "freshness"
+GATES, RELEASED, MIRRORED, FRESHNESS = "gates", "released", "mirrored", "freshness"
 REASON_TAG = "headrace/reason"
 
 
@@ -117,11 +119,14 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             yield said
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
-        getattr(context.resources, mlflow_key(product.product)).start()
+        tracking = getattr(context.resources, mlflow_key(product.product))
+        tracking.start()
         judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         pictures = evaluation_plots(judgement.evaluation)
         files = {f"{name}.png": png(picture) for name, picture in pictures.items()}
         runs.log_evaluation(judgement.evaluation.measured(), files, {"model": judgement.model})
+        # Nothing more is logged. Left to the end of the run, it would stay RUNNING if a later step is killed.
+        tracking.finish(failed=False)
         yield _gates_check(judgement.verdicts(gates))
         contents = {ALL: code_version(judgement)}
         site.ledger.note(recipe, work, contents)
@@ -160,7 +165,10 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
             kinds={"mlflow"},
             code_version=code_version(release_model, *gates),
         ),
-        checks={RELEASED: "The last candidate was released."},
+        checks={
+            RELEASED: "The last candidate was released.",
+            MIRRORED: "MLflow's alias `champion` stands at the model that is live.",
+        },
     )
     def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The model that is live: the newest whose own evaluation passed every gate."""
@@ -170,11 +178,6 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         live = site.releases.live(product.product)
         if live is None:
             raise dg.Failure(f"Nothing is live: {decision.why}", allow_retries=False)
-        recipe = Recipe(product.table("model", "champion"), parts={}, facts={"release": str(live.number)})
-        work = site.ledger.work(recipe, forced=is_forced(context))
-        if work:
-            runs.mirror_champion(site.place.mlflow_uri, product.product, live.model)
-            site.ledger.note(recipe, work, {ALL: live.model})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(live.model),
             metadata={
@@ -184,10 +187,35 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 "release": live.number,
                 "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
             },
-            check_results=[verdict(RELEASED, decision.outcome == "released", decision.why)],
+            check_results=[
+                verdict(RELEASED, decision.outcome == "released", decision.why),
+                _mirror(context, site, live),
+            ],
         )
 
     return champion
+
+
+def _mirror(context: dg.AssetExecutionContext, site: Site, live: Release) -> dg.AssetCheckResult:
+    """Let MLflow's alias follow the release log, once for each release. What cannot be done now is done by the next run."""
+    recipe = Recipe(site.product.table("model", "champion"), parts={}, facts={"release": str(live.number)})
+    work = site.ledger.work(recipe, forced=is_forced(context))
+    if not work:
+        return verdict(MIRRORED, True, f"MLflow's alias `champion` was set for release {live.number}.")
+    try:
+        version = runs.mirror_champion(site.place.mlflow_uri, site.product.product, live.model)
+    except StoreError as error:
+        return _lags(context, live, str(error))
+    if version is None:
+        return _lags(context, live, f"No version in its registry has the digest {live.model[:12]}. Train again.")
+    site.ledger.note(recipe, work, {ALL: live.model})
+    return verdict(MIRRORED, True, f"MLflow's alias `champion` stands at version {version}, release {live.number}.")
+
+
+def _lags(context: dg.AssetExecutionContext, live: Release, why: str) -> dg.AssetCheckResult:
+    what = f"Release {live.number} is live. MLflow's alias does not say so yet: {why} The next run of model/champion looks again."
+    context.log.warning(what)
+    return verdict(MIRRORED, False, what)
 
 
 def _freshness_check(site: Site, limit: timedelta) -> dg.AssetChecksDefinition:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headrace.core.charts import svg
+from headrace.core.failpoints import failpoint
 from headrace.monitoring.charts import report_charts
 from headrace.monitoring.facts import ProductFacts, alarming, newest_drift
 
@@ -25,6 +26,7 @@ def write_report(facts: ProductFacts, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}")
     staged.write_text(report_html(facts), encoding="utf-8")
+    failpoint("report_staged")
     staged.replace(path)
     return path
 

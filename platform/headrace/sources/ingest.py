@@ -8,7 +8,6 @@ from json import dumps
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.sources import windows
 from headrace.sources.arrived import Arrived
 from headrace.sources.convert import OWN, conversion_version, converted
 from headrace.sources.declaration import Source
@@ -30,28 +29,31 @@ from headrace.sources.known import (
 from headrace.sources.landing import Landed
 from headrace.sources.pulled import pulled_rows
 from headrace.sources.read import FILE, FileText
-from headrace.sources.windows import arrived_rows
+from headrace.sources.windows import MOST_ROWS, arrived_rows
 from headrace.store.site import Site
 from headrace.store.tables import DAY, Addition
 
 
-def ingest(site: Site, name: str, source: Source) -> Ingested:
+def ingest(site: Site, name: str, source: Source, most: int = MOST_ROWS) -> Ingested:
     """Bring all that is new or changed into a source's raw table; the good files, if some are bad.
 
-    Files come in one commit, rows of a database in one commit a window. When the source's SQL has changed, what
+    Files come in one commit, rows of a database in one commit a window of about `most` rows. When the source's SQL has changed, what
     landed earlier is converted again, from the text in the table.
     """
     found = Ingested()
     with site.tables.alone(site.product.table("raw", name)):
-        while _has_taken_a_part(site, name, source, found):
+        while _has_taken_a_part(site, name, source, most, found):
             pass
     return found
 
 
-def _has_taken_a_part(site: Site, name: str, source: Source, found: Ingested) -> bool:
+def _has_taken_a_part(site: Site, name: str, source: Source, most: int, found: Ingested) -> bool:
     """Take what one commit holds, and return whether there is more."""
     known = known_files(site, name, source)
-    arrived = _arrived(site, name, source, known, found)
+    if source.files is None:
+        arrived = _noted(arrived_windows(site, name, source, known, most), known, found)
+    else:
+        arrived = _arrived_files(site, source, known, found)
     addition = _addition(site, name, source, known, arrived)
     if addition:
         found.rows += sum(text.rows.num_rows for text in arrived.texts if text.name not in known.files or source.files)
@@ -60,14 +62,16 @@ def _has_taken_a_part(site: Site, name: str, source: Source, found: Ingested) ->
     return arrived.more
 
 
-def _arrived(site: Site, name: str, source: Source, known: Known, found: Ingested) -> Arrived:
-    if source.files is None:
-        arrived = arrived_windows(site, name, source, known, windows.MOST_ROWS)
-        found.refused.update(arrived.refused)
-        found.notes += [note for note in arrived.notes if note not in found.notes]
-        found.changes += arrived.changes
-        found.files += [text.name for text in arrived.texts if text.name not in known.files]
-        return arrived
+def _noted(arrived: Arrived, known: Known, found: Ingested) -> Arrived:
+    """Return what has arrived, with what is to be said about it written down."""
+    found.refused.update(arrived.refused)
+    found.notes += [note for note in arrived.notes if note not in found.notes]
+    found.changes += arrived.changes
+    found.files += [text.name for text in arrived.texts if text.name not in known.files]
+    return arrived
+
+
+def _arrived_files(site: Site, source: Source, known: Known, found: Ingested) -> Arrived:
     there = list(candidates(site, source))
     new = new_files(there, known.files, found)
     texts = _without_erased(site, read_fitting(new, source, known.columns, found), found)

@@ -1,33 +1,89 @@
 """MLflow: what people look a training up in. A mirror: nothing is decided or served from here."""
 
 import logging
+import re
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
+from headrace.core.errors import StoreError
+from headrace.core.failpoints import failpoint
+
 DIGEST_TAG = "headrace.digest"
+DAGSTER_TAG = "dagster_run_id"
+"""Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
+RETRIES, WAIT_S = 1, 2
+"""How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
+End = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Say in words that MLflow does not answer, or refuses: raises StoreError."""
+    import requests
+    from mlflow import get_tracking_uri
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException) as error:
+        said = str(error).splitlines()[0]
+        words = f"MLflow at {get_tracking_uri()} did not do what it was asked: {said}"
+        raise StoreError(f"{re.sub(r'//[^/@ ]+@', '//', words)}. Is its server up? Then run this again.") from error
 
 
 def prepare(uri: str, experiment: str, artifacts: Path) -> None:
-    """Make sure that the experiment is there, with its files under `artifacts`; one process at a time."""
-    import mlflow
+    """Make sure that the experiment is there, its files under `artifacts`, or where a server keeps them; one process at a time.
 
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
     # MLflow warns of its own type hints while it is imported.
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred", category=UserWarning)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(uri)
     artifacts.mkdir(parents=True, exist_ok=True)
     # Between the look and the creation another process could create it, and MLflow would fail this one.
-    with FileLock(artifacts.parent / ".lock"):
+    with answering(), FileLock(artifacts.parent / ".lock"):
         if mlflow.get_experiment_by_name(experiment) is None:
-            mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri())
+            mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri() if _is_local(uri) else None)
 
 
+def _is_local(uri: str) -> bool:
+    return uri.startswith("sqlite:")
+
+
+def _reached_at(uri: str) -> Any:
+    """Return MLflow, set to talk to `uri`, and to give up within seconds unless the environment says otherwise."""
+    import mlflow
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    for variable, most in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, RETRIES), (MLFLOW_HTTP_REQUEST_TIMEOUT, WAIT_S)):
+        if not variable.is_set():
+            variable.set(most)
+    mlflow.set_tracking_uri(uri)
+    return mlflow
+
+
+@answering()
+def end_lost(experiment: str, end_of: Callable[[str], End | None]) -> None:
+    """End the MLflow runs that nobody will end: `end_of` says how the Dagster run behind one ended, None if it did not."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    for run in client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
+        end = end_of(run.data.tags.get(DAGSTER_TAG, ""))
+        if end:
+            client.set_terminated(run.info.run_id, end)
+
+
+@answering()
 def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: Mapping[str, Any]) -> str:
     """Log a LightGBM model and its facts to the active run, and return its version in the registry."""
     import lightgbm
@@ -46,14 +102,16 @@ def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: 
         lightgbm.Booster(model_str=text.decode()),
         name="model",
         signature=signature,
-        registered_model_name=product,
         pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
     )
-    version = str(logged.registered_model_version)
-    mlflow.MlflowClient().set_model_version_tag(product, version, DIGEST_TAG, digest)
-    return version
+    failpoint("model_logged")
+    # The digest goes in with the version: a version without it would be registered again after a kill.
+    registered = mlflow.register_model(logged.model_uri, product, tags={DIGEST_TAG: digest})
+    failpoint("model_registered")
+    return str(registered.version)
 
 
+@answering()
 def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], tags: Mapping[str, str]) -> None:
     """Log metrics, pictures (file name → PNG) and tags to the active run."""
     import mlflow
@@ -67,21 +125,26 @@ def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], 
 
 
 def mirror_champion(uri: str, product: str, digest: str) -> str | None:
-    """Point the registry's alias `champion` at the model that is live, and return its version."""
-    import mlflow
+    """Point the registry's alias `champion` at the model that is live, and return its version; None where it has none.
 
-    mlflow.set_tracking_uri(uri)
-    version = _version_of(product, digest)
-    if version:
-        mlflow.MlflowClient().set_registered_model_alias(product, "champion", version)
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        version = _version_of(product, digest)
+        if version:
+            mlflow.MlflowClient().set_registered_model_alias(product, "champion", version)
+    failpoint("champion_mirrored")
     return version
 
 
+@answering()
 def finish(failed: bool) -> None:
-    """End the active run with the status that is true."""
+    """End the active run with the status that is true; raises StoreError where MLflow does not answer."""
     import mlflow
 
     mlflow.end_run("FAILED" if failed else "FINISHED")
+    failpoint("mlflow_finished")
 
 
 def _version_of(product: str, digest: str) -> str | None:
