@@ -104,23 +104,24 @@ def test_a_version_that_is_not_there_is_named(tables: Tables) -> None:
 
 
 def test_an_older_claim_cannot_commit(tables: Tables) -> None:
-    orphan = tables.claim("t", one(FIRST))
-    tables.replace("t", rows([9]), days=one(FIRST), fence=tables.claim("t", one(FIRST)))
-    with pytest.raises(FenceLost, match="A later run has claimed"):
-        tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
+    with tables.claim("t", one(FIRST)) as orphan:
+        with tables.claim("t", one(FIRST)) as later:
+            tables.replace("t", rows([9]), days=one(FIRST), fence=later)
+        with pytest.raises(FenceLost, match="A later run has claimed"):
+            tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
     assert values(tables) == [3, 9]
 
 
 def test_a_claim_of_a_longer_range_ends_an_older_one_within_it_and_days_apart_commit_in_any_order(
     tables: Tables,
 ) -> None:
-    long, short = tables.claim("t", Days(FIRST, SECOND)), tables.claim("t", one(SECOND))
-    tables.replace("t", rows([9], SECOND), days=one(SECOND), fence=short)
-    with pytest.raises(FenceLost):
-        tables.replace("t", rows([5]), days=Days(FIRST, SECOND), fence=long)
-    one_day, another = tables.claim("t", one(FIRST)), tables.claim("t", one(SECOND))
-    tables.replace("t", rows([8], SECOND), days=one(SECOND), fence=another)
-    tables.replace("t", rows([7]), days=one(FIRST), fence=one_day)
+    with tables.claim("t", Days(FIRST, SECOND)) as long, tables.claim("t", one(SECOND)) as short:
+        tables.replace("t", rows([9], SECOND), days=one(SECOND), fence=short)
+        with pytest.raises(FenceLost):
+            tables.replace("t", rows([5]), days=Days(FIRST, SECOND), fence=long)
+    with tables.claim("t", one(FIRST)) as one_day, tables.claim("t", one(SECOND)) as another:
+        tables.replace("t", rows([8], SECOND), days=one(SECOND), fence=another)
+        tables.replace("t", rows([7]), days=one(FIRST), fence=one_day)
     assert values(tables) == [7, 8]
 
 
