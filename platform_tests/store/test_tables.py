@@ -13,7 +13,7 @@ import pytest
 
 from headrace.core.days import Days
 from headrace.core.errors import FenceLost, StoreError, TableMissing
-from headrace.store.tables import Tables
+from headrace.store.tables import Addition, Tables
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = date(2013, 1, 31), date(2013, 2, 1)
@@ -110,6 +110,19 @@ def test_an_older_claim_cannot_commit(tables: Tables) -> None:
         with pytest.raises(FenceLost, match="A later run has claimed"):
             tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
     assert values(tables) == [3, 9]
+
+
+def test_an_older_claim_is_refused_although_its_rows_are_there_already(tables: Tables) -> None:
+    with tables.claim("t", one(FIRST)) as orphan, tables.claim("t", one(FIRST)), pytest.raises(FenceLost):
+        tables.replace("t", rows([1, 2]), days=one(FIRST), fence=orphan)
+
+
+def test_a_commit_says_its_own_version_whoever_has_written_since_it_looked(tables: Tables) -> None:
+    added = [Addition(rows([n], SECOND), {f"{n}.csv": "digest"}) for n in (4, 5)]
+    assert [tables.add_files("t", files, after=0).version for files in added] == [1, 2]
+    assert tables.replace("t", rows([9]), days=one(FIRST)).version == 3
+    tables.replace("t", rows([6], SECOND), days=one(SECOND))
+    assert tables.replace("t", rows([9]), days=one(FIRST)).version == 4
 
 
 def test_a_claim_of_a_longer_range_ends_an_older_one_within_it_and_days_apart_commit_in_any_order(

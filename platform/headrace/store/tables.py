@@ -126,7 +126,8 @@ class Tables:
         digest = rows_digest(rows)
         there = self._open(name) if self.exists(name) else None
         if there and rows_digest(self._scanner(name, there, days).to_table()) == digest:
-            return Commit(name, there.version(), digest, rows.num_rows, changed=False, days=days)
+            with self._fences.holding(fence):
+                return Commit(name, there.version(), digest, rows.num_rows, changed=False, days=days)
         failpoint("before_staging")
         cause = why if isinstance(why, Cause) else Cause(why)
         facts = commit_facts(cause, days or days_in(rows)) | {"headrace.digest": digest}
