@@ -20,6 +20,8 @@ class Commit:
     changed: bool
     days: Days | None = None
     """The days that were to be replaced; None for the whole table."""
+    snapshot: str = ""
+    """The digest of that version's files."""
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ class Ledger:
         table = recipe.table
         failpoint("unrecorded")
         with self._entries.changing(table) as entry:
-            newest = self._count(table, entry, commits)
-            for commit in commits if newest else ():
-                undisturbed = newest and _are_all_of_since(commits, commit.version, newest.version)
+            there = [commit for commit in commits if self._is_there(commit)]
+            newest = self._count(table, entry, there)
+            for commit in there:
+                undisturbed = newest and _are_all_of_since(there, commit.version, newest.version)
                 held = entry.contents if undisturbed else self._counted(table, [commit.days], commit.version)
                 _mark(entry, recipe, work, held, commit.days)
 
@@ -153,6 +154,14 @@ class Ledger:
         if _are_all_of_since(commits, entry.version, now.version):
             return [commit.days for commit in commits if commit.version > entry.version]
         return unbroken(day for span in days for day in span)
+
+    def _is_there(self, commit: Commit) -> bool:
+        """Return whether what a commit left can still be read: its table was not removed, nor its version."""
+        newest = self._tables.version(commit.table)
+        if newest is None or newest < commit.version or commit.version in self._tables.removed(commit.table).versions:
+            return False
+        there = self._tables.snapshot(commit.table, version=commit.version)
+        return there is not None and there.digest == commit.snapshot
 
     def _counted(self, table: str, spans: Sequence[Days | None], version: int) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -127,16 +127,17 @@ class Tables:
         there = self._open(name) if self.exists(name) else None
         if there and rows_digest(self._scanner(name, there, days).to_table()) == digest:
             with self._fences.holding(fence):
-                return Commit(name, there.version(), digest, rows.num_rows, changed=False, days=days)
+                left = snapshot_of(there)
+                return Commit(name, left.version, digest, rows.num_rows, changed=False, days=days, snapshot=left.digest)
         failpoint("before_staging")
         cause = why if isinstance(why, Cause) else Cause(why)
         facts = commit_facts(cause, days or days_in(rows)) | {"headrace.digest": digest}
         marks = [Transaction(f"fence:{fence.scope}", fence.token)]
         properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
         with self._fences.holding(fence), self._writing(name):
-            version = self._replace(name, rows, days, properties)
+            left = self._replace(name, rows, days, properties)
         failpoint("committed")
-        return Commit(name, version, digest, rows.num_rows, changed=True, days=days)
+        return Commit(name, left.version, digest, rows.num_rows, changed=True, days=days, snapshot=left.digest)
 
     def widen(self, name: str, rows: pa.Table) -> pa.Table:
         """Give the table the columns that only the rows have, and return the rows with the columns that only it has."""
@@ -176,11 +177,12 @@ class Tables:
         properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
         with self._writing(name):
             if after is None:
-                version = create(self._folder / name, added.rows, properties)
+                left = create(self._folder / name, added.rows, properties)
             else:
-                version = write_onto(self._open(name, after), added.rows, added.predicate, properties)
+                left = write_onto(self._open(name, after), added.rows, added.predicate, properties)
         failpoint("committed")
-        return Commit(name, version, rows_digest(added.rows), added.rows.num_rows, changed=True)
+        digest, count = rows_digest(added.rows), added.rows.num_rows
+        return Commit(name, left.version, digest, count, changed=True, snapshot=left.digest)
 
     def facts(self, name: str) -> dict[str, str]:
         """Return what the newest commit of files remembers; nothing where there is none."""
@@ -205,7 +207,7 @@ class Tables:
             for path in orphan_files(folder) if folder else ():
                 path.unlink()
 
-    def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> int:
+    def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> Snapshot:
         if not self.exists(name):
             try:
                 return create(self._folder / name, rows, properties)
