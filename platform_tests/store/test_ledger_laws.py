@@ -114,10 +114,11 @@ class Project(RuleBasedStateMachine):
         self.ledger.note(SOURCE, work, seen, span)
 
     @precondition(lambda self: len(self.runs) < 3)
-    @rule(span=spans)
-    def a_run_begins(self, span: Days) -> None:
+    @rule(span=spans, rows=row_lists)
+    def a_run_begins_and_commits_its_first_piece(self, span: Days, rows: list[Row]) -> None:
         work = self.ledger.work(FEATURE, span, forced=True)
         self.runs.append(Run(work, dict(self.held[SOURCE.table] or {})))
+        self.a_run_commits_its_next_piece(len(self.runs) - 1, rows)
 
     @precondition(lambda self: self.runs)
     @rule(which=st.integers(0, 2), rows=row_lists)
@@ -194,7 +195,7 @@ class Project(RuleBasedStateMachine):
 TestProject = pytest.mark.slow(Project.TestCase)
 TestProject.settings = settings(
     max_examples=25,
-    stateful_step_count=15,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

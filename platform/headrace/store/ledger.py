@@ -157,8 +157,12 @@ class Ledger:
 
     def _is_there(self, commit: Commit) -> bool:
         """Return whether what a commit left can still be read: its table was not removed, nor its version."""
-        newest = self._tables.version(commit.table)
-        if newest is None or newest < commit.version or commit.version in self._tables.removed(commit.table).versions:
+        newest = self._tables.snapshot(commit.table)
+        if newest is None or newest.version < commit.version:
+            return False
+        if newest.version == commit.version:
+            return newest.digest == commit.snapshot
+        if commit.version in self._tables.removed(commit.table).versions:
             return False
         there = self._tables.snapshot(commit.table, version=commit.version)
         return there is not None and there.digest == commit.snapshot
