@@ -1,17 +1,25 @@
 """Eight processes at the same assets at the same moment: one winner a round, and the ledger holds."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from headrace.core.days import Days
 from headrace.core.errors import StoreError
+from headrace.sources.assets import source_assets
+from headrace.store.digest import contents_of
 from headrace.store.site import Site
 from headrace.store.tables import DAY
-from platform_tests.sources.ferries import RAW, crossing, csv, ferry_line, land_file, raw_rows, take
+from platform_tests.sources.ferries import CROSSINGS, RAW, crossing, csv, ferry_line, land_file, raw_rows, take
 
+ROOT = Path(__file__).parents[2]
 PROCESSES, ROUNDS, ROWS = 8, 50, 20
 GOOD = "ferry/validated/crossings"
 
@@ -32,9 +40,9 @@ def race(root: Path, barrier: Barrier, wins: "multiprocessing.Queue[tuple[int, i
         take(site)
         rows = site.tables.read(RAW, columns=["crossing", DAY])
         days = Days(min(rows[DAY].to_pylist()), max(rows[DAY].to_pylist()))
-        fence = site.tables.claim(GOOD, days)
         try:
-            made = site.tables.replace(GOOD, rows, days=days, fence=fence)
+            with site.tables.claim(GOOD, days) as fence:
+                made = site.tables.replace(GOOD, rows, days=days, fence=fence)
         except StoreError:
             continue
         if made.changed:
@@ -61,3 +69,34 @@ def test_over_fifty_rounds_each_has_one_winner_and_no_row_is_lost_or_doubled(tmp
     assert sorted(site.tables.read(GOOD)["crossing"].to_pylist()) == sorted(expected)
     assert [version.rows for version in site.tables.versions(RAW)] == [(n + 1) * ROWS for n in range(ROUNDS)]
     assert [version.rows for version in site.tables.versions(GOOD)] == [(n + 1) * ROWS for n in range(ROUNDS)]
+
+
+RUN = """
+import sys
+from pathlib import Path
+from platform_tests.sources.ferries import ferry_line
+from platform_tests.sources.test_races import materialize
+materialize(ferry_line(Path(sys.argv[1])))
+"""
+
+
+def materialize(site: Site) -> None:
+    """Run the source's asset over March."""
+    march = {"dagster/asset_partition_range_start": "2013-03-01", "dagster/asset_partition_range_end": "2013-03-31"}
+    assert dg.materialize(source_assets(site, {"crossings": CROSSINGS}), tags=march).success
+
+
+def test_two_runs_of_a_source_at_once_write_down_what_the_table_holds(tmp_path: Path) -> None:
+    site = ferry_line(tmp_path)
+    land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2, "2013-03-06")]))
+    path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
+    env = {**os.environ, "PYTHONPATH": path, "FAILPOINT": "unrecorded", "FAILPOINT_ACTION": "stop"}
+    with subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], env=env) as first:
+        _, status = os.waitpid(first.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        land_file(site, "crossings/b.csv", csv([crossing(3), crossing(4, "2013-03-07")]))
+        materialize(site)
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(timeout=60) == 0
+    assert len(raw_rows(site, "crossing")) == 4
+    assert site.ledger.contents(RAW) == contents_of(site.tables.scan(RAW))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from headrace.core.days import Days
 from headrace.core.declaration import Identity
 from headrace.core.errors import DigestMismatch, StoreError
 from headrace.core.place import Place
+from headrace.core.recipe import ALL, Recipe
 from headrace.store.doctor import Finding, diagnose
 from headrace.store.engine import TableView
 from headrace.store.site import Site
@@ -22,10 +25,11 @@ from headrace.store.site import Site
 ROOT = Path(__file__).parents[2]
 TABLE = "shop/raw/orders"
 CLAIM = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from headrace.store.tables import Tables
-Tables(Path(sys.argv[1])).claim("shop/raw/orders")
+with Tables(Path(sys.argv[1])).claim("shop/raw/orders"):
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 Damage = Callable[[Path], object]
 
@@ -183,9 +187,68 @@ def test_a_commit_whose_seal_was_not_written_is_found_and_sealed(site: Site) -> 
     assert len(findings(site)) == 1
 
 
+ENTRY, FACTS = f"{TABLE}.json", f"{TABLE}.facts.json"
+
+
+@pytest.fixture
+def known(site: Site) -> Site:
+    """A shop whose ledger knows a table and a model."""
+    site.ledger.contents(TABLE)
+    site.ledger.remembered(TABLE, "rows", lambda: 2000)
+    recipe = Recipe("shop/model/evaluation", {"judge": "1"})
+    site.ledger.note(recipe, site.ledger.work(recipe), {ALL: "a"})
+    assert findings(site) == []
+    return site
+
+
+@pytest.mark.parametrize("damage", [cut, zero_tail, garbage_tail])
+@pytest.mark.parametrize("name", [ENTRY, FACTS, "shop/model/evaluation.json"])
+def test_a_torn_entry_of_the_ledger_is_found_and_removed(known: Site, damage: Damage, name: str) -> None:
+    path = known.place.ledger / name
+    damage(path)
+    found = only(known)
+    assert (found.where, "it is torn" in found.why) == (str(path), True)
+    mend([found])
+    assert not path.exists()
+    assert findings(known) == []
+
+
+def test_a_torn_entry_that_a_run_has_counted_anew_meanwhile_is_not_removed(known: Site) -> None:
+    path = known.place.ledger / ENTRY
+    cut(path)
+    found = only(known)
+    known.ledger.contents(TABLE)
+    mend([found])
+    assert json.loads(path.read_text())["version"] == 1
+
+
+def test_an_entry_of_a_table_that_was_removed_is_found_and_forgotten(known: Site) -> None:
+    shutil.rmtree(known.place.tables / TABLE)
+    found = only(known)
+    assert found.where == TABLE
+    assert "there is no such table" in found.why
+    mend([found])
+    assert findings(known) == []
+    left = [str(path.relative_to(known.place.ledger)) for path in known.place.ledger.glob("**/*.json")]
+    assert left == ["shop/model/evaluation.json"]
+
+
+def test_entries_that_were_never_published_are_found_and_removed(known: Site) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    folder = known.place.ledger / "shop" / "raw"
+    for name in ("orders.new", f".orders.json.140.{ended.pid}"):
+        (folder / name).write_text('{"versi')
+    found = findings(known)
+    assert len(found) == 2
+    mend(found)
+    assert findings(known) == []
+
+
 def test_a_claim_whose_process_is_gone_is_found_and_forgotten(site: Site) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "platform")}
-    subprocess.run([sys.executable, "-c", CLAIM, str(site.place.tables)], check=True, env=env)
+    killed = subprocess.run([sys.executable, "-c", CLAIM, str(site.place.tables)], check=False, env=env)
+    assert killed.returncode == -signal.SIGKILL
     found = only(site)
     assert found.where == f"fence '{TABLE}'"
     assert "is gone before it wrote" in found.why
@@ -194,13 +257,18 @@ def test_a_claim_whose_process_is_gone_is_found_and_forgotten(site: Site) -> Non
 
 
 def test_a_claim_of_a_living_process_and_one_whose_rows_are_there_are_no_findings(site: Site) -> None:
-    site.tables.claim(TABLE)
+    with site.tables.claim(TABLE) as fence:
+        assert claimants(site) == {os.getpid()}
+        site.tables.replace(TABLE, pa.table({"id": [1], "v": [1.0]}), fence=fence)
+        assert claimants(site) == {os.getpid()}
+        assert findings(site) == []
+    assert claimants(site) == {None}
     assert findings(site) == []
-    tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
-    assert {claim["pid"] for claims in tokens for claim in claims} == {os.getpid()}
-    site.tables.replace(TABLE, pa.table({"id": [1], "v": [1.0]}))
-    tokens = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
-    assert {claim["pid"] for claims in tokens for claim in claims} == {None}
+
+
+def claimants(site: Site) -> set[int | None]:
+    claims = [json.loads(p.read_text()) for p in (site.place.tables / "_fences").iterdir() if not p.suffix]
+    return {claim["pid"] for listed in claims for claim in listed}
 
 
 def mend(found: list[Finding]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from headrace.core.days import Days
 from headrace.core.errors import FenceLost, StoreError, TableMissing
-from headrace.store.tables import Tables
+from headrace.store.tables import Addition, Tables
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = date(2013, 1, 31), date(2013, 2, 1)
@@ -104,23 +104,37 @@ def test_a_version_that_is_not_there_is_named(tables: Tables) -> None:
 
 
 def test_an_older_claim_cannot_commit(tables: Tables) -> None:
-    orphan = tables.claim("t", one(FIRST))
-    tables.replace("t", rows([9]), days=one(FIRST), fence=tables.claim("t", one(FIRST)))
-    with pytest.raises(FenceLost, match="A later run has claimed"):
-        tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
+    with tables.claim("t", one(FIRST)) as orphan:
+        with tables.claim("t", one(FIRST)) as later:
+            tables.replace("t", rows([9]), days=one(FIRST), fence=later)
+        with pytest.raises(FenceLost, match="A later run has claimed"):
+            tables.replace("t", rows([5]), days=one(FIRST), fence=orphan)
     assert values(tables) == [3, 9]
+
+
+def test_an_older_claim_is_refused_although_its_rows_are_there_already(tables: Tables) -> None:
+    with tables.claim("t", one(FIRST)) as orphan, tables.claim("t", one(FIRST)), pytest.raises(FenceLost):
+        tables.replace("t", rows([1, 2]), days=one(FIRST), fence=orphan)
+
+
+def test_a_commit_says_its_own_version_whoever_has_written_since_it_looked(tables: Tables) -> None:
+    added = [Addition(rows([n], SECOND), {f"{n}.csv": "digest"}) for n in (4, 5)]
+    assert [tables.add_files("t", files, after=0).version for files in added] == [1, 2]
+    assert tables.replace("t", rows([9]), days=one(FIRST)).version == 3
+    tables.replace("t", rows([6], SECOND), days=one(SECOND))
+    assert tables.replace("t", rows([9]), days=one(FIRST)).version == 4
 
 
 def test_a_claim_of_a_longer_range_ends_an_older_one_within_it_and_days_apart_commit_in_any_order(
     tables: Tables,
 ) -> None:
-    long, short = tables.claim("t", Days(FIRST, SECOND)), tables.claim("t", one(SECOND))
-    tables.replace("t", rows([9], SECOND), days=one(SECOND), fence=short)
-    with pytest.raises(FenceLost):
-        tables.replace("t", rows([5]), days=Days(FIRST, SECOND), fence=long)
-    one_day, another = tables.claim("t", one(FIRST)), tables.claim("t", one(SECOND))
-    tables.replace("t", rows([8], SECOND), days=one(SECOND), fence=another)
-    tables.replace("t", rows([7]), days=one(FIRST), fence=one_day)
+    with tables.claim("t", Days(FIRST, SECOND)) as long, tables.claim("t", one(SECOND)) as short:
+        tables.replace("t", rows([9], SECOND), days=one(SECOND), fence=short)
+        with pytest.raises(FenceLost):
+            tables.replace("t", rows([5]), days=Days(FIRST, SECOND), fence=long)
+    with tables.claim("t", one(FIRST)) as one_day, tables.claim("t", one(SECOND)) as another:
+        tables.replace("t", rows([8], SECOND), days=one(SECOND), fence=another)
+        tables.replace("t", rows([7]), days=one(FIRST), fence=one_day)
     assert values(tables) == [7, 8]
 
 

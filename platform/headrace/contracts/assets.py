@@ -1,7 +1,8 @@
 """Validated and quarantined rows as assets, with the contract as a check."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +32,6 @@ from headrace.core.fingerprint import version_of
 from headrace.core.names import duration_text
 from headrace.core.recipe import Recipe, hull
 from headrace.sources.declaration import Source
-from headrace.store.ledger import contents_of
 from headrace.store.site import Site
 from headrace.store.tables import Commit
 
@@ -98,29 +98,28 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
             yield said
         if work:
             days = hull(work.spans)
-            fences = {table: site.tables.claim(table, days) for table in written}
-            if held.may_stop:
-                found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
-                if found.stops:
-                    if judged:
-                        yield _check_result(found, held, asked)
-                    raise dg.Failure(
-                        f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}"
-                    )
-            done: list[tuple[Recipe, Mapping[str, str], Days | None]] = []
-            verdicts = [Verdict(notes=tuple(_to_be_learned(site, name, held)))]
-            for piece in validate_by_pieces(site, name, source, held, days):
-                verdicts.append(piece.verdict)
-                for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
-                    why = f"run {context.run.run_id}"
-                    commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
-                    done.append((written[table].recipe, contents_of(kept), piece.days))
-                    written[table].add(commit, kept.schema)
+            with ExitStack() as claims:
+                fences = {table: claims.enter_context(site.tables.claim(table, days)) for table in written}
+                if held.may_stop:
+                    found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
+                    if found.stops:
+                        if judged:
+                            yield _check_result(found, held, asked)
+                        raise dg.Failure(
+                            f"The contract of '{name}' is broken, and it says `on_fail: fail`: {_words(found)}"
+                        )
+                verdicts = [Verdict(notes=tuple(_to_be_learned(site, name, held)))]
+                for piece in validate_by_pieces(site, name, source, held, days):
+                    verdicts.append(piece.verdict)
+                    for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
+                        why = f"run {context.run.run_id}"
+                        commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
+                        written[table].add(commit, kept.schema)
             if judged:
                 yield _check_result(joined(verdicts), held, asked)
             # Behind the verdict: rows whose verdict was never said are judged again.
-            for part_recipe, contents, span in done:
-                site.ledger.note(part_recipe, work, contents, span)
+            for part in written.values():
+                site.ledger.record(part.recipe, work, part.commits)
         for table, part in written.items():
             if dg.AssetKey(table.split("/")) in context.selected_asset_keys:
                 yield from made(
@@ -144,17 +143,18 @@ class _Written:
     """What a run has written to one table, piece by piece."""
 
     recipe: Recipe
-    rows: int = 0
-    version: int = 0
+    commits: list[Commit] = field(default_factory=list)
     schema: pa.Schema = None
 
     def add(self, commit: Commit, schema: pa.Schema) -> None:
-        self.rows, self.version, self.schema = self.rows + commit.rows, commit.version, schema
+        self.commits.append(commit)
+        self.schema = schema
 
     def metadata(self, columns: dg.TableSchema | None) -> dict[str, Any]:
         if self.schema is None:
             return {}
-        known = table_metadata(self.rows, self.schema, self.version, self.recipe.table)
+        rows = sum(commit.rows for commit in self.commits)
+        known = table_metadata(rows, self.schema, self.commits[-1].version, self.recipe.table)
         return known | ({"dagster/column_schema": columns} if columns else {})
 
 

@@ -65,14 +65,15 @@ def mend_rows(site: Site, name: str, source: Source, file: Path) -> Mended:
     The same CSV again changes nothing. Raises DataError if the CSV lacks a column or names a row twice, and Refused if it
     names a row that is not set aside (any more).
     """
-    fence, columns = site.tables.claim(mended_table(site, name)), list(known_files(site, name, source).columns)
-    given = _read(file, source, columns)
-    _refuse_others(site, name, given)
-    landed = _same_rows(site, "select * from raw", {"raw": TableView(site.product.table("raw", name))}, given)
-    new = _differing(given, _same_rows(site, *landed_before(site, name, None), given), columns)
-    if new.height:
-        rows = converted(site, name, source, _as_landed(new, columns))
-        _store(site, name, rows, fence, why=f"mended by hand: {file.name}")
+    columns = list(known_files(site, name, source).columns)
+    with site.tables.claim(mended_table(site, name)) as fence:
+        given = _read(file, source, columns)
+        _refuse_others(site, name, given)
+        landed = _same_rows(site, "select * from raw", {"raw": TableView(site.product.table("raw", name))}, given)
+        new = _differing(given, _same_rows(site, *landed_before(site, name, None), given), columns)
+        if new.height:
+            rows = converted(site, name, source, _as_landed(new, columns))
+            _store(site, name, rows, fence, why=f"mended by hand: {file.name}")
     touched = pl.concat([_differing(given, landed, columns), new]).select(KEY).unique()
     return Mended(touched, new.height, _days(site, name, landed, touched) if source.partition else None)
 

@@ -36,6 +36,11 @@ class Place:
         return self.home / "logs"
 
     @property
+    def ledger(self) -> Path:
+        """The folder of the ledger: what each day of each table was made of."""
+        return self.home / "ledger"
+
+    @property
     def reports(self) -> Path:
         """The folder of HTML reports."""
         return self.home / "reports"

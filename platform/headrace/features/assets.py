@@ -64,10 +64,10 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
         work = site.ledger.work(recipe, days_of(context) if by_day else None, forced=is_forced(context))
         metadata: dict[str, Any] = {}
         for days in work.spans:
-            fence = site.tables.claim(table, days)
-            rows = feature_rows(site, name, feature, graph.sources, days)
-            commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
-            site.ledger.record(recipe, work, rows, days)
+            with site.tables.claim(table, days) as fence:
+                rows = feature_rows(site, name, feature, graph.sources, days)
+                commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
+            site.ledger.record(recipe, work, [commit])
             metadata = table_metadata(rows.num_rows, rows.schema, commit.version, table)
         yield from made(context, table, work, site.ledger.contents(table), metadata)
 
@@ -103,17 +103,18 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
-        fence = site.tables.claim(table)
-        rows = training_rows(site, graph.features, label)
-        leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
-        yield _leakage(leaks)
-        refuse_leaks(leaks)
-        commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
+        with site.tables.claim(table) as fence:
+            rows = training_rows(site, graph.features, label)
+            leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
+            yield _leakage(leaks)
+            refuse_leaks(leaks)
+            commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
+        site.ledger.record(recipe, work, [commit])
         metadata = {
             **table_metadata(rows.num_rows, rows.schema, commit.version, table),
             "inputs": records([{"table": name, "version": version} for name, version in versions.items()]),
         }
-        yield from made(context, table, work, site.ledger.record(recipe, work, rows), metadata)
+        yield from made(context, table, work, site.ledger.contents(table), metadata)
 
     return training_set
 

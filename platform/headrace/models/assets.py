@@ -69,7 +69,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             getattr(context.resources, mlflow_key(product.product)).start()
             version = site.tables.version(rows) or 0
             digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
-            remember(site, Candidate(digest, version, site.clock.now(), reason))
+            commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
             registered = runs.log_model(
                 product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
@@ -86,10 +86,9 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
                 "mlflow version": registered,
                 "importance": dg.MetadataValue.md(markdown(picture)),
             }
-            site.ledger.record(recipe, work, site.tables.read(table))
         else:
-            remember(site, replace(the_candidate(site), reason=reason))
-            site.ledger.record(recipe, work, site.tables.read(table))
+            commit = remember(site, replace(the_candidate(site), reason=reason))
+        site.ledger.record(recipe, work, [commit])
         yield from made(context, table, work, {ALL: the_candidate(site).digest}, metadata)
 
     return candidate

@@ -12,6 +12,7 @@ from headrace.models.encode import Input
 from headrace.models.predict import SCORE, load_predictor, score_rows
 from headrace.models.profile import profile_of
 from headrace.models.train import Meta, Say, Split, canonical, importance, split_by_time, train_model
+from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
 
@@ -57,11 +58,10 @@ def split_version(site: Site, label: Label, model: Model, version: int) -> Split
     return split_by_time(canonical(rows, label), label, model.split.test)
 
 
-def remember(site: Site, candidate: Candidate) -> None:
+def remember(site: Site, candidate: Candidate) -> Commit:
     """Make a model the product's candidate."""
-    site.tables.replace(
-        site.product.table("model", "candidate"), pa.Table.from_pylist([asdict(candidate)]), why=candidate.reason
-    )
+    table = site.product.table("model", "candidate")
+    return site.tables.replace(table, pa.Table.from_pylist([asdict(candidate)]), why=candidate.reason)
 
 
 def the_candidate(site: Site) -> Candidate:

@@ -32,10 +32,10 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
     def batch(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The score of every row of a day, by the model that was live, with the features it saw."""
         days = days_of(context)
-        fence = site.tables.claim(table, days)
-        scored = score_days(site, features, label, days)
-        rows = site.tables.widen(table, scored.rows)
-        commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
+        with site.tables.claim(table, days) as fence:
+            scored = score_days(site, features, label, days)
+            rows = site.tables.widen(table, scored.rows)
+            commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
         scores = scored.rows[SCORE].to_pylist()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),

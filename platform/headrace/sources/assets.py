@@ -67,7 +67,6 @@ def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.As
         known, found = site.ledger.contents(table), ingest(site, name, source)
         if not site.tables.exists(table):
             raise dg.Failure(_nothing_landed(site, name, source, found), allow_retries=False)
-        site.ledger.recount(table, found.days)
         contents = site.ledger.contents(table)
         recipe = raw_recipe(site, name, source)
         work = site.ledger.work(recipe, days, forced=is_forced(context))

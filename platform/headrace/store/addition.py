@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from headrace.core.days import Days
 from headrace.store.layout import files_predicate
 
 
@@ -17,6 +18,10 @@ class Commit:
     digest: str
     rows: int
     changed: bool
+    days: Days | None = None
+    """The days that were to be replaced; None for the whole table."""
+    snapshot: str = ""
+    """The digest of that version's files."""
 
 
 @dataclass(frozen=True)

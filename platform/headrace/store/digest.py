@@ -5,17 +5,42 @@ from hashlib import sha256
 import polars as pl
 import pyarrow as pa
 
+from headrace.core.recipe import ALL
+from headrace.store.layout import DAY
+
 
 def rows_digest(rows: pa.Table) -> str:
     """Return a digest of the rows as a multiset: equal rows in any order give an equal digest."""
     if not rows.num_columns:
         return bytes_digest(b"")
     frame = pl.DataFrame(rows.select(sorted(rows.column_names)))
-    schema = ",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())
     hashes = frame.hash_rows(seed=0).sort()
-    return sha256(schema.encode() + hashes.to_numpy().tobytes()).hexdigest()
+    return sha256(",".join(_columns(frame)).encode() + hashes.to_numpy().tobytes()).hexdigest()
+
+
+def contents_of(rows: pa.RecordBatchReader) -> dict[str, str]:
+    """Return a digest of the rows of each day, as a multiset; of all rows as `ALL` where they do not lie in days.
+
+    Of the rows that have been read no more than a number each is held.
+    """
+    if DAY not in rows.schema.names:
+        return {ALL: rows_digest(rows.read_all())}
+    names = sorted(rows.schema.names)
+    none = pl.DataFrame(rows.schema.empty_table().select(names))
+    frames = (pl.DataFrame(batch.select(names)) for batch in rows if batch.num_rows)
+    counted = [pl.DataFrame({"day": frame[DAY], "hash": frame.hash_rows(seed=0)}) for frame in frames]
+    hashes = pl.concat(counted).sort("day", "hash") if counted else pl.DataFrame({"day": [], "hash": []})
+    schema = ",".join(_columns(none)).encode()
+    return {
+        str(day): sha256(schema + part["hash"].to_numpy().tobytes()).hexdigest()[:16]
+        for (day,), part in hashes.group_by("day", maintain_order=True)
+    }
 
 
 def bytes_digest(data: bytes) -> str:
     """Return the SHA-256 of the bytes, in hex."""
     return sha256(data).hexdigest()
+
+
+def _columns(frame: pl.DataFrame) -> list[str]:
+    return [f"{name}:{kind}" for name, kind in frame.schema.items()]

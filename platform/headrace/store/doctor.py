@@ -12,6 +12,7 @@ from headrace.core.errors import StoreError
 from headrace.core.place import Place
 from headrace.store.commits import orphan_files, versions_of
 from headrace.store.digest import bytes_digest
+from headrace.store.entries import Entries
 from headrace.store.erasures import Erasures
 from headrace.store.fences import Fences
 from headrace.store.leftovers import staged_leftovers
@@ -48,6 +49,7 @@ def diagnose(place: Place, now: datetime, least_free: int = LEAST_FREE) -> Itera
         yield Finding(str(leftover.path), leftover.why, "remove it: headrace doctor --mend", leftover.remove)
     yield from _erasures(place)
     yield from _claims(Fences(place.tables / "_fences"))
+    yield from _ledger(Entries(place.ledger), tables)
 
 
 def _disk(home: Path, least_free: int) -> Iterator[Finding]:
@@ -142,3 +144,18 @@ def _claims(fences: Fences) -> Iterator[Finding]:
             "nobody waits for it, the next run claims it anew; to forget it: headrace doctor --mend",
             partial(fences.settle, claim),
         )
+
+
+def _ledger(entries: Entries, tables: Tables) -> Iterator[Finding]:
+    for table in entries.tables():
+        for path in entries.torn(table):
+            why = "it is torn: the machine stopped while it was written, or somebody edited it"
+            advice = "it counts as none, so that its table is counted anew; to remove it: headrace doctor --mend"
+            yield Finding(str(path), why, advice, partial(entries.forget_torn, table))
+        if entries.is_of_table(table) and not tables.exists(table):
+            why = "the ledger has an entry for it, and there is no such table: it was removed"
+            advice = "its next run makes all of it; to forget the entry: headrace doctor --mend"
+            yield Finding(table, why, advice, partial(entries.forget, table))
+    for path in entries.unpublished():
+        why = "a killed run has left it, half written"
+        yield Finding(str(path), why, "remove it: headrace doctor --mend", partial(path.unlink, missing_ok=True))

@@ -81,8 +81,8 @@ def erase(site: Site, person: Person, now: datetime, others: Sequence[Path] = ()
         site.erasures.begin(person, now, found.facts)
         failpoint("erasure_begun")
         for table in found.tables:
-            rewrite_without(site.place.tables / table.table, person, now)
-            site.ledger.renew(table.table)
+            with site.ledger.erasing(table.table):
+                rewrite_without(site.place.tables / table.table, person, now)
             failpoint("table_erased")
         _end_live(site, found)
         for digest in found.models:

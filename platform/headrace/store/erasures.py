@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from headrace.core.errors import StoreError
 from headrace.store.log import Log
 from headrace.store.person import Person, spelled
+from headrace.store.publish import sync_folder
 
 BEGUN, DONE = "begun", "done"
 _MALFORMED = "_malformed"
@@ -88,6 +89,7 @@ class Erasures:
                 file.write(secrets.token_bytes(32))
                 file.flush()
                 os.fsync(file.fileno())
+            sync_folder(self._key.parent)
         return self._read_key()
 
     def _read_key(self) -> bytes:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from headrace.core.days import Days
 from headrace.core.errors import FenceLost
 from headrace.core.processes import is_gone
-from headrace.store.conflicts import room_at
+from headrace.store.publish import make_folder, publish
 
 EVER = Days(date.min, date.max)
 
@@ -54,7 +54,10 @@ class Fences:
     def settle(self, fence: Fence) -> None:
         """Say that nothing is left to do under a fence: its rows are there."""
         with self._locked(fence.scope) as path:
-            _write(path, [replace(c, pid=None) if c.token == fence.token else c for c in _read(path)])
+            claims = _read(path)
+            settled = [replace(claim, pid=None) if claim.token == fence.token else claim for claim in claims]
+            if settled != claims:
+                _write(path, settled)
 
     def abandoned(self) -> Iterator[Fence]:
         """Yield the claims that were never settled and whose process is gone; they keep nobody out."""
@@ -112,7 +115,7 @@ class Fences:
 
     @contextmanager
     def _locked(self, scope: str) -> Iterator[Path]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         path = self._folder / _name(scope)
         with FileLock(path.with_suffix(".lock")):
             yield path
@@ -135,10 +138,7 @@ def _read(path: Path) -> list[Fence]:
 
 def _write(path: Path, claims: list[Fence]) -> None:
     facts = [{**vars(c), "days": [str(c.days.first), str(c.days.last)] if c.days else None} for c in claims]
-    staged = path.with_suffix(".new")
-    with room_at(path.parent, f"'{claims[-1].scope}' was not claimed"):
-        staged.write_text(json.dumps(facts))
-    staged.replace(path)
+    publish(path, json.dumps(facts).encode(), f"'{claims[-1].scope}' was not claimed")
 
 
 def _name(scope: str) -> str:

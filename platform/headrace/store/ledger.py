@@ -1,52 +1,36 @@
 """The ledger: what each day of a table holds, and what it was made of. It is written behind each commit.
 
-A table of a version that the ledger does not know was changed by somebody else, or by a run that died between its
-commit and its entry: its days are counted anew, and those that hold other rows count as not made.
+Its contents are those of exactly one version of a table. At another one, written by a run that died before its entry or
+by somebody else, the days whose files differ are counted anew, and those that hold other rows count as not made.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-import pyarrow as pa
-from filelock import FileLock
-
-from headrace.core.days import Days
+from headrace.core.days import Days, unbroken
+from headrace.core.failpoints import failpoint
 from headrace.core.recipe import ALL, Made, Recipe, Work, digest_within, why_again
-from headrace.store.digest import rows_digest
-from headrace.store.layout import DAY
+from headrace.store.addition import Commit
+from headrace.store.digest import contents_of
+from headrace.store.entries import Entries, Entry
+from headrace.store.snapshot import Snapshot
 from headrace.store.tables import Tables
 
 Contents = Mapping[str, str]
 """Day → digest of its rows, without days that have none; `ALL` where rows do not lie in days."""
 
 
-@dataclass
-class Entry:
-    """What is known of a table."""
-
-    version: int | None = None
-    contents: dict[str, str] = field(default_factory=dict)
-    made: dict[str, Made] = field(default_factory=dict)
-    parts: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Version of the code → its parts."""
-
-
 class Ledger:
     """A folder of entries, one a table."""
 
     def __init__(self, folder: Path, tables: Tables) -> None:
-        self._folder = folder
+        self._entries = Entries(folder)
         self._tables = tables
 
     def contents(self, table: str) -> Contents:
-        """Return what a table holds; of what is no table (a model, say) what was recorded."""
+        """Return what a table holds; of what is no table (a model, say) what was noted."""
         return self._entry(table).contents
 
     def work(self, recipe: Recipe, days: Days | None = None, *, forced: bool = False) -> Work:
@@ -61,62 +45,56 @@ class Ledger:
                 reasons[day] = why or ("asked for",)
         return Work(reasons, wanted)
 
-    def record(self, recipe: Recipe, work: Work, rows: pa.Table, span: Days | None = None) -> Contents:
-        """Write down that the work on a span is done, and return what its days hold now."""
-        return self.note(recipe, work, contents_of(rows), span)
+    def record(self, recipe: Recipe, work: Work, commits: Sequence[Commit]) -> None:
+        """Write down that the days of a run's commits are made, as far as they still hold what the commits left there.
 
-    def note(self, recipe: Recipe, work: Work, contents: Contents, span: Days | None = None) -> Contents:
-        """Write down that the work on a span is done, of what is no table: by digests of what was made."""
-        done = [str(day) for day in span] if span else [ALL]
-        with self._locked(recipe.table) as path:
-            entry = self._counted(recipe.table, _read(path), committed=1)
-            for day in done if span else list(entry.contents):
-                entry.contents.pop(day, None)
-            entry.contents |= {day: digest for day, digest in contents.items() if not span or day in done}
-            entry.made |= {day: work.wanted[day] for day in done}
-            entry.parts[recipe.code] = recipe.parts
-            used = {made.code for made in entry.made.values()}
-            entry.parts = {code: parts for code, parts in entry.parts.items() if code in used}
-            _write(path, entry)
-        return contents
+        The commits are all that the run has written to the table: pieces of it, with days apart from each other.
+        """
+        table = recipe.table
+        failpoint("unrecorded")
+        with self._entries.changing(table) as entry:
+            there = [commit for commit in commits if self._is_there(commit)]
+            newest = self._count(table, entry, there)
+            for commit in there:
+                undisturbed = newest and _are_all_of_since(there, commit.version, newest.version)
+                held = entry.contents if undisturbed else self._counted(table, [commit.days], commit.version)
+                _mark(entry, recipe, work, held, commit.days)
 
-    def recount(self, table: str, days: Sequence[date]) -> None:
-        """Count the given days of a table anew, and take the rest as they were: only these have changed."""
-        if not days:
-            return
-        span = Days(min(days), max(days))
-        found = contents_of(self._tables.read(table, days=span))
-        with self._locked(table) as path:
-            entry = _read(path)
-            for day in map(str, days):
-                entry.contents.pop(day, None)
-                if day in found:
-                    entry.contents[day] = found[day]
-            entry.version = self._tables.version(table)
-            _write(path, entry)
+    def note(self, recipe: Recipe, work: Work, contents: Contents, span: Days | None = None) -> None:
+        """Write down that a span is made, as far as it still holds what the run has seen there.
 
-    def renew(self, table: str) -> None:
-        """Count a table anew from which rows were erased. Its days are as made as before; what is made of them is not.
+        Of what is no table, `contents` are all that is known of it.
+        """
+        failpoint("unrecorded")
+        with self._entries.changing(recipe.table) as entry:
+            if not self._count(recipe.table, entry):
+                done = {day: contents[day] for day in _days_of(span) if day in contents} if span else dict(contents)
+                entry.contents = {day: digest for day, digest in entry.contents.items() if span} | done
+            _mark(entry, recipe, work, contents, span)
+
+    @contextmanager
+    def erasing(self, table: str) -> Iterator[None]:
+        """Let rows of a table be erased meanwhile: its days are as made as before, and what is made of them is not.
 
         What was remembered of its rows is forgotten.
         """
-        self._path(f"{table}.facts").unlink(missing_ok=True)
-        with self._locked(table) as path:
-            if path.exists() and self._tables.exists(table):
-                entry = _read(path)
-                entry.contents, entry.version = contents_of(self._tables.read(table)), self._tables.version(table)
-                _write(path, entry)
+        made = self._entry(table).made
+        yield
+        self._entries.forget_facts(table)
+        with self._entries.changing(table) as entry:
+            self._count(table, entry)
+            entry.made = made
 
     def remembered(self, table: str, what: str, find: Callable[[], Any]) -> Any:
         """Return something that a table's rows say, found once for each of its versions; it must go into JSON."""
-        version = self._tables.version(table)
-        with self._locked(f"{table}.facts") as path:
-            known = json.loads(path.read_text()) if path.exists() else {}
-            facts = known.get("facts", {}) if known.get("version") == version else {}
-            if what not in facts:
-                facts[what] = find()
-                _publish(path, {"version": version, "facts": facts})
-        return facts[what]
+        snapshot = self._tables.snapshot(table)
+        now = snapshot.digest if snapshot else ""
+        with self._entries.remembering(table) as known:
+            if known.snapshot != now:
+                known.snapshot, known.facts = now, {}
+            if what not in known.facts:
+                known.facts[what] = find()
+            return known.facts[what]
 
     def _wanted(self, recipe: Recipe, days: Sequence[str]) -> dict[str, Made]:
         code, facts = recipe.code, dict(recipe.facts)
@@ -135,65 +113,85 @@ class Ledger:
         }
 
     def _entry(self, table: str) -> Entry:
-        entry = _read(self._path(table))
-        if entry.version is not None and not self._tables.exists(table):
-            return Entry()  # it was removed: nothing of it is made
-        if not self._tables.exists(table) or self._tables.version(table) == entry.version:
+        entry, now = self._entries.read(table), self._tables.snapshot(table)
+        if now is None:
+            return Entry() if entry.version is not None else entry  # it was removed: nothing of it is made
+        if entry.snapshot == now.digest:
             return entry
-        with self._locked(table) as path:
-            entry = self._counted(table, _read(path), committed=0)
-            _write(path, entry)
+        with self._entries.changing(table) as entry:
+            self._count(table, entry)
         return entry
 
-    def _counted(self, table: str, entry: Entry, committed: int) -> Entry:
-        """Return an entry for the newest version; counted anew unless that is `committed` behind the one it is about."""
-        version = self._tables.version(table)
-        if version is None or version == entry.version:
-            return entry
-        if entry.version is None or version != entry.version + committed:
-            found = dict(contents_of(self._tables.read(table)))
-            entry.made = {d: made for d, made in entry.made.items() if entry.contents.get(d) == found.get(d)}
-            entry.contents = found
-        entry.version = version
-        return entry
+    def _count(self, table: str, entry: Entry, commits: Sequence[Commit] = ()) -> Snapshot | None:
+        """Let an entry be about the newest version, and return that; None where there is no table.
 
-    def _path(self, table: str) -> Path:
-        return self._folder / f"{table}.json"
+        Where nobody but `commits` has written since the entry's version, no other days than theirs have changed.
+        """
+        now = self._tables.snapshot(table)
+        if now is None:
+            if entry.version is not None:
+                vars(entry).update(vars(Entry()))
+            return None
+        if entry.snapshot == now.digest:
+            return now
+        spans = self._changed(table, entry, now, commits)
+        found = self._counted(table, spans, now.version)
+        if None not in spans:
+            stay = set(entry.contents).difference(*map(_days_of, spans))
+            found |= {day: entry.contents[day] for day in stay}
+        entry.made = {day: made for day, made in entry.made.items() if _part(entry.contents, day) == _part(found, day)}
+        entry.version, entry.snapshot, entry.contents = now.version, now.digest, found
+        return now
 
-    @contextmanager
-    def _locked(self, table: str) -> Iterator[Path]:
-        path = self._path(table)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            yield path
+    def _changed(self, table: str, entry: Entry, now: Snapshot, commits: Sequence[Commit]) -> Sequence[Days | None]:
+        """Return the days that may hold other rows than an entry says; [None] where all may."""
+        if entry.version is None or entry.version >= now.version:
+            return [None]
+        before = self._tables.snapshot(table, version=entry.version)
+        days = now.days_since(before) if before and before.digest == entry.snapshot else None
+        if days is None:
+            return [None]
+        if _are_all_of_since(commits, entry.version, now.version):
+            return [commit.days for commit in commits if commit.version > entry.version]
+        return unbroken(day for span in days for day in span)
+
+    def _is_there(self, commit: Commit) -> bool:
+        """Return whether what a commit left can still be read: its table was not removed, nor its version."""
+        newest = self._tables.snapshot(commit.table)
+        if newest is None or newest.version < commit.version:
+            return False
+        if newest.version == commit.version:
+            return newest.digest == commit.snapshot
+        if commit.version in self._tables.removed(commit.table).versions:
+            return False
+        there = self._tables.snapshot(commit.table, version=commit.version)
+        return there is not None and there.digest == commit.snapshot
+
+    def _counted(self, table: str, spans: Sequence[Days | None], version: int) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for span in spans:
+            found |= contents_of(self._tables.scan(table, days=span, version=version))
+        return found
 
 
-def contents_of(rows: pa.Table) -> dict[str, str]:
-    """Return a digest of the rows of each day, as a multiset: equal rows in any order give an equal digest."""
-    if DAY not in rows.column_names:
-        return {ALL: rows_digest(rows)}
-    frame = pl.DataFrame(rows.select(sorted(rows.column_names)))
-    schema = ",".join(f"{name}:{kind}" for name, kind in frame.schema.items()).encode()
-    hashes = pl.DataFrame({"day": frame[DAY], "hash": frame.hash_rows(seed=0)}).sort("day", "hash")
-    return {
-        str(day): sha256(schema + part["hash"].to_numpy().tobytes()).hexdigest()[:16]
-        for (day,), part in hashes.group_by("day", maintain_order=True)
-    }
+def _mark(entry: Entry, recipe: Recipe, work: Work, held: Contents, span: Days | None) -> None:
+    """Let the days of a span that hold what they should be made of the work."""
+    same = [day for day in _days_of(span) if _part(entry.contents, day) == _part(held, day)]
+    entry.made |= {day: work.wanted[day] for day in same}
+    entry.parts[recipe.code] = dict(recipe.parts)
+    used = {made.code for made in entry.made.values()}
+    entry.parts = {code: parts for code, parts in entry.parts.items() if code in used}
 
 
-def _read(path: Path) -> Entry:
-    if not path.exists():
-        return Entry()
-    facts = json.loads(path.read_text())
-    made = {day: Made(**of) for day, of in facts["made"].items()}
-    return Entry(facts["version"], facts["contents"], made, facts["parts"])
+def _days_of(span: Days | None) -> list[str]:
+    return [str(day) for day in span] if span else [ALL]
 
 
-def _write(path: Path, entry: Entry) -> None:
-    _publish(path, asdict(entry))
+def _part(contents: Contents, day: str) -> str | None:
+    """Return the digest of a day, or of all that there is."""
+    return digest_within(contents, ALL, None) if day == ALL else contents.get(day)
 
 
-def _publish(path: Path, facts: dict[str, Any]) -> None:
-    staged = path.with_suffix(".new")
-    staged.write_text(json.dumps(facts, sort_keys=True))
-    staged.replace(path)
+def _are_all_of_since(commits: Sequence[Commit], before: int, now: int) -> bool:
+    """Return whether all versions after `before`, up to `now`, are of these commits."""
+    return {commit.version for commit in commits if commit.changed} >= set(range(before + 1, now + 1))

@@ -12,8 +12,10 @@ from headrace.core.processes import is_gone
 _STAGED = {
     "models": re.compile(r"\.[0-9a-f]{64}\.(\d+)"),
     "models/records/*": re.compile(r"\..+\.(\d+)"),
-    "logs/*/*": re.compile(r"\.\d+\.json\.(\d+)"),
+    "logs/*/*": re.compile(r"\..+\.(\d+)"),
+    "ledger/*/*": re.compile(r"\..+\.(\d+)"),
     "reports": re.compile(r".+\.(\d+)"),
+    "tables/_fences": re.compile(r"\..+\.(\d+)"),
     "tables/*/*/*/_headrace": re.compile(r".+\.(\d+)"),
     "tables/*/*/*/_headrace/seals": re.compile(r".+\.(\d+)"),
 }

@@ -7,8 +7,8 @@ from typing import Any
 
 from headrace.core.errors import Refused, StoreError
 from headrace.core.failpoints import failpoint
-from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
+from headrace.store.publish import staged
 
 _START = "0" * 64
 
@@ -51,17 +51,13 @@ class Log:
         return bytes_digest((self._folder / f"{number:06d}.json").read_bytes())
 
     def _publish(self, path: Path, entry: dict[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        staged = self._folder / f".{path.name}.{os.getpid()}"
+        data = json.dumps(entry, sort_keys=True, indent=1).encode()
         try:
-            with room_at(self._folder, f"entry {entry['number']} was not written"):
-                _write_durably(staged, entry)
-            failpoint("log_staged")
-            os.link(staged, path)
+            with staged(path, data, f"entry {entry['number']} was not written") as new:
+                failpoint("log_staged")
+                os.link(new, path)
         except FileExistsError as error:
             raise Refused(f"Somebody else wrote {path} first. Look again.") from error
-        finally:
-            staged.unlink(missing_ok=True)
         failpoint("log_published")
 
 
@@ -72,10 +68,3 @@ def _parsed(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
-
-
-def _write_durably(path: Path, entry: dict[str, Any]) -> None:
-    with path.open("w") as file:
-        json.dump(entry, file, sort_keys=True, indent=1)
-        file.flush()
-        os.fsync(file.fileno())

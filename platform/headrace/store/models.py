@@ -15,6 +15,7 @@ from headrace.core.failpoints import failpoint
 from headrace.store.conflicts import room_at
 from headrace.store.digest import bytes_digest
 from headrace.store.fences import Fences
+from headrace.store.publish import make_folder, publish, sync_folder, write_durably
 
 _MANIFEST = "manifest.json"
 _LATCH = "models"
@@ -57,11 +58,11 @@ class Models:
             return digest
         failpoint("model_staging")
         staged = self._folder / f".{digest}.{os.getpid()}"
-        staged.mkdir(parents=True, exist_ok=True)
+        make_folder(staged)
         try:
             with room_at(staged, f"model {digest[:12]} was not stored"):
                 for name, data in files.items():
-                    _write_durably(staged / name, data)
+                    write_durably(staged / name, data)
         except DiskFull:
             shutil.rmtree(staged)
             raise
@@ -102,16 +103,8 @@ class Models:
 
     def record(self, digest: str, kind: str, facts: Mapping[str, Any]) -> None:
         """Keep facts about a model (its evaluation, say); the newest record of a kind counts."""
-        folder = self._folder / "records" / digest
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / f".{kind}.{os.getpid()}"
-        try:
-            with room_at(folder, f"the {kind} of model {digest[:12]} was not recorded"):
-                _write_durably(staged, _json(facts))
-        except DiskFull:
-            staged.unlink(missing_ok=True)
-            raise
-        staged.replace(folder / f"{kind}.json")
+        path = self._folder / "records" / digest / f"{kind}.json"
+        publish(path, _json(facts), f"the {kind} of model {digest[:12]} was not recorded")
 
     def record_training(self, digest: str, training: Training) -> None:
         """Keep what a model was trained on: each version once, beside those that gave the same model before."""
@@ -152,8 +145,10 @@ class Models:
 
 def _publish(staged: Path, target: Path) -> None:
     """Give a staged folder its name; where another process stored the same model first, its folder stays."""
+    sync_folder(staged)
     try:
         staged.rename(target)
+        sync_folder(target.parent)
     except OSError:
         if not (target / _MANIFEST).exists():
             raise
@@ -162,10 +157,3 @@ def _publish(staged: Path, target: Path) -> None:
 
 def _json(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(facts, sort_keys=True, indent=1).encode()
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,7 +1,6 @@
 """Versions whose rows are gone: written down before the first of their files is, so that a reader is told in words."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from headrace.core.errors import VersionRemoved
-from headrace.store.conflicts import room_at
+from headrace.store.publish import publish
 
 _FILE = Path("_headrace", "removed.json")
 ERASE = "headrace erase"
@@ -68,12 +67,6 @@ def erase_versions(folder: Path, versions: Iterable[int], at: datetime) -> None:
 
 def _write(folder: Path, removed: Removed) -> None:
     path = folder / _FILE
-    path.parent.mkdir(exist_ok=True)
     assert removed.at
     facts = {"versions": sorted(removed.versions), "at": removed.at.isoformat(), "why": removed.why}
-    staged = path.with_suffix(f".{os.getpid()}")
-    with room_at(path, "no version was removed"), staged.open("w") as file:
-        json.dump(facts | {"erased": sorted(removed.erased)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    publish(path, json.dumps(facts | {"erased": sorted(removed.erased)}).encode(), "no version was removed")

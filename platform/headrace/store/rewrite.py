@@ -4,7 +4,6 @@ The table stays readable as it is newest at each moment: first a commit without 
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from headrace.store.commits import LOG, actions_of, parquet_files, versions_of
 from headrace.store.conflicts import room_at
 from headrace.store.layout import MONTH
 from headrace.store.person import Person, held_by, statistics_hold
+from headrace.store.publish import publish
 from headrace.store.removed import erase_versions
 from headrace.store.seals import refuse_damaged, seal
 
@@ -130,9 +130,4 @@ def _scrubbed(actions: Sequence[dict[str, Any]], live: Mapping[str, int], person
 
 
 def _write_whole(path: Path, actions: Sequence[dict[str, Any]]) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    with room_at(path, "it stays as it was"), staged.open("w") as file:
-        file.write("".join(f"{json.dumps(action)}\n" for action in actions))
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    publish(path, "".join(f"{json.dumps(action)}\n" for action in actions).encode(), f"{path} stays as it was")

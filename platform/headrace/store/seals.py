@@ -4,7 +4,6 @@ Parquet notices a file that was cut, but not every byte that was changed: some o
 """
 
 import json
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import file_digest
@@ -12,19 +11,18 @@ from pathlib import Path
 
 from headrace.core.errors import DigestMismatch, StoreError
 from headrace.store.commits import LOG, added_files
+from headrace.store.publish import publish
 
 _FOLDER = Path("_headrace", "seals")
 
 
 def seal(folder: Path) -> None:
     """Keep the digests of the files that commits have added since the last seal; whoever was killed before, too."""
-    (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
     for entry in unsealed(folder):
         paths = [folder / name for name in added_files(entry)]
         facts = {str(path.relative_to(folder)): digest_of(path) for path in paths if path.exists()}
-        staged = folder / _FOLDER / f"{entry.stem}.{os.getpid()}"
-        staged.write_text(json.dumps(facts))
-        staged.replace(folder / _FOLDER / f"{entry.stem}.json")
+        path = folder / _FOLDER / f"{entry.stem}.json"
+        publish(path, json.dumps(facts).encode(), f"{folder} is written, its seal is not")
 
 
 def unsealed(folder: Path) -> list[Path]:

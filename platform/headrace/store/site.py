@@ -42,7 +42,7 @@ class Site:
     @cached_property
     def ledger(self) -> Ledger:
         """What each day of each table was made of."""
-        return Ledger(self.place.home / "ledger", self.tables)
+        return Ledger(self.place.ledger, self.tables)
 
     @cached_property
     def engine(self) -> Engine:

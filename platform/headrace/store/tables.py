@@ -3,19 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import (
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    Schema,
-    Transaction,
-    write_deltalake,
-)
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
@@ -26,7 +19,7 @@ from headrace.core.names import did_you_mean
 from headrace.store.addition import Addition, Commit
 from headrace.store.cause import Cause, commit_facts
 from headrace.store.commits import Version, orphan_files, versions_of
-from headrace.store.conflicts import explained, is_there_already, room_at
+from headrace.store.conflicts import explained, is_there_already
 from headrace.store.digest import rows_digest
 from headrace.store.fences import Fence, Fences
 from headrace.store.layout import (
@@ -34,21 +27,20 @@ from headrace.store.layout import (
     MONTH,
     days_in,
     days_predicate,
-    fitted,
     in_days,
     may_hold,
-    month_of,
     same_types,
-    with_month,
     without_month,
 )
 from headrace.store.removed import Removed, removed_of
 from headrace.store.seals import refuse_damaged, seal
+from headrace.store.snapshot import Snapshot, snapshot_of
+from headrace.store.write import KEEP_LOG, columns_of, create, write_onto
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds  # it loads pandas where that is installed
 
 __all__ = ["DAY", "MONTH", "Addition", "Commit", "Tables"]
-
-KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-"""Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
 
 
 class Tables:
@@ -71,9 +63,13 @@ class Tables:
         """Return the newest version, or None where there is no table."""
         return self._open(name).version() if self.exists(name) else None
 
+    def snapshot(self, name: str, *, version: int | None = None) -> Snapshot | None:
+        """Return the files of one version (default: the newest), or None where there is no table."""
+        return snapshot_of(self._at(name, version)) if self.exists(name) else None
+
     def schema(self, name: str, *, version: int | None = None) -> pa.Schema:
         """Return the columns of one version (default: the newest), without the physical month."""
-        return without_month(_columns(self._open(name, version)))
+        return without_month(columns_of(self._open(name, version)))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """Return the commits, newest first."""
@@ -102,16 +98,20 @@ class Tables:
         self, name: str, *, days: Days | None = None, columns: Sequence[str] | None = None, version: int | None = None
     ) -> pa.Table:
         """Return the rows of one version (default: the newest), of some days if asked."""
-        table = self._open(name, version)
-        self._sound(name, [file for file in table.file_uris() if may_hold(file, days)])
-        dataset = table.to_pyarrow_dataset(filesystem=self._native(name))
-        wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
-        rows: pa.Table = dataset.to_table(columns=wanted, filter=in_days(days))
-        return rows
+        return self._scanner(name, self._open(name, version), days, columns).to_table()
 
-    def claim(self, name: str, days: Days | None = None) -> Fence:
-        """Claim the right to write these days of a table; earlier claims of them end."""
-        return self._fences.claim(name, days)
+    def scan(self, name: str, *, days: Days | None = None, version: int | None = None) -> pa.RecordBatchReader:
+        """Return the rows of one version, of some days if asked, piece by piece: for more than memory holds."""
+        return self._scanner(name, self._open(name, version), days).to_reader()
+
+    @contextmanager
+    def claim(self, name: str, days: Days | None = None) -> Iterator[Fence]:
+        """Hold the right to write these days of a table meanwhile, in any number of pieces; earlier claims of them end."""
+        fence = self._fences.claim(name, days)
+        try:
+            yield fence
+        finally:
+            self._fences.settle(fence)
 
     def replace(
         self, name: str, rows: pa.Table, *, days: Days | None = None, fence: Fence | None = None, why: str | Cause = ""
@@ -120,20 +120,24 @@ class Tables:
 
         Raises StoreError if the columns changed and only some of the table's days are given.
         """
+        if fence is None:
+            with self.claim(name, days) as own:
+                return self.replace(name, rows, days=days, fence=own, why=why)
         digest = rows_digest(rows)
-        fence = fence or self.claim(name, days)
-        if self._holds(name, digest, days):
-            self._fences.settle(fence)
-            return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=False)
+        there = self._open(name) if self.exists(name) else None
+        if there and rows_digest(self._scanner(name, there, days).to_table()) == digest:
+            with self._fences.holding(fence):
+                left = snapshot_of(there)
+                return Commit(name, left.version, digest, rows.num_rows, changed=False, days=days, snapshot=left.digest)
         failpoint("before_staging")
         cause = why if isinstance(why, Cause) else Cause(why)
         facts = commit_facts(cause, days or days_in(rows)) | {"headrace.digest": digest}
         marks = [Transaction(f"fence:{fence.scope}", fence.token)]
+        properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
         with self._fences.holding(fence), self._writing(name):
-            self._replace(name, rows, days, CommitProperties(app_transactions=marks, custom_metadata=facts))
+            left = self._replace(name, rows, days, properties)
         failpoint("committed")
-        self._fences.settle(fence)
-        return Commit(name, self._open(name).version(), digest, rows.num_rows, changed=True)
+        return Commit(name, left.version, digest, rows.num_rows, changed=True, days=days, snapshot=left.digest)
 
     def widen(self, name: str, rows: pa.Table) -> pa.Table:
         """Give the table the columns that only the rows have, and return the rows with the columns that only it has."""
@@ -173,11 +177,12 @@ class Tables:
         properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
         with self._writing(name):
             if after is None:
-                self._create(name, added.rows, properties)
+                left = create(self._folder / name, added.rows, properties)
             else:
-                self._onto(self._open(name, after), added.rows, added.predicate, properties)
+                left = write_onto(self._open(name, after), added.rows, added.predicate, properties)
         failpoint("committed")
-        return Commit(name, self._open(name).version(), rows_digest(added.rows), added.rows.num_rows, changed=True)
+        digest, count = rows_digest(added.rows), added.rows.num_rows
+        return Commit(name, left.version, digest, count, changed=True, snapshot=left.digest)
 
     def facts(self, name: str) -> dict[str, str]:
         """Return what the newest commit of files remembers; nothing where there is none."""
@@ -192,8 +197,7 @@ class Tables:
                 with explained(name, self._folder):
                     yield
                 failpoint("unsealed")
-                with room_at(self._folder / name, f"'{name}' is written, its seal is not"):
-                    seal(self._folder / name)
+                seal(self._folder / name)
         except DiskFull:
             self._remove_orphans(name)
             raise
@@ -203,51 +207,15 @@ class Tables:
             for path in orphan_files(folder) if folder else ():
                 path.unlink()
 
-    def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> None:
+    def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> Snapshot:
         if not self.exists(name):
             try:
-                self._create(name, rows, properties)
+                return create(self._folder / name, rows, properties)
             except DeltaError as error:
                 if not is_there_already(error):
                     raise
-            else:
-                return
         predicate = None if self._wholly(name, rows, days) else days_predicate(days)
-        self._onto(self._open(name), rows, predicate, properties)
-
-    def _create(self, name: str, rows: pa.Table, properties: CommitProperties) -> None:
-        target = self._folder / name
-        target.mkdir(parents=True, exist_ok=True)
-        rows = with_month(rows)
-        write_deltalake(
-            str(target),
-            rows,
-            mode="error",
-            partition_by=month_of(rows),
-            commit_properties=properties,
-            post_commithook_properties=KEEP_LOG,
-        )
-
-    def _onto(self, table: DeltaTable, rows: pa.Table, predicate: str | None, properties: CommitProperties) -> None:
-        """Write onto one version: all rows change (None), those of a predicate do, or none ("")."""
-        kind: dict[str, Any] = {
-            "mode": "append" if predicate == "" else "overwrite",
-            "commit_properties": properties,
-            "post_commithook_properties": KEEP_LOG,
-        }
-        if predicate is None:
-            kind["schema_mode"] = "overwrite"
-        elif predicate:
-            kind["predicate"] = predicate
-        else:
-            kind["schema_mode"] = "merge"
-        if predicate is not None:
-            rows = fitted(rows, without_month(_columns(table)), table.table_uri)
-        rows = with_month(rows)
-        write_deltalake(table, rows, partition_by=month_of(rows), **kind)
-
-    def _holds(self, name: str, digest: str, days: Days | None) -> bool:
-        return self.exists(name) and rows_digest(self.read(name, days=days)) == digest
+        return write_onto(self._open(name), rows, predicate, properties)
 
     def _wholly(self, name: str, rows: pa.Table, days: Days | None) -> bool:
         """Return whether a write of some days is one of the whole table: then its columns may change."""
@@ -264,17 +232,27 @@ class Tables:
             f"--partition-range {min(there['min'], days.first)}...{max(there['max'], days.last)}"
         )
 
-    def _native(self, name: str) -> SubTreeFileSystem:
-        """Return the table's folder as Arrow's own file system.
+    def _scanner(
+        self, name: str, table: DeltaTable, days: Days | None, columns: Sequence[str] | None = None
+    ) -> "ds.Scanner":
+        """Return the rows of a table as it was opened, through Arrow's own file system.
 
         deltalake's is a Python object, which Arrow's threads may let go of when Python is gone already: exit code 134.
         """
-        return SubTreeFileSystem(str(self._folder / name), LocalFileSystem())
+        self._sound(name, [file for file in table.file_uris() if may_hold(file, days)])
+        native = SubTreeFileSystem(str(self._folder / name), LocalFileSystem())
+        dataset = table.to_pyarrow_dataset(filesystem=native)
+        wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
+        return dataset.scanner(columns=wanted, filter=in_days(days))
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
+        if version in self.removed(name).versions:
+            self.removed(name).refuse(name, version, self._open(name).version())
+        return self._at(name, version)
+
+    def _at(self, name: str, version: int | None) -> DeltaTable:
+        """Return the table at a version whose rows may be gone."""
         try:
-            if version in self.removed(name).versions:
-                self.removed(name).refuse(name, version, self._open(name).version())
             return DeltaTable(str(self._folder / name), version=version)
         except TableNotFoundError as error:
             raise self._missing(name) from error
@@ -293,7 +271,3 @@ class Tables:
     def _missing(self, name: str) -> TableMissing:
         near = did_you_mean(name, self.names())
         return TableMissing(f"Table '{name}' does not exist yet: materialize the asset of that name first.{near}")
-
-
-def _columns(table: DeltaTable) -> pa.Schema:
-    return pa.schema(table.schema().to_arrow())

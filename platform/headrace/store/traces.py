@@ -1,7 +1,6 @@
 """Where else a project's home holds a person: logs, run histories, records; and how they are masked there."""
 
 import gzip
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pyarrow.dataset as ds
 
 from headrace.core.names import quoted
 from headrace.store.person import Person, held_by, is_text
+from headrace.store.publish import publish
 
 _SQLITE, _GZIP, _ZLIB = b"SQLite format 3\0", b"\x1f\x8b", b"x\x9c"
 _WHOLE = ("tables", "models", "logs", "ledger", "fetched", "spill", "reports", "erasure.key")
@@ -34,9 +34,7 @@ def mask(path: Path, person: Person) -> None:
         _mask_database(path, person)
         return
     if path.suffix == ".json":
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        staged.write_text(person.masked_text(path.read_text()))
-        staged.replace(path)
+        publish(path, person.masked_text(path.read_text()).encode(), f"{path} stays as it was")
         return
     data = path.read_bytes()
     with path.open("r+b") as file:
