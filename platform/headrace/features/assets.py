@@ -20,7 +20,7 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
-from headrace.features.compute import feature_rows, sql_of
+from headrace.features.compute import feature_rows, sources_of
 from headrace.features.declaration import Feature
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
@@ -43,7 +43,7 @@ def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
 def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("features", name)
     by_day = bool(product.start and feature.timed)
-    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+    sources = sources_of(site, feature)
     deps = [_dep(site, graph, source, static_reach(feature), by_day) for source in sources]
 
     @asset(

@@ -29,6 +29,11 @@ def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
     return {name: TableView(site.product.table("validated", name)) for name in tables}
 
 
+def sources_of(site: Site, feature: Feature) -> list[str]:
+    """Return the sources that a feature table reads."""
+    return [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+
+
 def sql_of(site: Site, feature: Feature) -> Statement:
     """Return the SQL of a feature table, and where it stands."""
     file = feature.sql or feature.on_request or ""

@@ -6,8 +6,9 @@ A feature that saw the future differs.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +36,10 @@ class Leak:
     at: datetime
     stored: Any
     honest: Any
+    table: str = ""
+    """The feature table that the feature is of."""
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The row of the training set."""
 
     def __str__(self) -> str:
         return f"{self.feature} of {self.entity} at {self.at:%Y-%m-%d %H:%M} UTC is {self.stored}, but {self.honest} was known then"
@@ -50,8 +55,8 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One sampled row, and a session in which the sources end at its prediction time."""
+class Look:
+    """One row of the training set, and a session in which the sources end at its prediction time."""
 
     site: Site
     declared: Declared
@@ -67,23 +72,47 @@ class _Look:
         return at
 
 
-def find_leaks(site: Site, declared: Declared, training_set: pa.Table, sample: int = SAMPLE) -> list[Leak]:
-    """Return the cells of evenly sampled rows that differ from what was known at their prediction time."""
-    rows = _evenly(training_set, sample).to_pylist()
+def find_leaks(
+    site: Site,
+    declared: Declared,
+    training_set: pa.Table,
+    sample: int = SAMPLE,
+    told: Callable[[int], object] = lambda _: None,
+) -> list[Leak]:
+    """Return the cells of evenly sampled rows that differ from what was known at their prediction time.
+
+    `told` hears of each row that has been looked at: a 1.
+    """
+    leaks: list[Leak] = []
+    with looking(site, declared) as look:
+        for row in _evenly(training_set, sample).to_pylist():
+            leaks += _leaks_of_row(replace(look, row=row))
+            told(1)
+    return leaks
+
+
+@contextmanager
+def looking(site: Site, declared: Declared) -> Iterator[Look]:
+    """Yield a look at no row yet, with all sources in memory."""
     columns = {name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.sql}
     with site.engine.session(_tables_used(site, declared)) as session:
-        return [leak for row in rows for leak in _leaks_of_row(_Look(site, declared, columns, session, row))]
+        yield Look(site, declared, columns, session, {})
 
 
-def _leaks_of_row(look: _Look) -> Iterator[Leak]:
+def _leaks_of_row(look: Look) -> Iterator[Leak]:
     declared, row = look.declared, look.row
     for name, source in declared.sources.items():
-        look.session.show(name, truncated(f"_all_{name}", source, look.moment))
+        look.session.show(name, truncated(everything(name), source, look.moment))
     tables = {name: feature for name, feature in declared.features.items() if not feature.on_request}
     for name, feature in tables.items():
-        for column, value in _honest_values(look, name, feature).items():
-            if not _equal(row[column], value):
-                yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value)
+        for column, value in honest_values(look, name, feature).items():
+            if not is_same(row[column], value):
+                yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value, name, row)
+
+
+def everything(source: str) -> str:
+    """Return what a source is called in a session while its own name stands for what was known of it."""
+    return f"_all_{source}"
 
 
 def truncated(table: str, source: Source, moment: datetime) -> str:
@@ -105,7 +134,7 @@ def truncated(table: str, source: Source, moment: datetime) -> str:
     return f"select *{replace} from {table} where least({first}) <= {instant(moment)}"
 
 
-def _honest_values(look: _Look, name: str, feature: Feature) -> dict[str, Any]:
+def honest_values(look: Look, name: str, feature: Feature) -> dict[str, Any]:
     """Return a feature table's values as an honest look gives them."""
     mine = " and ".join(f"{quoted(e)} = ?" for e in feature.entities)
     keys = [look.row[e] for e in feature.entities]
@@ -116,7 +145,7 @@ def _honest_values(look: _Look, name: str, feature: Feature) -> dict[str, Any]:
     return _named(name, feature, made[0] if made else {}, look)
 
 
-def _newest_row(look: _Look, feature: Feature, mine: str) -> str:
+def _newest_row(look: Look, feature: Feature, mine: str) -> str:
     time, ttl = feature.time and quoted(feature.time), feature.ttl
     since = f" and {time} >= {instant(look.moment - ttl)}" if ttl else ""
     usable = f"{time} <= {instant(look.moment)}{since} and " if time else ""
@@ -125,7 +154,7 @@ def _newest_row(look: _Look, feature: Feature, mine: str) -> str:
     return f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1"
 
 
-def _named(name: str, feature: Feature, made: dict[str, Any], look: _Look) -> dict[str, Any]:
+def _named(name: str, feature: Feature, made: dict[str, Any], look: Look) -> dict[str, Any]:
     values = {f"{name}_{column}": value for column, value in made.items()}
     honest = {column: values.get(column) for column in look.columns[name]}
     if feature.age:
@@ -159,15 +188,16 @@ def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, 
 
 
 def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
-    return {f"_all_{name}": TableView(site.product.table("validated", name)) for name in declared.sources}
+    return {everything(name): TableView(site.product.table("validated", name)) for name in declared.sources}
 
 
 def _evenly(rows: pa.Table, sample: int) -> pa.Table:
-    step = max(1, rows.num_rows // sample)
-    return rows.take(list(range(0, rows.num_rows, step))[:sample])
+    count = min(sample, rows.num_rows)
+    return rows.take(pa.array([i * rows.num_rows // count for i in range(count)], pa.int64()))
 
 
-def _equal(stored: Any, honest: Any) -> bool:
+def is_same(stored: Any, honest: Any) -> bool:
+    """Return whether two values of a cell are the same, but for the last digits of a float."""
     if stored is None or honest is None:
         return stored is honest
     if isinstance(stored, float) or isinstance(honest, float):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from headrace.core.errors import SqlError
 from headrace.core.sql import Statement, made_columns
-from headrace.features.compute import sql_of
+from headrace.features.compute import sources_of
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.training import label_statement
 from headrace.features.verify import Graph
@@ -29,7 +29,7 @@ def _tables(site: Site, graph: Graph, source: str, columns: set[str]) -> Iterato
     for name, feature in graph.features.items():
         if feature.on_request:
             continue
-        read = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+        read = sources_of(site, feature)
         used = feature_lineage(site, name, feature, graph)
         if source in read and (not used or _uses(used, source, columns)):
             yield f"features/{name}"

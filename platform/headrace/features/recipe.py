@@ -9,7 +9,7 @@ from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
-from headrace.features.compute import feature_rows, sql_of
+from headrace.features.compute import feature_rows, sources_of, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph
@@ -27,7 +27,7 @@ def feature_recipe(site: Site, graph: Graph, name: str, feature: Feature) -> Rec
     """Return what a feature table is made of; how far its rows look is measured where their times say so."""
     product = site.product
     by_day = bool(product.start and feature.timed)
-    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+    sources = sources_of(site, feature)
     return Recipe(
         table=product.table("features", name),
         parts=feature_parts(site, graph, feature),

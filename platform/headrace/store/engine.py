@@ -121,6 +121,10 @@ class Session:
         """Let a name stand for a query from now on."""
         self._connection.execute(f"create or replace view {quoted(name)} as {sql}")
 
+    def keep(self, name: str, sql: str) -> None:
+        """Let a name stand for the rows that a query has now."""
+        self._connection.execute(f"create or replace table {quoted(name)} as {sql}")
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Return the rows of a query as dictionaries."""
         try:
