@@ -24,7 +24,9 @@ def leakcheck(product: str, rows: int, most: int) -> None:
     """Compute features of PRODUCT's stored training set anew from what was known then; exit code 1 where any differs."""
     from headrace.features.explain import explain_leaks
     from headrace.features.leakage import Declared, find_leaks, summarize
+    from headrace.features.suspect import find_suspects
     from headrace.project import Project
+    from headrace.recipes import graph_of
 
     declared, site = Project.around(Path.cwd()).load(product)
     if declared.label is None:
@@ -32,6 +34,8 @@ def leakcheck(product: str, rows: int, most: int) -> None:
     training_set = site.tables.read(site.product.table("training", "set"))
     looked = min(rows, training_set.num_rows)
     _say_what_is_stale(declared, site)
+    for suspicion in find_suspects(site, graph_of(declared), training_set):
+        click.echo(f"warning: {suspicion}")
     known = Declared(declared.sources, declared.features, declared.label)
     with click.progressbar(
         length=looked, label=f"{looked:,} of {training_set.num_rows:,} rows", file=sys.stderr

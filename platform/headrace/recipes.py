@@ -13,9 +13,14 @@ from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
 
 
+def graph_of(declared: ProductDeclaration) -> Graph:
+    """Return the parts of a declaration that features and labels refer to."""
+    return Graph(declared.sources, declared.contracts, declared.features, declared.label, declared.monitors.suspect)
+
+
 def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     """Yield the recipe of each table and model that is skipped while what it is made of stays the same."""
-    graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
+    graph = graph_of(declared)
     verify(site, graph)
     contracts = {name: with_learned(site, name, contract) for name, contract in declared.contracts.items()}
     for name, source in declared.sources.items():

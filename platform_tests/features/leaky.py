@@ -1,5 +1,6 @@
 """The small shop with one feature in SQL or Python more, honest or not, made by the real assets."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -36,22 +37,20 @@ def declare(project: Project, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new, 1))
 
 
-def make(project: Project, *names: str) -> dg.ExecuteInProcessResult:
-    """Materialize assets over all days; a failure is in the result."""
+def make(project: Project, *names: str, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
+    """Materialize assets over all days; a failure is in the result. Without an instance nothing was said before."""
     job = build(*project.load("shop")).resolve_implicit_global_asset_job_def()
     keys = {dg.AssetKey(["shop", *name.split("/")]) for name in names}
     tags = {RANGE_START: "2024-01-01", RANGE_END: f"2024-01-{DAYS:02d}"}
-    with dg.DagsterInstance.ephemeral() as instance:
-        return job.get_subset(asset_selection=keys).execute_in_process(
-            instance=instance, tags=tags, raise_on_error=False
-        )
+    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
+        return job.get_subset(asset_selection=keys).execute_in_process(instance=used, tags=tags, raise_on_error=False)
 
 
-def make_all(project: Project) -> dg.ExecuteInProcessResult:
+def make_all(project: Project, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
     """Materialize everything up to the training set."""
     declared, _ = project.load("shop")
     tables = [f"features/{name}" for name, feature in declared.features.items() if not feature.on_request]
-    return make(project, "raw/orders", "validated/orders", *tables, "training/set")
+    return make(project, "raw/orders", "validated/orders", *tables, "training/set", instance=instance)
 
 
 def write_unchecked(project: Project) -> None:

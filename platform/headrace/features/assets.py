@@ -1,6 +1,7 @@
 """Feature tables and the training set as assets."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -25,12 +26,13 @@ from headrace.features.declaration import Feature
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
+from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import Graph, verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
-LEAKAGE = "leakage"
+LEAKAGE, SUSPECT = "leakage", "suspect"
 
 
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
@@ -90,16 +92,19 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             code_version=version_of(training_parts(site, graph)),
             metadata=dict(column_lineage(product, training_lineage(site, graph))),
         ),
-        checks={LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds."},
-        blocking=True,
+        checks={
+            LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
+            SUSPECT: "No column alone says more about the label than an honest one could.",
+        },
+        blocking={LEAKAGE},
     )
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
         recipe = training_recipe(site, graph)
-        said = said_before(context, table, LEAKAGE)
-        work = site.ledger.work(recipe, forced=is_forced(context) or said is None or not said.passed)
-        if said and not work:
-            yield said
+        said = [said_before(context, table, check) for check in (LEAKAGE, SUSPECT)]
+        work = site.ledger.work(recipe, forced=is_forced(context) or None in said or not (said[0] and said[0].passed))
+        if not work:
+            yield from said
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
@@ -107,6 +112,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             rows = training_rows(site, graph.features, label)
             leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
             yield _leakage(leaks)
+            yield _suspect(find_suspects(site, graph, rows))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
         site.ledger.record(recipe, work, [commit])
@@ -124,6 +130,15 @@ def _leakage(leaks: list[Any]) -> dg.AssetCheckResult:
     names = ", ".join(row["feature"] for row in found)
     what = f"These features know the future: {names}" if leaks else "No feature knew the future."
     return verdict(LEAKAGE, not leaks, what, severe=True, leaks=records(found), cells=len(leaks))
+
+
+def _suspect(found: list[Suspicion]) -> dg.AssetCheckResult:
+    what = (
+        f"These columns say too much about the label: {'; '.join(map(str, found))}."
+        if found
+        else "No column says too much about the label."
+    )
+    return verdict(SUSPECT, not found, what, columns=records([asdict(suspicion) for suspicion in found]))
 
 
 def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> dg.AssetDep:

@@ -89,6 +89,15 @@ class Feature(Declaration):
         return max(self.windows.over) if self.windows else self.ttl
 
 
+class Suspect(Declaration):
+    """When a column of the training set says too much about the label: a warning, nothing stops."""
+
+    auc: float = Field(default=0.95, gt=0.5, le=1)
+    """The greatest AUC of a column alone. Texts count by their mean label in other rows, so that an id is not accused."""
+    ignore: list[str] = Field(default=[])
+    """Columns that may say so much."""
+
+
 class Label(Declaration):
     """The rows to predict, and what came true."""
 

@@ -71,7 +71,14 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in graph.features.items()}
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
     place = {"days": site.product.calendar}
-    return code_parts(graph.label, training_rows) | texts | declared | known | place | libraries("duckdb", "polars")
+    return (
+        code_parts(graph.label, graph.suspect, training_rows)
+        | texts
+        | declared
+        | known
+        | place
+        | libraries("duckdb", "polars")
+    )
 
 
 def static_reach(feature: Feature) -> Reach:

@@ -1,14 +1,14 @@
 """What can be known to be wrong with features and label before any data are read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.contracts.declaration import Contract
 from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Schema, Statement, columns_of, spelled
 from headrace.features.compute import sql_of
-from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.declaration import Feature, Label, Suspect, Windows
 from headrace.features.training import label_statement
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
@@ -31,6 +31,7 @@ class Graph:
     contracts: Mapping[str, Contract]
     features: Mapping[str, Feature]
     label: Label | None
+    suspect: Suspect = field(default_factory=Suspect)
 
     @property
     def schema(self) -> Schema:
