@@ -50,7 +50,9 @@ def leakcheck(product: str, rows: int, most: int) -> None:
         click.echo(f"\n{leak}")
         for row in later:
             click.echo(f"  made of {row}")
-        if not later:
+        if declared.features[leak.table].on_request:
+            click.echo("  computed of this request alone it is another: its SQL looks at other requests")
+        elif not later:
             click.echo("  no single row that became known later explains it: was a source or the table changed since?")
     if len(leaks) > most:
         click.echo(f"\n{len(leaks) - most} more cells are not shown (--most).")

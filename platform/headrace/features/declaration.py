@@ -95,7 +95,7 @@ class Suspect(Declaration):
     auc: float = Field(default=0.95, gt=0.5, le=1)
     """The greatest AUC of a column alone. Texts count by their mean label in other rows, so that an id is not accused."""
     ignore: list[str] = Field(default=[])
-    """Columns that may say so much."""
+    """Columns that may say so much; `<source>.<column>` for those whose values may become others later."""
 
 
 class Label(Declaration):

@@ -49,6 +49,8 @@ def explain_leaks(
 
 def _later_rows(look: Look, leak: Leak, keys: Keys) -> Iterator[LaterRow]:
     declared = look.declared
+    if declared.features[leak.table].on_request:
+        return
     for name, source in declared.sources.items():
         look.session.show(name, truncated(everything(name), source, look.moment))
     for name in sources_of(look.site, declared.features[leak.table]):

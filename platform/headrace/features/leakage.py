@@ -18,6 +18,7 @@ from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.training import label_columns, with_requests
 from headrace.features.windows import EXACT, instant, known_times, known_when
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
@@ -84,9 +85,14 @@ def find_leaks(
     `told` hears of each row that has been looked at: a 1.
     """
     leaks: list[Leak] = []
+    rows = _evenly(training_set, sample)
+    asked = any(feature.on_request for feature in declared.features.values())
+    requests = rows.select(_given(site, declared, rows.column_names)) if asked else None
     with looking(site, declared) as look:
-        for row in _evenly(training_set, sample).to_pylist():
+        for number, row in enumerate(rows.to_pylist()):
             leaks += _leaks_of_row(replace(look, row=row))
+            if requests:
+                leaks += _leaks_of_request(site, declared, requests.slice(number, 1), row)
             told(1)
     return leaks
 
@@ -108,6 +114,24 @@ def _leaks_of_row(look: Look) -> Iterator[Leak]:
         for column, value in honest_values(look, name, feature).items():
             if not is_same(row[column], value):
                 yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value, name, row)
+
+
+def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored: dict[str, Any]) -> Iterator[Leak]:
+    """Yield what the SQL of the request makes otherwise of a row alone: it has looked at other rows."""
+    label = declared.label
+    for column, value in with_requests(site, declared.features, label, request).to_pylist()[0].items():
+        if not is_same(stored[column], value):
+            table = max((n for n, f in declared.features.items() if f.on_request and column.startswith(n)), key=len)
+            yield Leak(column, str(stored[label.entity]), stored[label.time], stored[column], value, table, stored)
+
+
+def _given(site: Site, declared: Declared, columns: Sequence[str]) -> list[str]:
+    """Return the columns that a request has before its own SQL adds to them, in their order."""
+    tables = [site.product.table("features", name) for name, f in declared.features.items() if not f.on_request]
+    given = {column for table in tables for column in site.tables.schema(table).names}
+    given |= {f"{name}_age_minutes" for name, feature in declared.features.items() if feature.age}
+    given |= set(label_columns(site, declared.label))
+    return [column for column in columns if column in given]
 
 
 def everything(source: str) -> str:

@@ -33,17 +33,22 @@ def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Li
 
 def training_lineage(site: Site, graph: Graph) -> Lineage:
     """Return the origins of the training set's columns: feature tables, and sources through the label's SQL."""
-    assert graph.label
-    lineage: Lineage = {}
-    statement = label_statement(site, graph.label)
-    if set(statement.tables) <= set(graph.schema):
-        found = statement.lineage(graph.schema)
-        lineage = {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
+    lineage = label_lineage(site, graph)
     for name, feature in graph.features.items():
         columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
         keys = {*feature.entities, "time"}
         lineage |= {column: {("features", name, column)} for column in columns if column not in keys}
     return lineage
+
+
+def label_lineage(site: Site, graph: Graph) -> Lineage:
+    """Return the origins of the columns of the label's SQL; none where one of its sources has no contract."""
+    assert graph.label
+    statement = label_statement(site, graph.label)
+    if not set(statement.tables) <= set(graph.schema):
+        return {}
+    found = statement.lineage(graph.schema)
+    return {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
 
 
 def _same(layer: str, table: str, columns: list[str]) -> Lineage:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
+from headrace.features.compute import sql_of
 from headrace.features.declaration import Label, Suspect
-from headrace.features.lineage import feature_lineage
-from headrace.features.training import label_statement
+from headrace.features.lineage import feature_lineage, label_lineage
+from headrace.features.rewritten import find_rewritten
 from headrace.features.verify import Graph
 from headrace.features.windows import known_times
 from headrace.store.site import Site
@@ -30,12 +31,16 @@ class Suspicion:
 
 
 def find_suspects(site: Site, graph: Graph, training_set: pa.Table) -> list[Suspicion]:
-    """Return the columns of the training set that look as if they knew the label, in their order; each once."""
+    """Return the columns of the training set that look as if they knew the label, each once; then columns of sources that were rewritten."""
     assert graph.label
     made_later = {found.column: found for found in _made_of_the_label(site, graph)}
     telling = {found.column: found for found in _too_telling(training_set, graph.label, graph.suspect)}
     found = telling | made_later
-    return [found[column] for column in training_set.column_names if column in found]
+    rewritten = [Suspicion(f"{it.source}.{it.column}", it.why) for it in find_rewritten(site, graph, training_set)]
+    return [
+        *(found[column] for column in training_set.column_names if column in found),
+        *(suspicion for suspicion in rewritten if suspicion.column not in graph.suspect.ignore),
+    ]
 
 
 def _too_telling(training_set: pa.Table, label: Label, suspect: Suspect) -> Iterator[Suspicion]:
@@ -97,16 +102,16 @@ def _auc(scores: pl.Series, truth: pl.Series) -> float:
 
 
 def _made_of_the_label(site: Site, graph: Graph) -> Iterator[Suspicion]:
-    """Yield the columns of tables in SQL that hold from before what the label is made of is known."""
+    """Yield the columns of tables in SQL that are made of what the label is made of, and never look at when that is known."""
     assert graph.label
     for name, feature in graph.features.items():
         if not feature.sql:
             continue
         lineage = feature_lineage(site, name, feature, graph)
-        told = {column for _, _, column in lineage.get("time", set())}
+        named = sql_of(site, feature).named_columns
         for column, origins in lineage.items():
             for source, of, known in _label_origins(site, graph):
-                if ("validated", source, of) in origins and known not in told:
+                if ("validated", source, of) in origins and known.lower() not in named:
                     yield Suspicion(
                         column,
                         f"is made of {source}.{of}, which '{graph.label.column}' is made of and which is known at '{known}', "
@@ -117,11 +122,8 @@ def _made_of_the_label(site: Site, graph: Graph) -> Iterator[Suspicion]:
 def _label_origins(site: Site, graph: Graph) -> Sequence[tuple[str, str, str]]:
     """Return what the label is made of that is known later than its row: source, column, and the column that says when."""
     assert graph.label
-    statement = label_statement(site, graph.label)
-    if not set(statement.tables) <= set(graph.schema):
-        return []
     found = []
-    for table, column in sorted(statement.lineage(graph.schema)[graph.label.column]):
+    for _, table, column in sorted(label_lineage(site, graph).get(graph.label.column, set())):
         source = graph.sources[table]
         known = source.known_at if isinstance(source.known_at, str) else known_times(source).get(column)
         if known and column != source.time:
