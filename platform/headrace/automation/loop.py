@@ -12,7 +12,7 @@ from headrace.automation.declaration import Retrain
 from headrace.automation.plan import stale
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.recipe import Recipe, Work
-from headrace.features.compute import sql_of
+from headrace.features.compute import sources_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement
 from headrace.models.declaration import Model
@@ -52,7 +52,7 @@ class Loop:
     def _reads(self, feature: Feature, sources: Collection[str]) -> bool:
         if feature.on_request:
             return False
-        read = [feature.windows.source] if feature.windows else sql_of(self.site, feature).tables
+        read = sources_of(self.site, feature)
         return not set(read).isdisjoint(sources)
 
     @property

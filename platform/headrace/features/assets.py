@@ -54,7 +54,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             "features",
             name,
             deps=deps,
-            kinds={"duckdb", "deltalake"},
+            kinds={"python" if feature.python else "duckdb", "deltalake"},
             description=_describe(feature),
             code_version=version_of(feature_parts(site, graph, feature)),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
@@ -153,6 +153,8 @@ def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> d
 
 def _describe(feature: Feature) -> str:
     if not feature.windows:
-        return f"What {feature.sql} says of each {' and '.join(feature.entities)}, from each instant on."
+        return (
+            f"What {feature.sql or feature.python} says of each {' and '.join(feature.entities)}, from each instant on."
+        )
     w = feature.windows
     return f"{', '.join(w.agg)} of {', '.join(w.of)} by {' and '.join(w.entities)} over trailing windows, from each change on."

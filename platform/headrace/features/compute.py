@@ -5,13 +5,19 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from headrace.core.days import Days
+from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
+from headrace.core.user_code import load_function, told_in_words
 from headrace.features.declaration import Feature, Windows
 from headrace.features.windows import instant, step_function_sql
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+
+RETURNED = "_returned"
+"""What the table that a user's function returned is called in SQL."""
+MADE = f"select * from {RETURNED}"
 
 
 def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
@@ -21,6 +27,8 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
     """
     if feature.windows:
         return _window_rows(site, name, feature.windows, sources[feature.windows.source], days)
+    if feature.python:
+        return _python_rows(site, name, feature, days)
     return _sql_rows(site, name, feature, days)
 
 
@@ -31,7 +39,9 @@ def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
 
 def sources_of(site: Site, feature: Feature) -> list[str]:
     """Return the sources that a feature table reads."""
-    return [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+    if feature.windows:
+        return [feature.windows.source]
+    return list(feature.reads or []) or sql_of(site, feature).tables
 
 
 def sql_of(site: Site, feature: Feature) -> Statement:
@@ -51,6 +61,43 @@ def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.
     statement = sql_of(site, feature)
     sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
     return site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+
+
+def _python_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:
+    views = source_views(site, sources_of(site, feature))
+    tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
+    made = call_function(site, name, feature, tables)
+    statement = Statement(MADE, f"{site.folder / (feature.python or '')}")
+    sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
+    return site.engine.query(sql, {RETURNED: made}, origin=statement.origin)
+
+
+def in_order(source: str) -> str:
+    """Return SQL for the rows of a source as a user's function gets them: in an order that never changes."""
+    return f"select * from {quoted(source)} order by all"
+
+
+def call_function(site: Site, name: str, feature: Feature, tables: Mapping[str, pa.Table], doing: str = "") -> pa.Table:
+    """Return what the user's function makes of Arrow tables, by source name.
+
+    Raises UserCodeError with the user's file and line where it fails, DataError where it returns something else than
+    an Arrow table with the entity columns, `time` if it is declared, and at least one value.
+    """
+    place = feature.python or ""
+    function = load_function(site.folder, site.product.product, place)
+    with told_in_words(site.folder / place, doing):
+        made = function(**tables)
+    if not isinstance(made, pa.Table):
+        raise DataError(
+            f"{site.folder / place}: feature table '{name}' needs an Arrow table, not {type(made).__name__}."
+        )
+    keys = [*feature.entities, *([feature.time] if feature.time else [])]
+    missing = [column for column in keys if column not in made.column_names]
+    if missing or len(made.column_names) == len(keys):
+        raise DataError(
+            f"{site.folder / place}: feature table '{name}' needs the columns {keys} and values; it got {made.column_names}."
+        )
+    return made
 
 
 def static_sql(name: str, feature: Feature, statement: Statement) -> str:

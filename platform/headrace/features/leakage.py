@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
-from headrace.features.compute import sql_of
+from headrace.features.compute import MADE, RETURNED, call_function, in_order, sources_of, sql_of
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.training import label_columns, with_requests
 from headrace.features.windows import EXACT, instant, known_times, known_when
@@ -62,7 +62,7 @@ class Look:
     site: Site
     declared: Declared
     columns: Mapping[str, list[str]]
-    """The columns that each feature table in SQL adds to a row."""
+    """The columns that each feature table in SQL or Python adds to a row."""
     session: Session
     row: dict[str, Any]
 
@@ -100,7 +100,9 @@ def find_leaks(
 @contextmanager
 def looking(site: Site, declared: Declared) -> Iterator[Look]:
     """Yield a look at no row yet, with all sources in memory."""
-    columns = {name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.sql}
+    columns = {
+        name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.written
+    }
     with site.engine.session(_tables_used(site, declared)) as session:
         yield Look(site, declared, columns, session, {})
 
@@ -121,7 +123,9 @@ def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored:
     label = declared.label
     for column, value in with_requests(site, declared.features, label, request).to_pylist()[0].items():
         if not is_same(stored[column], value):
-            table = max((n for n, f in declared.features.items() if f.on_request and column.startswith(n)), key=len)
+            table = max(
+                (n for n, f in declared.features.items() if f.on_request and column.startswith(f"{n}_")), key=len
+            )
             yield Leak(column, str(stored[label.entity]), stored[label.time], stored[column], value, table, stored)
 
 
@@ -165,17 +169,26 @@ def honest_values(look: Look, name: str, feature: Feature) -> dict[str, Any]:
     if feature.windows:
         source = look.declared.sources[feature.windows.source]
         return look.session.rows(_brute_force(name, feature.windows, source, look.moment, mine), keys)[0]
-    made = look.session.rows(_newest_row(look, feature, mine), keys)
+    made = look.session.rows(_newest_row(look, name, feature, mine), keys)
     return _named(name, feature, made[0] if made else {}, look)
 
 
-def _newest_row(look: Look, feature: Feature, mine: str) -> str:
+def _newest_row(look: Look, name: str, feature: Feature, mine: str) -> str:
     time, ttl = feature.time and quoted(feature.time), feature.ttl
     since = f" and {time} >= {instant(look.moment - ttl)}" if ttl else ""
     usable = f"{time} <= {instant(look.moment)}{since} and " if time else ""
     order = f"{time} desc, made" if time else "made"
-    statement = sql_of(look.site, feature)
-    return f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1"
+    if feature.python:
+        _call_anew(look, name, feature)
+    text = MADE if feature.python else sql_of(look.site, feature).text
+    return f"select made.* from ({text}\n) as made where {usable}{mine} order by {order} limit 1"
+
+
+def _call_anew(look: Look, name: str, feature: Feature) -> None:
+    """Let the user's function make its rows of what was known at the look's moment."""
+    known = {source: look.session.table(in_order(source)) for source in sources_of(look.site, feature)}
+    doing = f"the leakage check made '{name}' of what was known at {look.moment:%Y-%m-%d %H:%M} UTC"
+    look.session.take(RETURNED, call_function(look.site, name, feature, known, doing))
 
 
 def _named(name: str, feature: Feature, made: dict[str, Any], look: Look) -> dict[str, Any]:

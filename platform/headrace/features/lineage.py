@@ -19,6 +19,8 @@ def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Li
         used = {(("validated", w.source, c)) for e in [*w.expressions] for c in columns_of(e, name)}
         used.add(("validated", w.source, w.time))
         return dict.fromkeys(window_columns(name, w), used) | _same("validated", w.source, w.entities)
+    if feature.python:
+        return {}
     statement = sql_of(site, feature)
     if not set(statement.tables) <= set(graph.schema):
         return {}

@@ -9,6 +9,7 @@ from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
+from headrace.core.user_code import load_function
 from headrace.features.compute import feature_rows, sources_of, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import label_statement, training_rows
@@ -59,6 +60,9 @@ def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
         return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine
+    if feature.python:
+        function = load_function(site.folder, site.product.product, feature.python)
+        return code_parts(feature, feature_rows, function) | libraries("pyarrow") | engine
     return code_parts(feature, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
 
 
@@ -100,6 +104,8 @@ def looks_row_by_row(statement: Statement, time: str) -> bool:
 
 def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | None:
     if not source.partition:
+        return None
+    if feature.python:
         return None
     if feature.windows:
         moments = known_when(feature.windows, source)

@@ -85,8 +85,9 @@ def _used(site: Site, graph: Graph) -> set[tuple[str, str]]:
     assert graph.label
     label = graph.label.column
     tables = [feature_lineage(site, name, f, graph) for name, f in graph.features.items() if not f.on_request]
+    python = {(name, c) for f in graph.features.values() for name in f.reads or [] for c in graph.schema.get(name, {})}
     request = {column: origins for column, origins in label_lineage(site, graph).items() if column != label}
-    return {
+    return python | {
         (source, column)
         for lineage in [*tables, request]
         for origins in lineage.values()

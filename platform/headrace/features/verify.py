@@ -7,6 +7,7 @@ from headrace.contracts.declaration import Contract
 from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Schema, Statement, columns_of, spelled
+from headrace.core.user_code import load_function
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Suspect, Windows
 from headrace.features.training import label_statement
@@ -51,6 +52,8 @@ def verify(site: Site, graph: Graph) -> None:
         path = ("features", name)
         if feature.windows:
             _verify_windows(feature.windows, graph, (*path, "windows"))
+        elif feature.python:
+            _verify_python(site, feature, graph, path)
         else:
             _verify_sql(site, feature, graph, path)
     if graph.label:
@@ -71,6 +74,15 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
             raise DeclarationError(str(error), path) from None
         for column in sorted(used):
             _known(f"column of '{windows.source}'", spelled(column, columns), columns, (*path, "of"))
+
+
+def _verify_python(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
+    for source in feature.reads or []:
+        _known("source", source, graph.sources, (*path, "from"))
+    try:
+        load_function(site.folder, site.product.product, feature.python or "")
+    except DeclarationError as error:
+        raise DeclarationError(str(error), (*path, "python")) from None
 
 
 def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
