@@ -21,14 +21,15 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
-from headrace.features.compute import feature_rows, sources_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of
 from headrace.features.declaration import Feature
+from headrace.features.graph import Graph
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
 from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
-from headrace.features.verify import Graph, verify
+from headrace.features.verify import verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
@@ -45,8 +46,7 @@ def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
 def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("features", name)
     by_day = bool(product.start and feature.timed)
-    sources = sources_of(site, feature)
-    deps = [_dep(site, graph, source, static_reach(feature), by_day) for source in sources]
+    deps = [_dep(site, graph, one, static_reach(feature), by_day) for one in inputs_of(site, feature)]
 
     @asset(
         spec(
@@ -141,9 +141,9 @@ def _suspect(found: list[Suspicion]) -> dg.AssetCheckResult:
     return verdict(SUSPECT, not found, what, columns=records([asdict(suspicion) for suspicion in found]))
 
 
-def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> dg.AssetDep:
-    key = dg.AssetKey(site.product.key("validated", source))
-    if not (by_day and graph.sources[source].partition):
+def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.AssetDep:
+    key = dg.AssetKey(site.product.key(layer_of(name, graph.sources), name))
+    if not (by_day and graph.has_days(name)):
         return dg.AssetDep(key)
     mapping = dg.TimeWindowPartitionMapping(
         start_offset=-reach.back, end_offset=reach.ahead, allow_nonexistent_upstream_partitions=True

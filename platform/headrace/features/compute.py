@@ -9,12 +9,14 @@ from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.core.user_code import load_function, told_in_words
-from headrace.features.declaration import Feature, Windows
+from headrace.features.declaration import Feature
 from headrace.features.windows import instant, step_function_sql
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
 
+EVENTS = "events"
+"""What the source of windows is called in SQL."""
 RETURNED = "_returned"
 """What the table that a user's function returned is called in SQL."""
 MADE = f"select * from {RETURNED}"
@@ -25,11 +27,27 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
 
     One row an entity and instant, in canonical order; only those that fall into `days`, if any are given.
     """
+    views: dict[str, TableView | pa.Table] = dict(input_views(site, feature, sources))
     if feature.windows:
-        return _window_rows(site, name, feature.windows, sources[feature.windows.source], days)
+        views = {EVENTS: views[feature.windows.source]}
     if feature.python:
-        return _python_rows(site, name, feature, days)
-    return _sql_rows(site, name, feature, days)
+        tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
+        views = {RETURNED: call_function(site, name, feature, tables)}
+    return site.engine.query(table_sql(site, name, feature, sources, days), views, origin=_origin(site, name, feature))
+
+
+def table_sql(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> str:
+    """Return SQL for the rows of a feature table over its inputs, over EVENTS for windows, over RETURNED for Python."""
+    if feature.windows:
+        span = days.instants(site.product.timezone) if days else None
+        return _with_day(site, step_function_sql(name, feature.windows, sources[feature.windows.source], span))
+    text = MADE if feature.python else sql_of(site, feature).text
+    statement = Statement(text, _origin(site, name, feature))
+    return timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
+
+
+def _origin(site: Site, name: str, feature: Feature) -> str:
+    return f"features.{name}" if feature.windows else f"{site.folder / (feature.python or feature.sql or '')}"
 
 
 def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
@@ -37,8 +55,19 @@ def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
     return {name: TableView(site.product.table("validated", name)) for name in tables}
 
 
-def sources_of(site: Site, feature: Feature) -> list[str]:
-    """Return the sources that a feature table reads."""
+def input_views(site: Site, feature: Feature, sources: Mapping[str, Source]) -> dict[str, TableView]:
+    """Return what a feature table reads as views, by name."""
+    names = inputs_of(site, feature)
+    return {name: TableView(site.product.table(layer_of(name, sources), name)) for name in names}
+
+
+def layer_of(name: str, sources: Mapping[str, Source]) -> str:
+    """Return where the rows lie that a name stands for in a feature's SQL: a source, or else another feature table."""
+    return "validated" if name in sources else "features"
+
+
+def inputs_of(site: Site, feature: Feature) -> list[str]:
+    """Return the names of the sources and feature tables that a feature table reads."""
     if feature.windows:
         return [feature.windows.source]
     return list(feature.reads or []) or sql_of(site, feature).tables
@@ -48,28 +77,6 @@ def sql_of(site: Site, feature: Feature) -> Statement:
     """Return the SQL of a feature table, and where it stands."""
     file = feature.sql or feature.on_request or ""
     return Statement(site.text(file), f"{site.folder / file}")
-
-
-def _window_rows(site: Site, name: str, windows: Windows, source: Source, days: Days | None) -> pa.Table:
-    span = days.instants(site.product.timezone) if days else None
-    sql = step_function_sql(name, windows, source, span)
-    view = source_views(site, [windows.source])[windows.source]
-    return site.engine.query(_with_day(site, sql), {"events": view}, origin=f"features.{name}")
-
-
-def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:
-    statement = sql_of(site, feature)
-    sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
-    return site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
-
-
-def _python_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:
-    views = source_views(site, sources_of(site, feature))
-    tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
-    made = call_function(site, name, feature, tables)
-    statement = Statement(MADE, f"{site.folder / (feature.python or '')}")
-    sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
-    return site.engine.query(sql, {RETURNED: made}, origin=statement.origin)
 
 
 def in_order(source: str) -> str:

@@ -47,7 +47,7 @@ class Feature(Declaration):
     windows: Windows | None = None
     """Trailing windows over one source."""
     sql: str | None = None
-    """An SQL file (DuckDB's dialect) over validated sources, one row an entity and instant."""
+    """An SQL file (DuckDB's dialect) over validated sources and other feature tables, one row an entity and instant."""
     on_request: str | None = None
     """An SQL file over `request`: the label row and the features joined to it. One row in, one row out."""
     python: str | None = Field(default=None, pattern=PLACE)

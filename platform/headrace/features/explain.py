@@ -12,8 +12,19 @@ from itertools import islice
 from typing import Any
 
 from headrace.core.names import quoted
-from headrace.features.compute import sources_of
-from headrace.features.leakage import Declared, Leak, Look, everything, honest_values, is_same, looking, truncated
+from headrace.features.graph import sources_behind
+from headrace.features.leakage import (
+    Declared,
+    Leak,
+    Look,
+    everything,
+    honest_values,
+    is_same,
+    looking,
+    show_known,
+    show_tables,
+    truncated,
+)
 from headrace.features.windows import instant, known_times
 from headrace.sources.declaration import Source
 from headrace.sources.read import FILE, ROW
@@ -51,15 +62,17 @@ def _later_rows(look: Look, leak: Leak, keys: Keys) -> Iterator[LaterRow]:
     declared = look.declared
     if declared.features[leak.table].on_request:
         return
-    for name, source in declared.sources.items():
-        look.session.show(name, truncated(everything(name), source, look.moment))
-    for name in sources_of(look.site, declared.features[leak.table]):
+    show_known(look)
+    # A table that is read may know its own future, such as the end of a window: only rows of sources are to be found.
+    show_tables(look, None)
+    known = replace(leak, honest=_value(look, leak))
+    for name in sources_behind(look.site, declared.features, leak.table):
         source = declared.sources[name]
         moments = _moments(source)
         if not moments:
             continue
         rows = _number_later_rows(look, name, moments)
-        for number in _telling(look, leak, name, range(rows)):
+        for number in _telling(look, known, name, range(rows)):
             yield _named(look, name, number, keys(name))
         look.session.show(name, truncated(everything(name), source, look.moment))
 
@@ -85,8 +98,12 @@ def _changes(look: Look, leak: Leak, source: str, numbers: range) -> bool:
     look.session.show(
         source, f"{known} union all from {everything(source)} where rowid in ({_places(source, numbers)})"
     )
-    value = honest_values(look, leak.table, look.declared.features[leak.table])[leak.feature]
-    return not is_same(leak.honest, value)
+    show_tables(look, None)
+    return not is_same(leak.honest, _value(look, leak))
+
+
+def _value(look: Look, leak: Leak) -> Any:
+    return honest_values(look, leak.table, look.declared.features[leak.table])[leak.feature]
 
 
 def _moments(source: Source) -> list[str]:

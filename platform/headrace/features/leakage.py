@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from headrace.core.errors import LeakFound
 from headrace.core.names import duration_text, quoted
-from headrace.features.compute import MADE, RETURNED, call_function, in_order, sources_of, sql_of
+from headrace.features.compute import EVENTS, MADE, RETURNED, call_function, in_order, inputs_of, sql_of, table_sql
 from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.graph import making_order, upstream_of
 from headrace.features.training import label_columns, with_requests
 from headrace.features.windows import EXACT, instant, known_times, known_when
 from headrace.sources.declaration import Source
@@ -63,6 +64,8 @@ class Look:
     declared: Declared
     columns: Mapping[str, list[str]]
     """The columns that each feature table in SQL or Python adds to a row."""
+    read: Sequence[str]
+    """The feature tables that others read, each after those that it reads."""
     session: Session
     row: dict[str, Any]
 
@@ -104,18 +107,42 @@ def looking(site: Site, declared: Declared) -> Iterator[Look]:
         name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.written
     }
     with site.engine.session(_tables_used(site, declared)) as session:
-        yield Look(site, declared, columns, session, {})
+        yield Look(site, declared, columns, _read_by_others(site, declared.features), session, {})
+
+
+def _read_by_others(site: Site, features: Mapping[str, Feature]) -> list[str]:
+    read = {name for feature in features.values() for name in upstream_of(site, features, feature)}
+    return [name for name in making_order(site, features) if name in read]
 
 
 def _leaks_of_row(look: Look) -> Iterator[Leak]:
     declared, row = look.declared, look.row
-    for name, source in declared.sources.items():
-        look.session.show(name, truncated(everything(name), source, look.moment))
+    show_known(look)
     tables = {name: feature for name, feature in declared.features.items() if not feature.on_request}
     for name, feature in tables.items():
         for column, value in honest_values(look, name, feature).items():
             if not is_same(row[column], value):
                 yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value, name, row)
+
+
+def show_known(look: Look) -> None:
+    """Let each source stand for what was known of it at the look's moment, and each table that others read for what is made of that."""
+    for name, source in look.declared.sources.items():
+        look.session.show(name, truncated(everything(name), source, look.moment))
+    show_tables(look, look.moment)
+
+
+def show_tables(look: Look, until: datetime | None) -> None:
+    """Make the feature tables that others read of what the names of the sources stand for: their rows up to a moment, or all."""
+    for name in look.read:
+        feature = look.declared.features[name]
+        if feature.windows:
+            look.session.show(EVENTS, f"select * from {quoted(feature.windows.source)}")
+        if feature.python:
+            _call_anew(look, name, feature)
+        sql = table_sql(look.site, name, feature, look.declared.sources, None)
+        earlier = f' where "time" <= {instant(until)}' if until and feature.timed else ""
+        look.session.keep(name, f"select * from ({sql}\n){earlier}")
 
 
 def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored: dict[str, Any]) -> Iterator[Leak]:
@@ -186,7 +213,7 @@ def _newest_row(look: Look, name: str, feature: Feature, mine: str) -> str:
 
 def _call_anew(look: Look, name: str, feature: Feature) -> None:
     """Let the user's function make its rows of what was known at the look's moment."""
-    known = {source: look.session.table(in_order(source)) for source in sources_of(look.site, feature)}
+    known = {source: look.session.table(in_order(source)) for source in inputs_of(look.site, feature)}
     doing = f"the leakage check made '{name}' of what was known at {look.moment:%Y-%m-%d %H:%M} UTC"
     look.session.take(RETURNED, call_function(look.site, name, feature, known, doing))
 

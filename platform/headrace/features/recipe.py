@@ -10,12 +10,11 @@ from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
 from headrace.core.user_code import load_function
-from headrace.features.compute import feature_rows, sources_of, sql_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of, sql_of
 from headrace.features.declaration import Feature, Label
+from headrace.features.graph import Graph
 from headrace.features.training import label_statement, training_rows
-from headrace.features.verify import Graph
 from headrace.features.windows import known_when
-from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
 
@@ -28,13 +27,13 @@ def feature_recipe(site: Site, graph: Graph, name: str, feature: Feature) -> Rec
     """Return what a feature table is made of; how far its rows look is measured where their times say so."""
     product = site.product
     by_day = bool(product.start and feature.timed)
-    sources = sources_of(site, feature)
+    names = inputs_of(site, feature)
     return Recipe(
         table=product.table("features", name),
         parts=feature_parts(site, graph, feature),
         inputs={
-            product.table("validated", source): _reach(site, feature, source, graph.sources[source]) if by_day else None
-            for source in sources
+            product.table(layer_of(name, graph.sources), name): _reach(site, feature, name, graph) if by_day else None
+            for name in names
         },
         by_day=by_day,
     )
@@ -102,8 +101,9 @@ def looks_row_by_row(statement: Statement, time: str) -> bool:
     return bool(moments) and all(isinstance(moment.unalias(), exp.Column) for moment in moments)
 
 
-def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | None:
-    if not source.partition:
+def _reach(site: Site, feature: Feature, name: str, graph: Graph) -> Reach | None:
+    source = graph.sources.get(name)
+    if source is None or not source.partition:
         return None
     if feature.python:
         return None

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from headrace.core.days import Days
 from headrace.core.names import quoted
+from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, label_lineage
-from headrace.features.verify import Graph
 from headrace.features.windows import instant, known_times
 from headrace.store.commits import Version
 from headrace.store.engine import TableView

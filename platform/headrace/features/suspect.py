@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Label, Suspect
+from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, label_lineage
 from headrace.features.rewritten import find_rewritten
-from headrace.features.verify import Graph
 from headrace.features.windows import known_times
 from headrace.store.site import Site
 
