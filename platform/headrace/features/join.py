@@ -37,8 +37,10 @@ def join_features(requests: pa.Table, time: str, tables: Sequence[FeatureTable])
     """
     frame = _frame(requests)
     in_time = frame[time].arg_sort()
-    joined = frame.hstack([column for table in tables for column in _columns(frame, time, in_time, table)])
-    return joined.to_arrow(compat_level=pl.CompatLevel.oldest())
+    for table in tables:
+        for column in _columns(frame, time, in_time, table):
+            requests = requests.append_column(column.name, column.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return requests
 
 
 def _columns(requests: pl.DataFrame, time: str, in_time: pl.Series, table: FeatureTable) -> Iterator[pl.Series]:
