@@ -1,7 +1,7 @@
 """The point-in-time join: to each row what was known at its own moment, and nothing later."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import polars as pl
@@ -11,6 +11,8 @@ from headrace.core.errors import DataError
 
 REQUEST = "_request"
 """The number of a request among those that are joined at once."""
+MINUTE = 60e6
+"""In microseconds."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class FeatureTable:
     time: str | None = "time"
     ttl: timedelta | None = None
     age: bool = False
+    since: Mapping[str, str] = field(default_factory=dict)
+    """Columns of instants, and the columns of minutes from them to a request's own moment that take their places."""
     zeros: Sequence[str] = ()
     """Columns in which no row means zero: nothing has ever happened."""
 
@@ -66,7 +70,9 @@ def _join(requests: pl.DataFrame, time: str, table: FeatureTable) -> pl.DataFram
     if table.age:
         age = (pl.col(time) - pl.col(moment)).dt.total_seconds() / 60
         joined = joined.with_columns(age.alias(f"{table.name}_age_minutes"))
-    return joined.drop(moment).with_columns(pl.col(c).fill_null(0) for c in table.zeros)
+    minutes = [((pl.col(time) - pl.col(c)).dt.total_microseconds() / MINUTE).alias(c) for c in table.since]
+    zeros = [pl.col(c).fill_null(0) for c in table.zeros]
+    return joined.drop(moment).with_columns(*minutes, *zeros).rename(dict(table.since))
 
 
 def _as_requested(features: pl.DataFrame, key: str, requests: pl.DataFrame, table: str) -> pl.Series:
