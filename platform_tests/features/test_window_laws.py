@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.core.days import Days
+from headrace.core.days import Days, local_day
 from headrace.core.errors import DataError
 from headrace.core.names import duration_text
 from headrace.features.declaration import Windows
 from headrace.features.join import FeatureTable, join_features
-from headrace.features.steps import PIECE, step_function
+from headrace.features.steps import PIECE, local_days, step_function
 from headrace.features.windows import events_sql, since_columns, zero_columns
 from headrace.sources.declaration import Source
 from headrace.store.engine import query_rows
@@ -215,6 +215,13 @@ def as_bytes(rows: pa.Table) -> bytes:
 def test_a_day_of_23_hours_ends_where_the_next_begins() -> None:
     start, end = Days(date(2013, 3, 10), date(2013, 3, 10)).instants(ZONE)
     assert end.astimezone(UTC) - start.astimezone(UTC) == timedelta(hours=23)
+
+
+@given(st.lists(moments))
+def test_an_instant_lies_in_its_local_day_whatever_the_clocks_do(at: list[datetime]) -> None:
+    days = local_days(pa.chunked_array([at], pa.timestamp("us", "UTC")), ZONE)
+    assert days.to_pylist() == [local_day(moment, ZONE) for moment in at]
+    assert days.type == pa.date32()
 
 
 def sales_of(amounts: Sequence[float], **changes: Any) -> list[dict[str, Any]]:

@@ -8,11 +8,12 @@ from headrace.core.days import Days
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.features.declaration import Feature, Windows
-from headrace.features.steps import step_function
+from headrace.features.steps import local_days, step_function
 from headrace.features.windows import events_sql, instant
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 
 def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
@@ -41,7 +42,7 @@ def _window_rows(site: Site, name: str, windows: Windows, source: Source, days: 
     view = source_views(site, [windows.source])[windows.source]
     events = site.engine.query(events_sql(windows, source, span), {"events": view}, origin=f"features.{name}")
     steps = step_function(name, windows, events, span)
-    return site.engine.query(_with_day(site, "select * from steps"), {"steps": steps}, origin=f"features.{name}")
+    return steps.append_column(DAY, local_days(steps["time"], site.product.timezone))
 
 
 def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:

@@ -30,15 +30,20 @@ def step_function(
 ) -> pa.Table:
     """Return the changes in [start, end), or all: entities, `time`, a column for each output; by time and entities.
 
-    `events` are those of `events_sql`, in any order. Memory: about 200 bytes for each of the events of a piece, and 50
-    for each of all events, beside the result.
+    `events` are those of `events_sql`, in any order. Memory: twice the result, and some 100 bytes an event beside it; a
+    result that is too large is made in fewer days at once, to the same bytes.
     """
     keys, entities = _numbered(events.select(range(len(windows.entities))))
     values = events.select(range(len(windows.entities), events.num_columns)).append_column(ENTITY, pa.array(entities))
     order = ordered(entities, _ints(events["_happened"]))
-    pieces = [values.take(pa.array(rows)) for rows in _pieces(order, entities[order], piece)]
+    pieces = (values.take(pa.array(rows)) for rows in _pieces(order, entities[order], piece))
     rows = pa.concat_tables(_changes(name, windows, keys, part, span) for part in pieces)
     return rows.take(pa.array(np.argsort(_ints(rows["time"].cast(pa.int64())), kind="stable")))
+
+
+def local_days(times: pa.ChunkedArray, timezone: str) -> pa.Array:
+    """Return the calendar day of each instant in a time zone."""
+    return pl.Series(times).dt.convert_time_zone(timezone).dt.date().to_arrow()
 
 
 def _numbered(keys: pa.Table) -> tuple[pa.Table, Ints]:
