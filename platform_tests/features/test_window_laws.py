@@ -217,6 +217,14 @@ def test_a_day_of_23_hours_ends_where_the_next_begins() -> None:
     assert end.astimezone(UTC) - start.astimezone(UTC) == timedelta(hours=23)
 
 
+def test_a_window_over_a_change_of_the_clocks_reaches_back_by_hours_and_not_by_the_wall_clock() -> None:
+    windows, source = amounts_over("sum", "25h")
+    monday = Days(date(2013, 3, 11), date(2013, 3, 11)).instants(ZONE)
+    sold = monday[0].astimezone(UTC) - timedelta(hours=24, minutes=30)
+    [row] = steps_of(windows, source, [sales_of([1.0])[0] | {"sold_at": sold}], monday).to_pylist()
+    assert (row["time"], row["w_x_sum_25h"]) == (sold + timedelta(hours=25), 0.0)
+
+
 @given(st.lists(moments))
 def test_an_instant_lies_in_its_local_day_whatever_the_clocks_do(at: list[datetime]) -> None:
     days = local_days(pa.chunked_array([at], pa.timestamp("us", "UTC")), ZONE)

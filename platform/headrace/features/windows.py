@@ -6,7 +6,7 @@ it happened. What follows from that for each instant is worked out in `steps.py`
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from headrace.core.names import duration_text, quoted
 from headrace.core.sql import columns_of
@@ -98,7 +98,7 @@ def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime
     present = [f"{column} is not null" for column in [*moments, *map(quoted, windows.entities)]]
     conditions = [*present, *([f"({windows.where})"] if windows.where else [])]
     if span:
-        conditions.append(f"{quoted(windows.time)} >= {instant(span[0] - max(windows.over))}")
+        conditions.append(f"{quoted(windows.time)} >= {instant(span[0].astimezone(UTC) - max(windows.over))}")
         conditions.append(f"{quoted(windows.time)} < {instant(span[1])}")
     keys = ", ".join(quoted(e) for e in windows.entities)
     values = "".join(f", {column}" for i, sql in enumerate(windows.of.values()) for column in _needed(windows, i, sql))
