@@ -8,10 +8,12 @@ from headrace.core.days import Days
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.features.declaration import Feature, Windows
-from headrace.features.windows import instant, step_function_sql
+from headrace.features.steps import local_days, step_function
+from headrace.features.windows import events_sql, instant
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 
 def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
@@ -37,9 +39,10 @@ def sql_of(site: Site, feature: Feature) -> Statement:
 
 def _window_rows(site: Site, name: str, windows: Windows, source: Source, days: Days | None) -> pa.Table:
     span = days.instants(site.product.timezone) if days else None
-    sql = step_function_sql(name, windows, source, span)
     view = source_views(site, [windows.source])[windows.source]
-    return site.engine.query(_with_day(site, sql), {"events": view}, origin=f"features.{name}")
+    events = site.engine.query(events_sql(windows, source, span), {"events": view}, origin=f"features.{name}")
+    steps = step_function(name, windows, events, span)
+    return steps.append_column(DAY, local_days(steps["time"], site.product.timezone))
 
 
 def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:

@@ -1,7 +1,7 @@
 """The point-in-time join: to each row what was known at its own moment, and nothing later."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import polars as pl
@@ -12,6 +12,8 @@ from headrace.core.errors import DataError
 REQUEST = "_request"
 """The number of a request among those that are joined at once."""
 ROW, MOMENT = "_row_of_table", "_moment_of_table"
+MINUTE = 60e6
+"""In microseconds."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class FeatureTable:
     time: str | None = "time"
     ttl: timedelta | None = None
     age: bool = False
+    since: Mapping[str, str] = field(default_factory=dict)
+    """Columns of instants, and the columns of minutes from them to a request's own moment that take their places."""
     zeros: Sequence[str] = ()
     """Columns in which no row means zero: nothing has ever happened."""
 
@@ -60,7 +64,11 @@ def _columns(requests: pl.DataFrame, time: str, in_time: pl.Series, table: Featu
     for column in features.columns:
         if column not in (*table.entities, table.time, "_day"):
             values = features[column].gather(found)
-            yield values.fill_null(0) if column in table.zeros else values
+            if column in table.since:
+                minutes = (requests[time] - values).dt.total_microseconds() / MINUTE
+                yield minutes.alias(table.since[column])
+            else:
+                yield values.fill_null(0) if column in table.zeros else values
     if table.age and table.time:
         age = requests[time] - features[table.time].gather(found)
         yield (age.dt.total_seconds() / 60).alias(f"{table.name}_age_minutes")

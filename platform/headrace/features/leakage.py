@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.core.errors import LeakFound
-from headrace.core.names import duration_text, quoted
+from headrace.core.names import quoted
+from headrace.features.brute import brute_force_sql
 from headrace.features.compute import sql_of
-from headrace.features.declaration import Feature, Label, Windows
-from headrace.features.windows import EXACT, instant, known_times, known_when
+from headrace.features.declaration import Feature, Label
+from headrace.features.windows import instant, known_times
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
@@ -111,7 +112,7 @@ def _honest_values(look: _Look, name: str, feature: Feature) -> dict[str, Any]:
     keys = [look.row[e] for e in feature.entities]
     if feature.windows:
         source = look.declared.sources[feature.windows.source]
-        return look.session.rows(_brute_force(name, feature.windows, source, look.moment, mine), keys)[0]
+        return look.session.rows(brute_force_sql(name, feature.windows, source, look.moment, mine), keys)[0]
     made = look.session.rows(_newest_row(look, feature, mine), keys)
     return _named(name, feature, made[0] if made else {}, look)
 
@@ -139,25 +140,6 @@ def _sql_columns(site: Site, name: str, feature: Feature) -> list[str]:
     return [column for column in stored if column not in {*feature.entities, "time", DAY}]
 
 
-def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, mine: str) -> str:
-    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, source))
-    where = f" and ({windows.where})" if windows.where else ""
-    parts = []
-    for over in windows.over:
-        inside = f"filter ({quoted(windows.time)} > {instant(moment - over)})"
-        suffix = duration_text(over)
-        if "count" in windows.agg:
-            parts.append(f"count(*) {inside} as {name}_count_{suffix}")
-        for value, sql in windows.of.items():
-            number = f"cast(({sql}) as {EXACT})"
-            total = f"cast(coalesce(sum({number}) {inside}, 0) as double)"
-            if "sum" in windows.agg:
-                parts.append(f"{total} as {name}_{value}_sum_{suffix}")
-            if "mean" in windows.agg:
-                parts.append(f"{total} / nullif(count({number}) {inside}, 0) as {name}_{value}_mean_{suffix}")
-    return f"select {', '.join(parts)} from {quoted(windows.source)} where {known}{where} and {mine}"
-
-
 def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
     return {f"_all_{name}": TableView(site.product.table("validated", name)) for name in declared.sources}
 
@@ -171,7 +153,8 @@ def _equal(stored: Any, honest: Any) -> bool:
     if stored is None or honest is None:
         return stored is honest
     if isinstance(stored, float) or isinstance(honest, float):
-        return math.isclose(float(stored), float(honest), rel_tol=1e-9, abs_tol=1e-9)
+        both_nan = math.isnan(stored) and math.isnan(honest)
+        return both_nan or math.isclose(float(stored), float(honest), rel_tol=1e-9, abs_tol=1e-9)
     return bool(stored == honest)
 
 
