@@ -199,16 +199,16 @@ def readings(folder: Path) -> Site:
 def validate_all(folder: Path, memory: str) -> None:
     """Validate the generated source as the asset does, and print rows, seconds and the peak of memory beyond the start."""
     site, days = readings(folder), Days(date(2020, 1, 1), date(2022, 12, 31))
-    contract, before, started = READINGS.model_copy(update={"memory": memory}), _peak_mib(), time.perf_counter()
+    contract, before, started = READINGS.model_copy(update={"memory": memory}), peak_mib(), time.perf_counter()
     rows = bad = 0
     for piece in validate_by_pieces(site, "readings", SOURCE, contract, days):
         for layer, kept in (("quarantine", piece.quarantined), ("validated", piece.valid)):
             site.tables.replace(site.product.table(layer, "readings"), kept, days=piece.days)
         rows, bad = rows + piece.verdict.rows, bad + piece.verdict.bad
-    print(f"{rows} {bad} {time.perf_counter() - started:.1f} {before:.0f} {_peak_mib():.0f}")
+    print(f"{rows} {bad} {time.perf_counter() - started:.1f} {before:.0f} {peak_mib():.0f}")
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Return the most memory that this process has taken; `ru_maxrss` would count that of its parent, too."""
     status = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024

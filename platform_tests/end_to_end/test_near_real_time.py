@@ -92,7 +92,7 @@ def test_new_rows_of_a_file_and_of_a_table_reach_their_days_of_the_features(
             shop.execute("insert into visits values (2, 'c2', '2024-01-10T12:00:00Z')")
             wait_for(lambda: len(ranges(watch)) > known + 1, "the run of the table", log)
             wait_for(lambda: all_done(watch, known + 2), "the table's features", log)
-            assert ranges(watch)[known + 1 :] == [("2024-01-09", "2024-01-11")]
+            assert ranges(watch)[known + 1 :] == [("2024-01-09", "2024-01-12")]
     pages = site.tables.read("shop/features/pages", columns=["customer", "_day"])
     assert date(2024, 1, 10) in pages["_day"].to_pylist()
     assert set(pages["customer"].to_pylist()) == {"c1", "c2"}

@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from headrace.core.errors import LeakFound
 from headrace.features.compute import feature_rows
-from headrace.features.declaration import Feature
+from headrace.features.declaration import Aggregation, Feature
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.training import request_rows
 from headrace.sources.declaration import Source
@@ -67,6 +68,28 @@ def test_a_column_that_begins_like_a_table_is_not_taken_for_one_of_its_columns(s
 @pytest.mark.parametrize("agg", ["sum", "mean"])
 def test_sums_and_means_of_fractions_raise_no_alarm(site: Site, agg: str) -> None:
     assert leaks_of(site, {"now": windows(of={"share": "dep_delay / 30000"}, agg=[agg], over=["24h"])}) == []
+
+
+def windows_over_arrivals(agg: list[str]) -> dict[str, Feature]:
+    values = {"late": "arr_delay", "far": "arr_delay + 1e9"}
+    return {"now": windows(time="sched_dep", of=values, agg=agg, over=["3h", "26h"])}
+
+
+def test_no_aggregation_of_windows_raises_a_false_alarm(site: Site) -> None:
+    features = windows_over_arrivals(list(get_args(Aggregation)))
+    assert leaks_of(site, features) == []
+    texts = windows(of={"plane": "tailnum"}, agg=["last", "first", "distinct"], over=["6h"])
+    assert leaks_of(site, {"now": texts}) == []
+
+
+@pytest.mark.parametrize("agg", get_args(Aggregation))
+def test_an_aggregation_of_values_that_were_not_known_yet_is_found(site: Site, agg: str) -> None:
+    features = windows_over_arrivals([agg])
+    at_once = {"flights": Source(files="flights/*.csv", time="sched_dep")}
+    site.tables.replace("air/features/now", feature_rows(site, "now", features["now"], at_once, None))
+    rows = request_rows(site, features, LABEL)
+    found = {row["feature"] for row in summarize(find_leaks(site, declared(features), rows, sample=40))}
+    assert f"now_{agg}_3h" in found if agg in ("count", "since") else f"now_late_{agg}_3h" in found
 
 
 def test_a_value_used_before_it_was_known_is_found(site: Site) -> None:

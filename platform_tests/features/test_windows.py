@@ -2,19 +2,24 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.core.days import Days
+from headrace.features.assets import feature_assets
 from headrace.features.compute import feature_rows
+from headrace.features.declaration import Aggregation
 from headrace.features.join import FeatureTable, join_features
-from headrace.features.windows import window_columns, zero_columns
+from headrace.features.lineage import training_lineage
+from headrace.features.verify import Graph
+from headrace.features.windows import since_columns, window_columns, zero_columns
 from headrace.sources.declaration import Source
-from platform_tests.features.airline import NOON, SOURCES, airline, flight, windows
+from platform_tests.features.airline import CONTRACT, LABEL, NOON, SOURCES, airline, flight, windows
 
 MINUTES = st.integers(-300, 300)
 FLIGHT = st.fixed_dictionaries(
@@ -91,8 +96,9 @@ def test_an_event_whose_whole_row_is_known_later_counts_from_then_on(tmp_path: P
 
 def test_days_made_one_by_one_are_the_days_made_at_once(tmp_path: Path) -> None:
     flights = [flight(i, sched_dep=NOON + timedelta(hours=5 * i), dep_delay=0.1 * i) for i in range(20)]
+    flights.append(flight(20, sched_dep=NOON + timedelta(hours=10)))
     site = airline(tmp_path, flights)
-    feature = windows(over=["2h", "30h"])
+    feature = windows(over=["2h", "30h"], agg=list(get_args(Aggregation)))
     days = Days(NOON.date(), NOON.date() + timedelta(days=5))
     whole = feature_rows(site, "now", feature, SOURCES, days).to_pylist()
     parts = [row for day in days for row in feature_rows(site, "now", feature, SOURCES, Days(day, day)).to_pylist()]
@@ -105,3 +111,39 @@ def test_columns_are_named_by_table_value_aggregation_and_window() -> None:
     assert window_columns("now", feature.windows) == [
         f"now_{name}_{over}" for over in ("24h", "14d") for name in ("count", "delay_sum", "delay_mean")
     ]
+
+
+def test_an_event_that_leaves_its_window_as_a_day_begins_is_gone_on_that_day(tmp_path: Path) -> None:
+    site = airline(tmp_path, [flight(0, sched_dep=NOON.replace(hour=22))])
+    tomorrow = NOON.date() + timedelta(days=1)
+    [row] = feature_rows(site, "now", windows(), SOURCES, Days(tomorrow, tomorrow)).to_pylist()
+    assert (row["time"], row["now_count_2h"]) == (NOON + timedelta(hours=12), 0)
+
+
+def test_since_counts_the_minutes_from_the_newest_event_to_the_prediction(tmp_path: Path) -> None:
+    site = airline(tmp_path, [flight(0), flight(1)])
+    feature = windows(agg=["since"])
+    assert feature.windows
+    rows = feature_rows(site, "now", feature, SOURCES, None)
+    assert rows["now_newest_2h"].to_pylist() == [NOON, NOON + timedelta(hours=1), NOON + timedelta(hours=1), None]
+    table = FeatureTable("now", rows, ["origin"], since=since_columns("now", feature.windows))
+    moments = [NOON + timedelta(minutes=m) for m in (-1, 0, 59, 90.5, 179, 180)]
+    requests = pa.table({"origin": ["EWR"] * 6, "at": pa.array(moments, pa.timestamp("us", "UTC"))})
+    joined = join_features(requests, "at", [table])
+    assert joined["now_since_2h"].to_pylist() == [None, 0.0, 59.0, 30.5, 119.0, None]
+
+
+@pytest.mark.slow
+def test_every_aggregation_goes_through_the_assets_into_the_training_set(tmp_path: Path) -> None:
+    flights = [flight(i, sched_dep=NOON + timedelta(minutes=37 * i), dep_delay=float(i % 5)) for i in range(30)]
+    site = airline(tmp_path, flights)
+    numbers = windows(agg=list(get_args(Aggregation)), of={"delay": "dep_delay", "late": "dep_delay > 2"})
+    texts = windows(agg=["last", "first", "distinct"], of={"plane": "tailnum", "landed": "arr_at"})
+    graph = Graph(SOURCES, {"flights": CONTRACT}, {"now": numbers, "texts": texts}, LABEL)
+    assert dg.materialize(feature_assets(site, graph)).success
+    rows = site.tables.read("air/training/set")
+    assert {"now_since_2h", "now_delay_std_2h", "now_late_mean_2h", "texts_plane_last_2h"} <= set(rows.column_names)
+    assert "now_newest_2h" not in rows.column_names
+    lineage = training_lineage(site, graph)
+    assert lineage["now_since_2h"] == {("features", "now", "now_newest_2h")}
+    assert set(lineage) == set(rows.column_names)

@@ -1,6 +1,7 @@
 """The log is append-only, one entry after the other, and shows when somebody has touched it."""
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,8 @@ def test_a_removed_entry_breaks_the_chain(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_eight_processes_append_one_line_of_entries(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(8) as pool:
-        assert pool.map(append_until, [(tmp_path, who) for who in range(8)]) == [5] * 8
+    with ProcessPoolExecutor(8, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(append_until, [(tmp_path, who) for who in range(8)])) == [5] * 8
     entries = Log(tmp_path).entries()
     assert [entry["number"] for entry in entries] == list(range(1, 41))
     assert len({(entry["who"], entry["nth"]) for entry in entries}) == 40

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from headrace.core.days import Days, unbroken
-from headrace.core.recipe import ALL, Recipe, Work
+from headrace.core.days import DAY, Days, unbroken
+from headrace.core.recipe import ALL, Reach, Recipe, Work
 from headrace.sources.declaration import Source
 from headrace.sources.ingested import Ingested
 from headrace.sources.known import candidates, known_files, new_files
@@ -58,13 +58,32 @@ def stale(site: Site, sources: Mapping[str, Source], recipes: Iterable[Recipe]) 
 
 
 def _works(site: Site, sources: Mapping[str, Source], recipes: Iterable[Recipe]) -> dict[str, Work]:
-    """Return what there is to make of each table, but for those of days that nothing has landed for."""
+    """Return what there is to make of each table, but for those of days while nothing has landed for any."""
     history = _history(site, sources)
-    return {
-        recipe.table: site.ledger.work(recipe, history if recipe.by_day else None)
-        for recipe in recipes
-        if history or not recipe.by_day
-    }
+    works = {}
+    for recipe in recipes:
+        if not recipe.by_day:
+            works[recipe.table] = site.ledger.work(recipe)
+        elif history:
+            days = _reached(site, recipe, history)
+            works[recipe.table] = site.ledger.work(recipe, days) if days else Work({}, {})
+    return works
+
+
+def _reached(site: Site, recipe: Recipe, history: Days) -> Days | None:
+    """Return the days that rows of a recipe's inputs go into; None where they have none."""
+    inputs = recipe.inputs or {recipe.table: Reach()}
+    spans = []
+    for table, reach in inputs.items():
+        days = [date.fromisoformat(day) for day in site.ledger.contents(table) if day != ALL]
+        if reach is None:
+            return history
+        if days:
+            spans.append(Days(min(days) - DAY * reach.ahead, max(days) + DAY * reach.back))
+    if not spans:
+        return None
+    first, last = min(span.first for span in spans), max(span.last for span in spans)
+    return Days(max(first, history.first), min(last, history.last))
 
 
 def _landed(site: Site, name: str, source: Source) -> Planned | None:

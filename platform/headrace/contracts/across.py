@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import polars as pl
 import pyarrow as pa
+from polars.selectors import by_name
 
 from headrace.contracts.cast import casts_sql
 from headrace.contracts.declaration import Contract
@@ -81,7 +82,9 @@ def _known_keys(site: Site, name: str, keys: pa.Table, contract: Contract, befor
 def _unlike(values: pl.DataFrame, sentence: str) -> pl.Series:
     """Return the sentence with each row's values behind it."""
     shown: Sequence[pl.Expr] = [
-        pl.concat_str([pl.lit(f"{column} = "), pl.col(column).cast(pl.String).str.slice(0, SHOWN).fill_null("nothing")])
+        pl.concat_str(
+            [pl.lit(f"{column} = "), by_name(column).as_expr().cast(pl.String).str.slice(0, SHOWN).fill_null("nothing")]
+        )
         for column in values.columns
     ]
     told = [pl.lit(sentence), pl.lit(" ("), pl.concat_str(shown, separator=", "), pl.lit(")")]

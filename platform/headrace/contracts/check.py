@@ -61,7 +61,7 @@ def _frame_check(name: str, holds: Callable[[pl.DataFrame], pl.Series]) -> pap.C
 
 
 def _has_no_repeats(names: list[str]) -> Callable[[pl.DataFrame], pl.Series]:
-    return lambda frame: _throughout(frame, holds=True).scatter(repeats(frame.select(names)), values=False)
+    return lambda frame: _throughout(frame, holds=True).scatter(repeats(frame[names]), values=False)
 
 
 def _keeps(sql: str) -> Callable[[pl.DataFrame], pl.Series]:

@@ -7,6 +7,7 @@ from statistics import median
 
 import polars as pl
 import pyarrow as pa
+from polars.selectors import by_name
 
 from headrace.contracts.cast import casts_sql
 from headrace.contracts.declaration import Contract, OnFail, Severity, Volume
@@ -38,12 +39,14 @@ def day_failures(rows: pa.Table, contract: Contract) -> Iterator[Failure]:
     days = [DAY] if DAY in frame.columns else [pl.lit(None, dtype=pl.Date).alias(DAY)]
     for name, column in contract.columns.items():
         if column.max_missing is not None:
-            share = pl.col(name).null_count() / pl.len()
+            share = by_name(name).as_expr().null_count() / pl.len()
             found = _of_days(frame, days, share, f"{name} misses", (None, column.max_missing))
             yield from _failure(contract, name, "max_missing", found)
         for word, limits in (("min_mean", (column.min_mean, None)), ("max_mean", (None, column.max_mean))):
             if limits != (None, None):
-                found = _of_days(frame, days, pl.col(name).cast(pl.Float64).mean(), f"{name} has a mean of", limits)
+                found = _of_days(
+                    frame, days, by_name(name).as_expr().cast(pl.Float64).mean(), f"{name} has a mean of", limits
+                )
                 yield from _failure(contract, name, word, found)
 
 

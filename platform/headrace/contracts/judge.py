@@ -161,11 +161,11 @@ def _beyond_limits(frame: pl.DataFrame, contract: Contract) -> Iterator[Found]:
 def _repeated(frame: pl.DataFrame, contract: Contract) -> Iterator[Found]:
     for name, column in contract.columns.items():
         if column.unique:
-            rows = repeats(frame.select(name))
-            yield Found(rule_of(contract, name, "unique"), rows, said_twice(frame.select(name)[rows]))
+            rows = repeats(frame[[name]])
+            yield Found(rule_of(contract, name, "unique"), rows, said_twice(frame[[name]][rows]))
     for names in contract.unique:
-        rows = repeats(frame.select(names))
-        yield Found(own_rule(contract, "unique"), rows, said_twice(frame.select(names)[rows]))
+        rows = repeats(frame[names])
+        yield Found(own_rule(contract, "unique"), rows, said_twice(frame[names][rows]))
 
 
 def said_twice(keys: pl.DataFrame) -> pl.Series:

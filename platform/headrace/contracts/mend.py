@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from polars.selectors import by_name
 from pyarrow import csv
 
 from headrace.contracts.landed import KEY, LAIN, landed_before, mended_table
@@ -144,7 +145,7 @@ def _differing(given: pl.DataFrame, there: pl.DataFrame, columns: list[str]) -> 
 
     A missing value and an empty text are the same: a spreadsheet cannot tell them apart.
     """
-    filled = [*KEY, *(pl.col(column).cast(pl.String).fill_null("") for column in columns)]
+    filled = [*KEY, *(by_name(column).as_expr().cast(pl.String).fill_null("") for column in columns)]
     same = there.filter(pl.col(MALFORMED).is_null()).select(filled)
     changed = given.select(filled).join(same, on=[*KEY, *columns], how="anti")
     return given.join(changed, on=KEY, how="semi", maintain_order="left")

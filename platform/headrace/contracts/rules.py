@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
+from polars.selectors import by_name
 
 from headrace.contracts.declaration import Column, ColumnType, Contract, OnFail, Severity
 from headrace.core.sql import DIALECT, parse
@@ -86,7 +87,9 @@ def limits_of_column(contract: Contract, name: str, column: Column) -> Iterator[
     for word in LIMITS:
         limit = getattr(column, word)
         if limit is not None:
-            yield Limit(rule_of(contract, name, word), limit, _BROKEN[word](pl.col(name), _typed(limit, column.type)))
+            yield Limit(
+                rule_of(contract, name, word), limit, _BROKEN[word](by_name(name).as_expr(), _typed(limit, column.type))
+            )
 
 
 def _typed(limit: Any, kind: ColumnType) -> Any:

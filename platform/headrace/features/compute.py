@@ -1,6 +1,7 @@
 """Feature tables: rows that say what holds for an entity from an instant on."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -9,16 +10,16 @@ from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.core.user_code import load_function, told_in_words
-from headrace.features.declaration import Feature
-from headrace.features.windows import instant, step_function_sql
+from headrace.features.declaration import Feature, Windows
+from headrace.features.steps import local_days, step_function
+from headrace.features.windows import EVENTS, events_sql, instant
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
-EVENTS = "events"
-"""What the source of windows is called in SQL."""
 RETURNED = "_returned"
-"""What the table that a user's function returned is called in SQL."""
+"""What a table is called in SQL that was not made by SQL: by a user's function, or from windows."""
 MADE = f"select * from {RETURNED}"
 
 
@@ -28,19 +29,20 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
     One row an entity and instant, in canonical order; only those that fall into `days`, if any are given.
     """
     views: dict[str, TableView | pa.Table] = dict(input_views(site, feature, sources))
+    origin = _origin(site, name, feature)
     if feature.windows:
-        views = {EVENTS: views[feature.windows.source]}
+        source = feature.windows.source
+        asked = events_sql(feature.windows, sources[source], _span(site, days))
+        events = site.engine.query(asked, {EVENTS: views[source]}, origin=origin)
+        return window_rows(site, name, feature.windows, events, days)
     if feature.python:
         tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
         views = {RETURNED: call_function(site, name, feature, tables)}
-    return site.engine.query(table_sql(site, name, feature, sources, days), views, origin=_origin(site, name, feature))
+    return site.engine.query(table_sql(site, name, feature, days), views, origin=origin)
 
 
-def table_sql(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> str:
-    """Return SQL for the rows of a feature table over its inputs, over EVENTS for windows, over RETURNED for Python."""
-    if feature.windows:
-        span = days.instants(site.product.timezone) if days else None
-        return _with_day(site, step_function_sql(name, feature.windows, sources[feature.windows.source], span))
+def table_sql(site: Site, name: str, feature: Feature, days: Days | None) -> str:
+    """Return SQL for the rows of a feature table over its inputs; over RETURNED for Python."""
     text = MADE if feature.python else sql_of(site, feature).text
     statement = Statement(text, _origin(site, name, feature))
     return timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
@@ -77,6 +79,12 @@ def sql_of(site: Site, feature: Feature) -> Statement:
     """Return the SQL of a feature table, and where it stands."""
     file = feature.sql or feature.on_request or ""
     return Statement(site.text(file), f"{site.folder / file}")
+
+
+def window_rows(site: Site, name: str, windows: Windows, events: pa.Table, days: Days | None) -> pa.Table:
+    """Return the step function of windows, with the day of each step; `events` are those of `events_sql`."""
+    steps = step_function(name, windows, events, _span(site, days))
+    return steps.append_column(DAY, local_days(steps["time"], site.product.timezone))
 
 
 def in_order(source: str) -> str:
@@ -120,7 +128,7 @@ def timed_sql(site: Site, name: str, feature: Feature, statement: Statement, day
     """Return SQL for a feature table whose rows hold from `time` on; of rows for one instant the least stays."""
     assert feature.time
     keys, time = _list(feature.entities), quoted(feature.time)
-    span = days.instants(site.product.timezone) if days else None
+    span = _span(site, days)
     during = f" and {time} >= {instant(span[0])} and {time} < {instant(span[1])}" if span else ""
     return _with_day(
         site,
@@ -130,6 +138,10 @@ from ({statement.text}
 ) as made where {_present([*feature.entities, feature.time])}{during}
 qualify row_number() over (partition by {keys}, {time} order by made) = 1 order by "time", {keys}""",
     )
+
+
+def _span(site: Site, days: Days | None) -> tuple[datetime, datetime] | None:
+    return days.instants(site.product.timezone) if days else None
 
 
 def _with_day(site: Site, sql: str) -> str:

@@ -9,7 +9,7 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Name
 from headrace.core.user_code import PLACE
 
-Aggregation = Literal["count", "sum", "mean"]
+Aggregation = Literal["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 
 
 class Windows(Declaration):
@@ -24,7 +24,9 @@ class Windows(Declaration):
     of: dict[Name, str] = Field(min_length=1)
     """What is aggregated: a name for each SQL expression over the source's columns."""
     agg: list[Aggregation] = Field(min_length=1)
-    """How: count (of events, one column a window), sum and mean (of each value)."""
+    """How. Of the events, one column a window: count; since (minutes from the newest one to the prediction). Of each value,
+    over the events that have it: sum and mean (of a boolean: the share of true); std (of a sample; null below two); min and
+    max; last and first (by when they happened; of ties the greatest and the least; any type); distinct (how many; any type)."""
     over: list[Duration] = Field(min_length=1)
     """How far back: an event counts at t if it happened in (t - over, t] and was known at t."""
     where: str | None = None

@@ -1,7 +1,7 @@
 """The point-in-time join: to each row what was known at its own moment, and nothing later."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import polars as pl
@@ -11,6 +11,9 @@ from headrace.core.errors import DataError
 
 REQUEST = "_request"
 """The number of a request among those that are joined at once."""
+ROW, MOMENT = "_row_of_table", "_moment_of_table"
+MINUTE = 60e6
+"""In microseconds."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class FeatureTable:
     time: str | None = "time"
     ttl: timedelta | None = None
     age: bool = False
+    since: Mapping[str, str] = field(default_factory=dict)
+    """Columns of instants, and the columns of minutes from them to a request's own moment that take their places."""
     zeros: Sequence[str] = ()
     """Columns in which no row means zero: nothing has ever happened."""
 
@@ -32,49 +37,80 @@ def join_features(requests: pa.Table, time: str, tables: Sequence[FeatureTable])
 
     A feature row older than its table's ttl counts as missing, as does one for a null entity.
     No request is lost or doubled. Raises DataError where the requests lack a table's entity, or hold another type of it.
-    Method: as-of join, backward (polars).
+    Method: as-of join, backward (polars), of keys and times alone; values are fetched by the rows that it finds.
     """
-    frame = _frame(requests).with_row_index(REQUEST)
-    joined = frame.sort(time, REQUEST)
+    frame = _frame(requests)
+    in_time = frame[time].arg_sort()
     for table in tables:
-        joined = _join(joined, time, table)
-    ordered = joined.sort(REQUEST).drop(REQUEST)
-    if ordered.height != requests.num_rows:
-        raise DataError(
-            f"The point-in-time join made {ordered.height} rows of {requests.num_rows}: a feature table has doubles."
-        )
-    return ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
+        for column in _columns(frame, time, in_time, table):
+            requests = requests.append_column(column.name, column.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return requests
 
 
-def _join(requests: pl.DataFrame, time: str, table: FeatureTable) -> pl.DataFrame:
-    features = _frame(table.rows).drop("_day", strict=False)
-    keys = list(table.entities)
-    features = features.with_columns(_as_requested(features, key, requests, table.name) for key in keys)
+def _columns(requests: pl.DataFrame, time: str, in_time: pl.Series, table: FeatureTable) -> Iterator[pl.Series]:
+    """Yield the columns that a table adds, one value a request."""
+    features = _frame(table.rows)
+    keys = [_as_requested(features, key, requests, table.name) for key in table.entities]
+    places = features.select(keys).with_row_index(ROW)
     if table.time is None:
-        return requests.join(features, on=keys, how="left", nulls_equal=False, maintain_order="left")
-    moment = f"_{table.name}_time"
+        found = _of_all_time(requests, places, table)
+    else:
+        found = _as_of(
+            requests.select(time, *table.entities)[in_time],
+            places.with_columns(features[table.time].alias(MOMENT)),
+            table,
+        )
+        found = _in_order(found, in_time)
+    for column in features.columns:
+        if column not in (*table.entities, table.time, "_day"):
+            values = features[column].gather(found)
+            if column in table.since:
+                minutes = (requests[time] - values).dt.total_microseconds() / MINUTE
+                yield minutes.alias(table.since[column])
+            else:
+                yield values.fill_null(0) if column in table.zeros else values
+    if table.age and table.time:
+        age = requests[time] - features[table.time].gather(found)
+        yield (age.dt.total_seconds() / 60).alias(f"{table.name}_age_minutes")
+
+
+def _as_of(requests: pl.DataFrame, places: pl.DataFrame, table: FeatureTable) -> pl.Series:
+    """Return for each request, in the order of time, the row that held then; null where none did."""
+    time = requests.columns[0]
     joined = requests.join_asof(
-        features.rename({table.time: moment}).sort(moment),
+        places.sort(MOMENT, maintain_order=True),
         left_on=time,
-        right_on=moment,
-        by=keys,
+        right_on=MOMENT,
+        by=list(table.entities),
         strategy="backward",
         tolerance=table.ttl,
         coalesce=False,
         check_sortedness=False,
     )
-    if table.age:
-        age = (pl.col(time) - pl.col(moment)).dt.total_seconds() / 60
-        joined = joined.with_columns(age.alias(f"{table.name}_age_minutes"))
-    return joined.drop(moment).with_columns(pl.col(c).fill_null(0) for c in table.zeros)
+    return joined[ROW]
+
+
+def _of_all_time(requests: pl.DataFrame, places: pl.DataFrame, table: FeatureTable) -> pl.Series:
+    keys = list(table.entities)
+    joined = requests.select(keys).join(places, on=keys, how="left", nulls_equal=False, maintain_order="left")
+    if joined.height != requests.height:
+        raise DataError(
+            f"The point-in-time join made {joined.height} rows of {requests.height}: feature table '{table.name}' has doubles."
+        )
+    return joined[ROW]
+
+
+def _in_order(found: pl.Series, in_time: pl.Series) -> pl.Series:
+    """Return what was found in the order of time in the order of the requests."""
+    return pl.DataFrame({ROW: found, "asked": in_time}).sort("asked")[ROW]
 
 
 def _as_requested(features: pl.DataFrame, key: str, requests: pl.DataFrame, table: str) -> pl.Series:
     """Return a table's entity column in the type that the requests have it in."""
     if key not in requests.columns:
-        asked = [column for column in requests.columns if column != REQUEST]
         raise DataError(
-            f"Feature table '{table}' is joined by '{key}', which the rows to predict do not have; they have {asked}. "
+            f"Feature table '{table}' is joined by '{key}', which the rows to predict do not have; they have "
+            f"{requests.columns}. "
             "Select it in the label's SQL."
         )
     theirs = requests.schema[key]

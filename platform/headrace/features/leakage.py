@@ -15,12 +15,22 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.core.errors import LeakFound
-from headrace.core.names import duration_text, quoted
-from headrace.features.compute import EVENTS, MADE, RETURNED, call_function, in_order, inputs_of, sql_of, table_sql
+from headrace.core.names import quoted
+from headrace.features.brute import brute_force_sql
+from headrace.features.compute import (
+    MADE,
+    RETURNED,
+    call_function,
+    in_order,
+    inputs_of,
+    sql_of,
+    table_sql,
+    window_rows,
+)
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.graph import making_order, upstream_of
 from headrace.features.training import label_columns, with_requests
-from headrace.features.windows import EXACT, instant, known_times, known_when
+from headrace.features.windows import EVENTS, events_sql, instant, known_times
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
@@ -137,12 +147,18 @@ def show_tables(look: Look, until: datetime | None) -> None:
     for name in look.read:
         feature = look.declared.features[name]
         if feature.windows:
-            look.session.show(EVENTS, f"select * from {quoted(feature.windows.source)}")
+            _open_windows(look, name, feature.windows)
         if feature.python:
             _call_anew(look, name, feature)
-        sql = table_sql(look.site, name, feature, look.declared.sources, None)
+        sql = MADE if feature.windows else table_sql(look.site, name, feature, None)
         earlier = f' where "time" <= {instant(until)}' if until and feature.timed else ""
         look.session.keep(name, f"select * from ({sql}\n){earlier}")
+
+
+def _open_windows(look: Look, name: str, windows: Windows) -> None:
+    look.session.show(EVENTS, f"select * from {quoted(windows.source)}")
+    events = look.session.table(events_sql(windows, look.declared.sources[windows.source], None))
+    look.session.take(RETURNED, window_rows(look.site, name, windows, events, None))
 
 
 def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored: dict[str, Any]) -> Iterator[Leak]:
@@ -195,7 +211,7 @@ def honest_values(look: Look, name: str, feature: Feature) -> dict[str, Any]:
     keys = [look.row[e] for e in feature.entities]
     if feature.windows:
         source = look.declared.sources[feature.windows.source]
-        return look.session.rows(_brute_force(name, feature.windows, source, look.moment, mine), keys)[0]
+        return look.session.rows(brute_force_sql(name, feature.windows, source, look.moment, mine), keys)[0]
     made = look.session.rows(_newest_row(look, name, feature, mine), keys)
     return _named(name, feature, made[0] if made else {}, look)
 
@@ -232,25 +248,6 @@ def _sql_columns(site: Site, name: str, feature: Feature) -> list[str]:
     return [column for column in stored if column not in {*feature.entities, "time", DAY}]
 
 
-def _brute_force(name: str, windows: Windows, source: Source, moment: datetime, mine: str) -> str:
-    known = " and ".join(f"{quoted(m)} <= {instant(moment)}" for m in known_when(windows, source))
-    where = f" and ({windows.where})" if windows.where else ""
-    parts = []
-    for over in windows.over:
-        inside = f"filter ({quoted(windows.time)} > {instant(moment - over)})"
-        suffix = duration_text(over)
-        if "count" in windows.agg:
-            parts.append(f"count(*) {inside} as {name}_count_{suffix}")
-        for value, sql in windows.of.items():
-            number = f"cast(({sql}) as {EXACT})"
-            total = f"cast(coalesce(sum({number}) {inside}, 0) as double)"
-            if "sum" in windows.agg:
-                parts.append(f"{total} as {name}_{value}_sum_{suffix}")
-            if "mean" in windows.agg:
-                parts.append(f"{total} / nullif(count({number}) {inside}, 0) as {name}_{value}_mean_{suffix}")
-    return f"select {', '.join(parts)} from {quoted(windows.source)} where {known}{where} and {mine}"
-
-
 def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
     return {everything(name): TableView(site.product.table("validated", name)) for name in declared.sources}
 
@@ -265,7 +262,8 @@ def is_same(stored: Any, honest: Any) -> bool:
     if stored is None or honest is None:
         return stored is honest
     if isinstance(stored, float) or isinstance(honest, float):
-        return math.isclose(float(stored), float(honest), rel_tol=1e-9, abs_tol=1e-9)
+        both_nan = math.isnan(stored) and math.isnan(honest)
+        return both_nan or math.isclose(float(stored), float(honest), rel_tol=1e-9, abs_tol=1e-9)
     return bool(stored == honest)
 
 

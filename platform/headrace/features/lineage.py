@@ -5,7 +5,7 @@ from headrace.features.compute import layer_of, sql_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph, schema_for
 from headrace.features.training import label_statement
-from headrace.features.windows import window_columns
+from headrace.features.windows import since_columns, window_columns
 from headrace.store.site import Site
 
 Lineage = dict[str, set[tuple[str, str, str]]]
@@ -56,7 +56,10 @@ def training_lineage(site: Site, graph: Graph) -> Lineage:
     for name, feature in graph.features.items():
         columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
         keys = {*feature.entities, "time"}
-        lineage |= {column: {("features", name, column)} for column in columns if column not in keys}
+        joined = since_columns(name, feature.windows) if feature.windows else {}
+        lineage |= {
+            joined.get(column, column): {("features", name, column)} for column in columns if column not in keys
+        }
     return lineage
 
 

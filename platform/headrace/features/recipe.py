@@ -58,7 +58,8 @@ def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     engine = libraries("duckdb") | {"days": site.product.calendar}
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
-        return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine
+        sweeps = libraries("numpy", "polars")
+        return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine | sweeps
     if feature.python:
         function = load_function(site.folder, site.product.product, feature.python)
         return code_parts(feature, feature_rows, function) | libraries("pyarrow") | engine

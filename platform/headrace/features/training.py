@@ -13,7 +13,7 @@ from headrace.core.sql import Statement, computed_columns, with_column
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
-from headrace.features.windows import instant, zero_columns
+from headrace.features.windows import instant, since_columns, zero_columns
 from headrace.store.site import Site
 
 Features = Mapping[str, Feature]
@@ -126,6 +126,7 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
             time="time" if feature.timed else None,
             ttl=feature.ttl,
             age=feature.age,
+            since=since_columns(name, feature.windows) if feature.windows else {},
             zeros=zero_columns(name, feature.windows) if feature.windows else [],
         )
 

@@ -1,45 +1,83 @@
-"""Declared windows as a step function: for each entity, the aggregates from each instant on at which they change.
+"""Declared windows: which columns they make, and the events that they are made of.
 
-An event counts at t if it happened in (t - over, t] and was known at t. So it counts from the moment it is known
-until `over` after it happened: +1 at the first instant, -1 at the second, and a running total between. The value as
-of any prediction time is the newest row at or before it; that is what Airbnb's Chronon calls temporal accuracy.
-Sums are exact (DECIMAL(38,9)), so that neither the order of events nor the days asked for change a digit.
+An event counts at t if it happened in (t - over, t] and was known at t: from the moment it is known until `over` after
+it happened. What follows from that for each instant is worked out in `steps.py`.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from headrace.core.names import duration_text, quoted
 from headrace.core.sql import columns_of
-from headrace.features.declaration import Windows
+from headrace.features.declaration import Aggregation, Windows
 from headrace.sources.declaration import Source
 
 EXACT = "decimal(38, 9)"
+EVENTS = "_events"
+"""What the source of windows is called in SQL."""
+OF_EVENTS: tuple[Aggregation, ...] = ("count", "since")
+"""Aggregations of the events themselves, one column a window."""
+OF_VALUES: tuple[Aggregation, ...] = ("sum", "mean", "std", "min", "max", "last", "first", "distinct")
+"""Aggregations of each value, over the events that have it."""
+_SUMMED, _BOUNDED, _PICKED = {"sum", "mean", "std"}, {"min", "max"}, {"last", "first", "distinct"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One column of a table of windows."""
+
+    column: str
+    agg: Aggregation
+    over: timedelta
+    stored: str
+    """The column in the feature table: `since` changes with each moment, so the newest event's time is stored for it."""
+    value: int | None = None
+    """Which of the declared values; None where events are meant."""
+
+
+def outputs(name: str, windows: Windows) -> Iterator[Output]:
+    """Yield the columns of a table of windows: <table>_<value>_<aggregation>_<window>, without a value for those of events."""
+    for over in windows.over:
+        suffix = duration_text(over)
+        for agg in (a for a in OF_EVENTS if a in windows.agg):
+            stored = "newest" if agg == "since" else agg
+            yield Output(f"{name}_{agg}_{suffix}", agg, over, f"{name}_{stored}_{suffix}")
+        for i, value in enumerate(windows.of):
+            for agg in (a for a in OF_VALUES if a in windows.agg):
+                column = f"{name}_{value}_{agg}_{suffix}"
+                yield Output(column, agg, over, column, i)
 
 
 def window_columns(name: str, windows: Windows) -> list[str]:
-    """Return the feature columns of a table of windows: <table>_<value>_<aggregation>_<window>."""
-    return [column for column, _ in _outputs(name, windows)]
+    """Return the columns that a table of windows stores."""
+    return [output.stored for output in outputs(name, windows)]
 
 
 def zero_columns(name: str, windows: Windows) -> list[str]:
     """Return the columns that are zero, not missing, where no event lies in the window: counts and sums."""
-    return [column for column, sql in _outputs(name, windows) if "nullif" not in sql]
+    return [output.column for output in outputs(name, windows) if output.agg in ("count", "sum", "distinct")]
 
 
-def step_function_sql(name: str, windows: Windows, source: Source, span: tuple[datetime, datetime] | None) -> str:
-    """Return SQL over the view `events`, the rows of `source`, for the changes in [start, end), or for all time."""
+def since_columns(name: str, windows: Windows) -> dict[str, str]:
+    """Return for each stored time of a newest event the column of minutes that the join makes of it."""
+    return {output.stored: output.column for output in outputs(name, windows) if output.agg == "since"}
+
+
+def events_sql(windows: Windows, source: Source, span: tuple[datetime, datetime] | None) -> str:
+    """Return SQL over EVENTS, the rows of `source`: what counts in [start, end), or for all time.
+
+    Entities first, then `_happened` and `_known` in microseconds, then for each value what its aggregations need.
+    """
     keys = ", ".join(quoted(e) for e in windows.entities)
-    outputs = ", ".join(f"{sql} as {quoted(column)}" for column, sql in _outputs(name, windows))
-    totals = ", ".join(f"sum({c}) as {c}" for c in _counters(windows))
-    during = f"where _at >= {instant(span[0])} and _at < {instant(span[1])}" if span else ""
+    ranks = "".join(
+        f", dense_rank() over (partition by {keys} order by _value{i}) as _rank{i}"
+        for i in range(len(windows.of))
+        if _PICKED & set(windows.agg)
+    )
     return f"""
-with happened as ({_happened(windows, known_when(windows, source), span)}),
-deltas as ({" union all ".join(_deltas(windows, keys))}),
-changes as (select {keys}, _at, {totals} from deltas group by {keys}, _at),
-running as (select {keys}, _at, {outputs} from changes
-  window running as (partition by {keys} order by _at rows unbounded preceding))
-select * rename (_at as "time") from running {during} order by "time", {keys}"""
+with happened as ({_happened(windows, known_when(windows, source), span)})
+select *{ranks} from happened"""
 
 
 def known_times(source: Source) -> dict[str, str]:
@@ -59,74 +97,34 @@ def known_when(windows: Windows, source: Source) -> list[str]:
 
 def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime] | None) -> str:
     moments = [quoted(moment) for moment in known]
-    values = ", ".join(f"cast(({sql}) as {EXACT}) as {_value(i)}" for i, sql in enumerate(windows.of.values()))
     present = [f"{column} is not null" for column in [*moments, *map(quoted, windows.entities)]]
     conditions = [*present, *([f"({windows.where})"] if windows.where else [])]
     if span:
-        conditions.append(f"{quoted(windows.time)} > {instant(span[0] - max(windows.over))}")
+        conditions.append(f"{quoted(windows.time)} >= {instant(span[0].astimezone(UTC) - max(windows.over))}")
         conditions.append(f"{quoted(windows.time)} < {instant(span[1])}")
     keys = ", ".join(quoted(e) for e in windows.entities)
+    values = "".join(f", {column}" for i, sql in enumerate(windows.of.values()) for column in _needed(windows, i, sql))
     return (
-        f"select {keys}, {quoted(windows.time)} as _happened, greatest({', '.join(moments)}) as _known, {values} "
-        f"from events where {' and '.join(conditions)}"
+        f"select {keys}, epoch_us(cast({quoted(windows.time)} as timestamptz)) as _happened, "
+        f"epoch_us(cast(greatest({', '.join(moments)}) as timestamptz)) as _known{values} "
+        f"from {EVENTS} where {' and '.join(conditions)}"
     )
 
 
-def _deltas(windows: Windows, keys: str) -> Iterator[str]:
-    for over in windows.over:
-        end = f"_happened + to_seconds({int(over.total_seconds())})"
-        counted = f"from happened where _known < {end}"
-        yield f"select {keys}, _known as _at, {_changes(windows, over, '')} {counted}"
-        yield f"select {keys}, {end} as _at, {_changes(windows, over, '-')} {counted}"
+def _needed(windows: Windows, i: int, sql: str) -> Iterator[str]:
+    if _SUMMED & set(windows.agg):
+        yield f"{exact_sql(f'({sql})')} as _exact{i}"
+    if _BOUNDED & set(windows.agg):
+        yield f"cast(({sql}) as double) as _number{i}"
+    if _PICKED & set(windows.agg):
+        yield f"({sql}) as _value{i}"
 
 
-def _changes(windows: Windows, changing: timedelta, sign: str) -> str:
-    """Return the counters of all windows, where only those of one window change."""
-    parts = []
-    for over in windows.over:
-        mine = over == changing
-        parts.append(f"{sign}1 as {_n(over)}" if mine else f"0 as {_n(over)}")
-        for i in range(len(windows.of)):
-            parts.append(f"{f'{sign}coalesce({_value(i)}, 0)' if mine else f'0::{EXACT}'} as {_sum(i, over)}")
-            parts.append(f"{f'{sign}({_value(i)} is not null)::int' if mine else '0'} as {_present(i, over)}")
-    return ", ".join(parts)
-
-
-def _outputs(name: str, windows: Windows) -> Iterator[tuple[str, str]]:
-    for over in windows.over:
-        suffix = duration_text(over)
-        if "count" in windows.agg:
-            yield f"{name}_count_{suffix}", f"cast(sum({_n(over)}) over running as bigint)"
-        for i, value in enumerate(windows.of):
-            total = f"cast(sum({_sum(i, over)}) over running as double)"
-            if "sum" in windows.agg:
-                yield f"{name}_{value}_sum_{suffix}", total
-            if "mean" in windows.agg:
-                yield f"{name}_{value}_mean_{suffix}", f"{total} / nullif(sum({_present(i, over)}) over running, 0)"
-
-
-def _counters(windows: Windows) -> list[str]:
-    return [
-        counter
-        for over in windows.over
-        for counter in (_n(over), *(c for i in range(len(windows.of)) for c in (_sum(i, over), _present(i, over))))
-    ]
-
-
-def _value(i: int) -> str:
-    return f"_value{i}"
-
-
-def _n(over: timedelta) -> str:
-    return f"_n_{duration_text(over)}"
-
-
-def _sum(i: int, over: timedelta) -> str:
-    return f"_sum{i}_{duration_text(over)}"
-
-
-def _present(i: int, over: timedelta) -> str:
-    return f"_present{i}_{duration_text(over)}"
+def exact_sql(value: str) -> str:
+    """Return SQL for a number, rounded to nine decimals and otherwise exact; DuckDB's own cast of a double keeps 16 digits."""
+    whole, double = f"cast({value} as hugeint)", f"cast({value} as double)"
+    split = f"cast({whole} as {EXACT}) + cast({double} - cast({whole} as double) as {EXACT})"
+    return f"case when typeof({value}) like 'DECIMAL%' then cast({value} as {EXACT}) else {split} end"
 
 
 def instant(moment: datetime) -> str:

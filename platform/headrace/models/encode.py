@@ -5,6 +5,7 @@ from typing import Literal
 
 import polars as pl
 import pyarrow as pa
+from polars.selectors import by_name
 from pydantic import BaseModel
 
 from headrace.core.errors import DataError
@@ -66,7 +67,7 @@ def _refuse_other_kind(column: Input, dtype: pl.DataType) -> None:
 
 def _encoded(column: Input) -> pl.Expr:
     if column.kind == "numeric":
-        return pl.col(column.name).cast(pl.Float64).fill_nan(None)
+        return by_name(column.name).as_expr().cast(pl.Float64).fill_nan(None)
     codes = {category: float(code) for code, category in enumerate(column.categories)}
-    texts = pl.col(column.name).cast(pl.String)
+    texts = by_name(column.name).as_expr().cast(pl.String)
     return texts.replace_strict(codes, default=None, return_dtype=pl.Float64).alias(column.name)

@@ -56,7 +56,7 @@ def commits_of(folder: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def actions_of(entry: Path) -> list[dict[str, Any]]:
     """Return the actions of one entry of a table's log; raises StoreError where it is torn."""
     try:
-        return [json.loads(line) for line in entry.read_text().splitlines() if line.strip()]
+        return [json.loads(line) for line in entry.read_bytes().split(b"\n") if line.strip()]
     except ValueError as error:
         raise StoreError(
             f"{entry} is damaged: {error}. Restore the file from a backup, or remove {entry.parent.parent} and make the "
