@@ -14,9 +14,13 @@ from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
 from headrace.features.windows import instant, since_columns, zero_columns
+from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 Features = Mapping[str, Feature]
+VALUE_BYTES = 8
+"""What a feature of a row weighs."""
 SCORED = ("score", "model", "release")
 """The columns that a score adds to its row: which score, by which model, of which release."""
 
@@ -75,10 +79,21 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
+    return site.spill.concat(_with_features(site, features, label, piece) for piece in _pieces(site, features, rows))
+
+
+def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    return with_requests(
-        site, features, label, join_features(rows, label.time, list(_feature_tables(site, features, days)))
-    )
+    joined = join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    return with_requests(site, features, label, joined)
+
+
+def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows, which are in the order of time, in pieces that with all features fill a quarter of the memory."""
+    tables = [site.product.table("features", name) for name, feature in features.items() if not feature.on_request]
+    added = VALUE_BYTES * sum(len(site.tables.schema(table)) for table in tables)
+    most = max(1, site.spill.most // max(1, added + rows.nbytes // max(1, rows.num_rows)))
+    return (rows.slice(start, most) for start in range(0, max(1, rows.num_rows), most))
 
 
 def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
@@ -116,12 +131,9 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
     for name, feature in features.items():
         if feature.on_request:
             continue
-        table = site.product.table("features", name)
-        back = whole_days(feature.reach) + 1 if feature.reach else None
-        wanted = days.widened(before=back) if days and back and site.product.start and feature.timed else None
         yield FeatureTable(
             name=name,
-            rows=site.tables.read(table, days=wanted),
+            rows=_rows_for(site, site.product.table("features", name), feature, days),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
@@ -129,6 +141,19 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
             since=since_columns(name, feature.windows) if feature.windows else {},
             zeros=zero_columns(name, feature.windows) if feature.windows else [],
         )
+
+
+def _rows_for(site: Site, table: str, feature: Feature, days: Days | None) -> pa.Table:
+    """Return the rows of a feature table that requests of some days can need: of these days and as far back as rows hold."""
+    if not (days and site.product.start and feature.timed):
+        return site.tables.read(table)
+    if feature.reach:
+        return site.tables.read(table, days=days.widened(before=whole_days(feature.reach) + 1))
+    keys = ", ".join(map(quoted, feature.entities))
+    newest_before = f"""
+select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
+union all by name select * from rows where {DAY} between date '{days.first}' and date '{days.last}'"""
+    return site.engine.query(newest_before, {"rows": TableView(table)}, origin=table)
 
 
 def _days_of(site: Site, times: pa.ChunkedArray) -> Days:
