@@ -47,3 +47,24 @@ def test_a_product_that_is_not_there_suggests_a_near_one(project: Project) -> No
     shown = headrace("features", "list", "shops")
     assert shown.exit_code == 1
     assert "Did you mean 'shop'?" in shown.output
+
+
+def test_a_feature_is_shown_with_owner_description_and_sql(project: Project) -> None:
+    assert make_all(project).success
+    shown = headrace("features", "show", "shop", "more_amount")
+    assert shown.exit_code == 0
+    assert "owner         team:sales" in shown.output
+    assert "description   The largest order so far." in shown.output
+    file = project.root / "platform" / "products" / "shop" / "defs.yaml"
+    line = 1 + next(i for i, text in enumerate(file.read_text().splitlines()) if text.startswith("    more:"))
+    assert f"{file}:{line}\n" in shown.output
+    assert "made of       orders.amount, orders.customer, orders.ordered_at" in shown.output
+    assert "rows between unbounded preceding and current row" in shown.output
+    assert json.loads(headrace("features", "show", "shop", "habit", "--json").output)["kind"] == "windows"
+
+
+def test_a_feature_that_is_not_there_suggests_a_near_one(project: Project) -> None:
+    assert project.products()
+    shown = headrace("features", "show", "shop", "habits")
+    assert shown.exit_code == 1
+    assert "Did you mean 'habit'?" in shown.output

@@ -32,3 +32,23 @@ def list_features(product: str | None, as_json: bool) -> None:
         click.echo(json.dumps([facts for registry in found for facts in listing_facts(registry)], indent=1))
     else:
         click.echo("\n\n".join(map(listing_text, found)) or "No product is declared in this project.")
+
+
+@features.command()
+@click.argument("product")
+@click.argument("what", metavar="FEATURE_OR_TABLE")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@in_words
+def show(product: str, what: str, as_json: bool) -> None:
+    """Show what a feature or feature table of PRODUCT is, its statistics, drift and importance, and who uses it."""
+    import json
+
+    from headrace.monitoring.card import card_of, card_text
+    from headrace.monitoring.registry import registry_of
+    from headrace.project import Project
+    from headrace.recipes import graph_of
+
+    declared, site = Project.around(Path.cwd()).load(product)
+    graph = graph_of(declared)
+    card = card_of(site, graph, registry_of(site, graph), what)
+    click.echo(json.dumps(card, indent=1) if as_json else card_text(card))
