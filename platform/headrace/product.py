@@ -102,6 +102,6 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
         *serving_assets(site, declared.features, label),
-        *monitoring_assets(site, declared.sources, label, monitors),
+        *monitoring_assets(site, graph_of(declared), label, monitors),
     ]
     return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))
