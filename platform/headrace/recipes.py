@@ -9,6 +9,7 @@ from headrace.declaration import ProductDeclaration
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.verify import Graph, verify
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
+from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
 
@@ -24,6 +25,8 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     for name, feature in declared.features.items():
         if not feature.on_request:
             yield feature_recipe(site, graph, name, feature)
+    if declared.serve.online:
+        yield online_recipe(site, declared.features, declared.label, declared.serve.online)
     if declared.label:
         yield training_recipe(site, graph)
     if declared.label and declared.model:

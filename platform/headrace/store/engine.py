@@ -44,6 +44,17 @@ class Engine:
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
 
+    @contextmanager
+    def reading(
+        self, sql: str, views: Mapping[str, TableView | pa.Table], *, size: int, origin: str = ""
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds."""
+        try:
+            with self._connection(views) as connection:
+                yield connection.execute(sql).to_arrow_reader(size)
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, origin)) from error
+
     def text(self, sql: str, views: Mapping[str, TableView | pa.Table]) -> str:
         """Return the rows of one SQL statement as a table that people can read."""
         with self._connection(views) as connection:
