@@ -27,7 +27,7 @@ from headrace.features.compute import feature_rows
 from headrace.features.declaration import Aggregation, Feature, Windows
 from headrace.features.join import FeatureTable, join_features
 from headrace.features.steps import step_function
-from headrace.features.windows import events_sql, zero_columns
+from headrace.features.windows import EVENTS, events_sql, zero_columns
 from headrace.sources.declaration import Source
 from headrace.store.engine import query_rows
 from headrace.store.site import Site
@@ -63,7 +63,7 @@ def departures() -> pa.Table:
 def by_headrace(rows: pa.Table, *agg: str) -> pa.Table:
     """Return the table of windows: what holds from each instant on, of events coming and going."""
     week = windows(*(agg or ("count", "sum", "mean")))
-    return step_function("week", week, query_rows(events_sql(week, SOURCE, None), {"events": rows}), None)
+    return step_function("week", week, query_rows(events_sql(week, SOURCE, None), {EVENTS: rows}), None)
 
 
 def by_pandas(rows: pd.DataFrame) -> pd.DataFrame:

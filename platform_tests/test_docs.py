@@ -1,5 +1,6 @@
 """What README and docs show is true: every block of them is run or loaded here."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from headrace.contracts.declaration import Contract
 from headrace.declaration import ProductDeclaration
 from headrace.reference import reference
 from headrace.sources.declaration import Source
+from platform_tests.features.leaky import make_all, said, shop_with
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -33,6 +35,19 @@ def test_every_declaration_that_is_shown_is_one(text: str) -> None:
         assert ProductDeclaration.model_validate(shown["attributes"])
     else:
         assert (Contract if "columns" in shown else Source).model_validate(shown)
+
+
+def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "how-to.md"
+    [text] = [text for text in blocks(page, "yaml") if "python:" in text]
+    [code] = blocks(page, "python")
+    declared = yaml.safe_load(text)["attributes"]["features"]["more"]
+    project = shop_with(tmp_path / "shop", json.dumps(declared), {declared["python"].partition(":")[0]: code})
+    result = make_all(project)
+    assert result.success
+    assert said(result, "leakage").passed
+    returns = project.load("shop")[1].tables.read("shop/training/set")["more_returns"]
+    assert max(value or 0 for value in returns.to_pylist()) > 1
 
 
 def test_every_page_that_is_linked_is_there() -> None:

@@ -27,7 +27,7 @@ training/set model/candidate model/evaluation model/champion predictions/batch m
 """
 CHECKS = """
 raw/flights:files raw/flights:freshness raw/planes:files raw/weather:files raw/weather:freshness
-validated/flights:contract validated/planes:contract validated/weather:contract training/set:leakage
+validated/flights:contract validated/planes:contract validated/weather:contract training/set:leakage training/set:suspect
 model/evaluation:gates model/champion:mirrored model/champion:released model/champion:freshness
 monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc
 """

@@ -8,6 +8,7 @@ import click
 
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
+from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import features
 from headrace.saying import in_words
 
@@ -203,6 +204,7 @@ def run() -> None:
 main.add_command(contract)
 main.add_command(erase)
 main.add_command(features)
+main.add_command(leakcheck)
 main.add_command(quarantine)
 
 if __name__ == "__main__":

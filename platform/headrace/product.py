@@ -18,11 +18,10 @@ from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
-from headrace.features.verify import Graph
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
 from headrace.online.assets import online_assets
-from headrace.recipes import recipes_of
+from headrace.recipes import graph_of, recipes_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets
@@ -63,7 +62,7 @@ class Product(dg.Component):
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
-    graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
+    graph = graph_of(declared)
     online = declared.serve.online
     loop = loop_of(declared, site)
     data = dg.Definitions(

@@ -6,25 +6,31 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
+from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
-from headrace.features.verify import Graph, verify
+from headrace.features.verify import verify
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
 from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
 
 
+def graph_of(declared: ProductDeclaration) -> Graph:
+    """Return the parts of a declaration that features and labels refer to."""
+    return Graph(declared.sources, declared.contracts, declared.features, declared.label, declared.monitors.suspect)
+
+
 def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     """Yield the recipe of each table and model that is skipped while what it is made of stays the same."""
-    graph = Graph(declared.sources, declared.contracts, declared.features, declared.label)
+    graph = graph_of(declared)
     verify(site, graph)
     contracts = {name: with_learned(site, name, contract) for name, contract in declared.contracts.items()}
     for name, source in declared.sources.items():
         yield raw_recipe(site, name, source)
         yield validated_recipe(site, name, source, contracts.get(name))
-    for name, feature in declared.features.items():
-        if not feature.on_request:
-            yield feature_recipe(site, graph, name, feature)
+    for name in making_order(site, declared.features):
+        if not declared.features[name].on_request:
+            yield feature_recipe(site, graph, name, declared.features[name])
     if declared.serve.online:
         yield online_recipe(site, declared.features, declared.label, declared.serve.online)
     if declared.label:

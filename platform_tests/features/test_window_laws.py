@@ -20,7 +20,7 @@ from headrace.core.names import duration_text
 from headrace.features.declaration import Windows
 from headrace.features.join import FeatureTable, join_features
 from headrace.features.steps import PIECE, local_days, step_function
-from headrace.features.windows import events_sql, since_columns, zero_columns
+from headrace.features.windows import EVENTS, events_sql, since_columns, zero_columns
 from headrace.sources.declaration import Source
 from headrace.store.engine import query_rows
 
@@ -75,7 +75,7 @@ def steps_of(
     piece: int = PIECE,
 ) -> pa.Table:
     rows = pa.Table.from_pylist(sales, schema=SALES)
-    return step_function("w", windows, query_rows(events_sql(windows, source, span), {"events": rows}), span, piece)
+    return step_function("w", windows, query_rows(events_sql(windows, source, span), {EVENTS: rows}), span, piece)
 
 
 def joined(windows: Windows, steps: pa.Table, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from headrace.automation.declaration import Retrain
 from headrace.automation.plan import stale
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.recipe import Recipe, Work
-from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label
+from headrace.features.graph import sources_behind
 from headrace.features.training import label_statement
 from headrace.models.declaration import Model
 from headrace.monitoring.declaration import Monitors
@@ -44,16 +44,15 @@ class Loop:
     def data_keys(self, sources: Collection[str]) -> list[list[str]]:
         """Return the assets from some sources to the features that read them, and what publishes these."""
         product = self.site.product
-        tables = [name for name, feature in self.features.items() if self._reads(feature, sources)]
+        tables = [name for name in self.features if self._reads(name, sources)]
         keys = [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")]
         keys += [product.key("features", name) for name in tables]
         return [*keys, product.key("online", "features")] if tables and self.serve.online else keys
 
-    def _reads(self, feature: Feature, sources: Collection[str]) -> bool:
-        if feature.on_request:
+    def _reads(self, name: str, sources: Collection[str]) -> bool:
+        if self.features[name].on_request:
             return False
-        read = [feature.windows.source] if feature.windows else sql_of(self.site, feature).tables
-        return not set(read).isdisjoint(sources)
+        return not set(sources_behind(self.site, self.features, name)).isdisjoint(sources)
 
     @property
     def model_keys(self) -> list[list[str]]:
@@ -86,8 +85,8 @@ class Loop:
         return Days(max(touched.first - DAY, self._start()), last)
 
     def _windows_over(self, sources: Collection[str] | None) -> list[Feature]:
-        windows = [feature for feature in self.features.values() if feature.windows]
-        return windows if sources is None else [feature for feature in windows if self._reads(feature, sources)]
+        windows = {name: feature for name, feature in self.features.items() if feature.windows}
+        return [feature for name, feature in windows.items() if sources is None or self._reads(name, sources)]
 
     def ranges_to_make(self, touched: Collection[date], sources: Collection[str] | None = None) -> list[Days]:
         """Return the ranges of days to make anew when rows of `touched` days of some sources came; days between them are left alone."""

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any, ParamSpec, TypeVar
@@ -43,14 +43,14 @@ def asset(
     made: dg.AssetSpec,
     checks: Mapping[str, str] | None = None,
     *,
-    blocking: bool = False,
+    blocking: Container[str] = (),
     days: dg.PartitionsDefinition | None = None,
     needs: Iterable[str] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Return what turns a step into an asset: one run makes any number of days, and its errors are words.
 
-    The step's docstring describes the asset. `checks` are names with descriptions, `blocking` all of them or none;
-    `needs` are resource keys.
+    The step's docstring describes the asset. `checks` are names with descriptions, `blocking` the names of
+    those that stop what is downstream; `needs` are resource keys.
     """
 
     def declare(step: Callable[..., Any]) -> dg.AssetsDefinition:
@@ -59,7 +59,7 @@ def asset(
             name="__".join(made.key.path),
             specs=[described],
             check_specs=[
-                dg.AssetCheckSpec(name, asset=made.key, description=what, blocking=blocking)
+                dg.AssetCheckSpec(name, asset=made.key, description=what, blocking=name in blocking)
                 for name, what in (checks or {}).items()
             ],
             partitions_def=days,

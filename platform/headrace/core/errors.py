@@ -38,6 +38,10 @@ class SqlError(DeclarationError):
     """SQL that does not parse, or names what does not exist."""
 
 
+class UserCodeError(DeclarationError):
+    """The user's own Python failed; the text names its file and line."""
+
+
 class NoRows(DataError):
     """Nothing to work on where at least one row is needed."""
 

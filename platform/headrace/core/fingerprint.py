@@ -71,13 +71,24 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
         for called, value in _named(function):
             if _is_own(value, item):
                 _add_code(value, seen)
-            elif isinstance(value, _PLAIN):
+            elif isinstance(value, _PLAIN) or (called.rpartition(".")[2].isupper() and _is_constant(value)):
                 seen[f"{function.__module__}.{called}"] = _digest(_spelled(value))
 
 
 def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    names = sorted(set(_code_names(function.__code__)) & set(function.__globals__))
-    yield from ((name, inspect.unwrap(v) if callable(v := function.__globals__[name]) else v) for name in names)
+    """Yield the global names that a function uses, and what it uses of the modules among them that are its own."""
+    used = set(_code_names(function.__code__))
+    yield from _used_of(used, function.__globals__, function.__module__.split(".")[0])
+
+
+def _used_of(used: set[str], there: Mapping[str, Any], package: str) -> Iterator[tuple[str, Any]]:
+    for name in sorted(used & set(there)):
+        value = there[name]
+        if inspect.ismodule(value) and value.__name__.split(".")[0] == package:
+            of_module = ((of, found) for of, found in _used_of(used - {name}, vars(value), package))
+            yield from ((f"{name}.{of}", found) for of, found in of_module)
+        else:
+            yield name, inspect.unwrap(value) if callable(value) else value
 
 
 def _code_names(code: CodeType) -> Iterator[str]:
@@ -95,9 +106,18 @@ def _is_own(value: Any, caller: Any) -> bool:
     return same_package and not module.startswith(_INFRASTRUCTURE)
 
 
+def _is_constant(value: Any) -> bool:
+    """Return whether a list, set or mapping holds plain values alone; by its name in capitals nobody changes it."""
+    if isinstance(value, dict):
+        return all(_is_constant(part) for part in [*value, *value.values()])
+    if isinstance(value, list | set | tuple | frozenset):
+        return all(map(_is_constant, value))
+    return isinstance(value, _PLAIN)
+
+
 def _spelled(value: Any) -> str:
     """Return a constant as text, the same in each process: a set has no order of its own, and addresses say nothing."""
-    if isinstance(value, frozenset):
+    if isinstance(value, frozenset | set):
         return f"{{{', '.join(sorted(map(_spelled, value)))}}}"
     if isinstance(value, tuple):
         return f"({', '.join(map(_spelled, value))})"

@@ -43,6 +43,11 @@ class Statement:
             raise SqlError(f"{self.origin}: {error}") from None
         return sorted({source.name for source in sources if isinstance(source, exp.Table) and source.name})
 
+    @property
+    def named_columns(self) -> set[str]:
+        """The columns that it names anywhere, in lower case."""
+        return {column.name.lower() for column in parse(self.text, self.origin).find_all(exp.Column)}
+
     def columns(self, schema: Schema) -> list[str]:
         """Return the columns that come out; raises SqlError for a column that is nowhere declared."""
         made = list(_qualified(self, schema).named_selects)

@@ -1,6 +1,7 @@
 """Feature tables and the training set as assets."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -20,17 +21,19 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
-from headrace.features.compute import feature_rows, sql_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of
 from headrace.features.declaration import Feature
+from headrace.features.graph import Graph
 from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
+from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
-from headrace.features.verify import Graph, verify
+from headrace.features.verify import verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
-LEAKAGE = "leakage"
+LEAKAGE, SUSPECT = "leakage", "suspect"
 
 
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
@@ -43,8 +46,7 @@ def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
 def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("features", name)
     by_day = bool(product.start and feature.timed)
-    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
-    deps = [_dep(site, graph, source, static_reach(feature), by_day) for source in sources]
+    deps = [_dep(site, graph, one, static_reach(feature), by_day) for one in inputs_of(site, feature)]
 
     @asset(
         spec(
@@ -52,7 +54,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             "features",
             name,
             deps=deps,
-            kinds={"duckdb", "deltalake"},
+            kinds={"python" if feature.python else "duckdb", "deltalake"},
             description=_describe(feature),
             code_version=version_of(feature_parts(site, graph, feature)),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
@@ -90,16 +92,19 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             code_version=version_of(training_parts(site, graph)),
             metadata=dict(column_lineage(product, training_lineage(site, graph))),
         ),
-        checks={LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds."},
-        blocking=True,
+        checks={
+            LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
+            SUSPECT: "No column alone says more about the label than an honest one could.",
+        },
+        blocking={LEAKAGE},
     )
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
         recipe = training_recipe(site, graph)
-        said = said_before(context, table, LEAKAGE)
-        work = site.ledger.work(recipe, forced=is_forced(context) or said is None or not said.passed)
-        if said and not work:
-            yield said
+        said = [said_before(context, table, check) for check in (LEAKAGE, SUSPECT)]
+        work = site.ledger.work(recipe, forced=is_forced(context) or None in said or not (said[0] and said[0].passed))
+        if not work:
+            yield from said
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         versions = {name: site.tables.version(name) or 0 for name in [*sources, *upstream]}
@@ -107,6 +112,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             rows = training_rows(site, graph.features, label)
             leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
             yield _leakage(leaks)
+            yield _suspect(find_suspects(site, graph, rows))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
         site.ledger.record(recipe, work, [commit])
@@ -126,9 +132,18 @@ def _leakage(leaks: list[Any]) -> dg.AssetCheckResult:
     return verdict(LEAKAGE, not leaks, what, severe=True, leaks=records(found), cells=len(leaks))
 
 
-def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> dg.AssetDep:
-    key = dg.AssetKey(site.product.key("validated", source))
-    if not (by_day and graph.sources[source].partition):
+def _suspect(found: list[Suspicion]) -> dg.AssetCheckResult:
+    what = (
+        f"These columns say too much about the label: {'; '.join(map(str, found))}."
+        if found
+        else "No column says too much about the label."
+    )
+    return verdict(SUSPECT, not found, what, columns=records([asdict(suspicion) for suspicion in found]))
+
+
+def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.AssetDep:
+    key = dg.AssetKey(site.product.key(layer_of(name, graph.sources), name))
+    if not (by_day and graph.has_days(name)):
         return dg.AssetDep(key)
     mapping = dg.TimeWindowPartitionMapping(
         start_offset=-reach.back, end_offset=reach.ahead, allow_nonexistent_upstream_partitions=True
@@ -138,6 +153,8 @@ def _dep(site: Site, graph: Graph, source: str, reach: Reach, by_day: bool) -> d
 
 def _describe(feature: Feature) -> str:
     if not feature.windows:
-        return f"What {feature.sql} says of each {' and '.join(feature.entities)}, from each instant on."
+        return (
+            f"What {feature.sql or feature.python} says of each {' and '.join(feature.entities)}, from each instant on."
+        )
     w = feature.windows
     return f"{', '.join(w.agg)} of {', '.join(w.of)} by {' and '.join(w.entities)} over trailing windows, from each change on."

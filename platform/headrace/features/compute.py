@@ -1,19 +1,26 @@
 """Feature tables: rows that say what holds for an entity from an instant on."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import pyarrow as pa
 
 from headrace.core.days import Days
+from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
+from headrace.core.user_code import load_function, told_in_words
 from headrace.features.declaration import Feature, Windows
 from headrace.features.steps import local_days, step_function
-from headrace.features.windows import events_sql, instant
+from headrace.features.windows import EVENTS, events_sql, instant
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
 from headrace.store.tables import DAY
+
+RETURNED = "_returned"
+"""What a table is called in SQL that was not made by SQL: by a user's function, or from windows."""
+MADE = f"select * from {RETURNED}"
 
 
 def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
@@ -21,14 +28,51 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
 
     One row an entity and instant, in canonical order; only those that fall into `days`, if any are given.
     """
+    views: dict[str, TableView | pa.Table] = dict(input_views(site, feature, sources))
+    origin = _origin(site, name, feature)
     if feature.windows:
-        return _window_rows(site, name, feature.windows, sources[feature.windows.source], days)
-    return _sql_rows(site, name, feature, days)
+        source = feature.windows.source
+        asked = events_sql(feature.windows, sources[source], _span(site, days))
+        events = site.engine.query(asked, {EVENTS: views[source]}, origin=origin)
+        return window_rows(site, name, feature.windows, events, days)
+    if feature.python:
+        tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
+        views = {RETURNED: call_function(site, name, feature, tables)}
+    return site.engine.query(table_sql(site, name, feature, days), views, origin=origin)
+
+
+def table_sql(site: Site, name: str, feature: Feature, days: Days | None) -> str:
+    """Return SQL for the rows of a feature table over its inputs; over RETURNED for Python."""
+    text = MADE if feature.python else sql_of(site, feature).text
+    statement = Statement(text, _origin(site, name, feature))
+    return timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
+
+
+def _origin(site: Site, name: str, feature: Feature) -> str:
+    return f"features.{name}" if feature.windows else f"{site.folder / (feature.python or feature.sql or '')}"
 
 
 def source_views(site: Site, tables: list[str]) -> dict[str, TableView]:
     """Return the validated sources as views, by name."""
     return {name: TableView(site.product.table("validated", name)) for name in tables}
+
+
+def input_views(site: Site, feature: Feature, sources: Mapping[str, Source]) -> dict[str, TableView]:
+    """Return what a feature table reads as views, by name."""
+    names = inputs_of(site, feature)
+    return {name: TableView(site.product.table(layer_of(name, sources), name)) for name in names}
+
+
+def layer_of(name: str, sources: Mapping[str, Source]) -> str:
+    """Return where the rows lie that a name stands for in a feature's SQL: a source, or else another feature table."""
+    return "validated" if name in sources else "features"
+
+
+def inputs_of(site: Site, feature: Feature) -> list[str]:
+    """Return the names of the sources and feature tables that a feature table reads."""
+    if feature.windows:
+        return [feature.windows.source]
+    return list(feature.reads or []) or sql_of(site, feature).tables
 
 
 def sql_of(site: Site, feature: Feature) -> Statement:
@@ -37,18 +81,38 @@ def sql_of(site: Site, feature: Feature) -> Statement:
     return Statement(site.text(file), f"{site.folder / file}")
 
 
-def _window_rows(site: Site, name: str, windows: Windows, source: Source, days: Days | None) -> pa.Table:
-    span = days.instants(site.product.timezone) if days else None
-    view = source_views(site, [windows.source])[windows.source]
-    events = site.engine.query(events_sql(windows, source, span), {"events": view}, origin=f"features.{name}")
-    steps = step_function(name, windows, events, span)
+def window_rows(site: Site, name: str, windows: Windows, events: pa.Table, days: Days | None) -> pa.Table:
+    """Return the step function of windows, with the day of each step; `events` are those of `events_sql`."""
+    steps = step_function(name, windows, events, _span(site, days))
     return steps.append_column(DAY, local_days(steps["time"], site.product.timezone))
 
 
-def _sql_rows(site: Site, name: str, feature: Feature, days: Days | None) -> pa.Table:
-    statement = sql_of(site, feature)
-    sql = timed_sql(site, name, feature, statement, days) if feature.time else static_sql(name, feature, statement)
-    return site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+def in_order(source: str) -> str:
+    """Return SQL for the rows of a source as a user's function gets them: in an order that never changes."""
+    return f"select * from {quoted(source)} order by all"
+
+
+def call_function(site: Site, name: str, feature: Feature, tables: Mapping[str, pa.Table], doing: str = "") -> pa.Table:
+    """Return what the user's function makes of Arrow tables, by source name.
+
+    Raises UserCodeError with the user's file and line where it fails, DataError where it returns something else than
+    an Arrow table with the entity columns, `time` if it is declared, and at least one value.
+    """
+    place = feature.python or ""
+    function = load_function(site.folder, site.product.product, place)
+    with told_in_words(site.folder / place, doing):
+        made = function(**tables)
+    if not isinstance(made, pa.Table):
+        raise DataError(
+            f"{site.folder / place}: feature table '{name}' needs an Arrow table, not {type(made).__name__}."
+        )
+    keys = [*feature.entities, *([feature.time] if feature.time else [])]
+    missing = [column for column in keys if column not in made.column_names]
+    if missing or len(made.column_names) == len(keys):
+        raise DataError(
+            f"{site.folder / place}: feature table '{name}' needs the columns {keys} and values; it got {made.column_names}."
+        )
+    return made
 
 
 def static_sql(name: str, feature: Feature, statement: Statement) -> str:
@@ -64,7 +128,7 @@ def timed_sql(site: Site, name: str, feature: Feature, statement: Statement, day
     """Return SQL for a feature table whose rows hold from `time` on; of rows for one instant the least stays."""
     assert feature.time
     keys, time = _list(feature.entities), quoted(feature.time)
-    span = days.instants(site.product.timezone) if days else None
+    span = _span(site, days)
     during = f" and {time} >= {instant(span[0])} and {time} < {instant(span[1])}" if span else ""
     return _with_day(
         site,
@@ -74,6 +138,10 @@ from ({statement.text}
 ) as made where {_present([*feature.entities, feature.time])}{during}
 qualify row_number() over (partition by {keys}, {time} order by made) = 1 order by "time", {keys}""",
     )
+
+
+def _span(site: Site, days: Days | None) -> tuple[datetime, datetime] | None:
+    return days.instants(site.product.timezone) if days else None
 
 
 def _with_day(site: Site, sql: str) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Name
+from headrace.core.user_code import PLACE
 
 Aggregation = Literal["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 
@@ -43,35 +44,48 @@ class Windows(Declaration):
 
 
 class Feature(Declaration):
-    """A feature table: declared windows, or SQL, or SQL on the request itself."""
+    """A feature table: declared windows, SQL, a function in Python, or SQL on the request itself."""
 
     windows: Windows | None = None
     """Trailing windows over one source."""
     sql: str | None = None
-    """An SQL file (DuckDB's dialect) over validated sources, one row an entity and instant."""
+    """An SQL file (DuckDB's dialect) over validated sources and other feature tables, one row an entity and instant."""
     on_request: str | None = None
     """An SQL file over `request`: the label row and the features joined to it. One row in, one row out."""
+    python: str | None = Field(default=None, pattern=PLACE)
+    """`file.py:function` beside the declaration: gets validated rows as Arrow tables by source name, returns one Arrow table."""
+    reads: list[Name] | None = Field(default=None, alias="from", min_length=1)
+    """With `python`: the sources that the function gets."""
     entity: str | list[str] | None = None
-    """With `sql`: the columns that say whom a row is about."""
+    """With `sql` or `python`: the columns that say whom a row is about."""
     time: str | None = None
-    """With `sql`: the column that says from when on a row may be used. Without it rows hold for all time."""
+    """With `sql` or `python`: the column that says from when on a row may be used. Without it rows hold for all time."""
     ttl: Duration | None = None
-    """With `sql`: how long a row may be used; older ones count as missing."""
+    """With `sql` or `python`: how long a row may be used; older ones count as missing."""
     age: bool = False
-    """With `sql`: add the row's age at the prediction time, in minutes, as a feature."""
+    """With `sql` or `python`: add the row's age at the prediction time, in minutes, as a feature."""
 
     @model_validator(mode="after")
     def _one_form(self) -> "Feature":
-        forms = [form for form in ("windows", "sql", "on_request") if getattr(self, form) is not None]
+        forms = [form for form in ("windows", "sql", "python", "on_request") if getattr(self, form) is not None]
         if len(forms) != 1:
-            raise ValueError("a feature table is exactly one of `windows`, `sql` or `on_request`")
-        if self.sql and not self.entity:
-            raise ValueError("a feature table in SQL needs `entity`: the columns that say whom a row is about")
-        if not self.sql and (self.entity or self.time or self.ttl or self.age):
-            raise ValueError("`entity`, `time`, `ttl` and `age` go with `sql` only")
+            raise ValueError("a feature table is exactly one of `windows`, `sql`, `python` or `on_request`")
+        if self.written and not self.entity:
+            raise ValueError(
+                "a feature table in SQL or Python needs `entity`: the columns that say whom a row is about"
+            )
+        if not self.written and (self.entity or self.time or self.ttl or self.age):
+            raise ValueError("`entity`, `time`, `ttl` and `age` go with `sql` or `python` only")
+        if bool(self.python) != bool(self.reads):
+            raise ValueError("`from` says which sources `python` gets: neither goes without the other")
         if (self.ttl or self.age) and not self.time:
             raise ValueError("`ttl` and `age` need `time`")
         return self
+
+    @property
+    def written(self) -> bool:
+        """Whether its rows are made by a user's own SQL or Python."""
+        return bool(self.sql or self.python)
 
     @property
     def entities(self) -> list[str]:
@@ -89,6 +103,15 @@ class Feature(Declaration):
     def reach(self) -> timedelta | None:
         """How far before a prediction a usable row may lie; None for any distance."""
         return max(self.windows.over) if self.windows else self.ttl
+
+
+class Suspect(Declaration):
+    """When a column of the training set says too much about the label: a warning, nothing stops."""
+
+    auc: float = Field(default=0.95, gt=0.5, le=1)
+    """The greatest AUC of a column alone. Texts count by their mean label in other rows, so that an id is not accused."""
+    ignore: list[str] = Field(default=[])
+    """Columns that may say so much; `<source>.<column>` for those whose values may become others later."""
 
 
 class Label(Declaration):

@@ -6,8 +6,9 @@ A feature that saw the future differs.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,9 +17,20 @@ import pyarrow as pa
 from headrace.core.errors import LeakFound
 from headrace.core.names import quoted
 from headrace.features.brute import brute_force_sql
-from headrace.features.compute import sql_of
-from headrace.features.declaration import Feature, Label
-from headrace.features.windows import instant, known_times
+from headrace.features.compute import (
+    MADE,
+    RETURNED,
+    call_function,
+    in_order,
+    inputs_of,
+    sql_of,
+    table_sql,
+    window_rows,
+)
+from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.graph import making_order, upstream_of
+from headrace.features.training import label_columns, with_requests
+from headrace.features.windows import EVENTS, events_sql, instant, known_times
 from headrace.sources.declaration import Source
 from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
@@ -36,6 +48,10 @@ class Leak:
     at: datetime
     stored: Any
     honest: Any
+    table: str = ""
+    """The feature table that the feature is of."""
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The row of the training set."""
 
     def __str__(self) -> str:
         return f"{self.feature} of {self.entity} at {self.at:%Y-%m-%d %H:%M} UTC is {self.stored}, but {self.honest} was known then"
@@ -51,13 +67,15 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One sampled row, and a session in which the sources end at its prediction time."""
+class Look:
+    """One row of the training set, and a session in which the sources end at its prediction time."""
 
     site: Site
     declared: Declared
     columns: Mapping[str, list[str]]
-    """The columns that each feature table in SQL adds to a row."""
+    """The columns that each feature table in SQL or Python adds to a row."""
+    read: Sequence[str]
+    """The feature tables that others read, each after those that it reads."""
     session: Session
     row: dict[str, Any]
 
@@ -68,23 +86,104 @@ class _Look:
         return at
 
 
-def find_leaks(site: Site, declared: Declared, training_set: pa.Table, sample: int = SAMPLE) -> list[Leak]:
-    """Return the cells of evenly sampled rows that differ from what was known at their prediction time."""
-    rows = _evenly(training_set, sample).to_pylist()
-    columns = {name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.sql}
+def find_leaks(
+    site: Site,
+    declared: Declared,
+    training_set: pa.Table,
+    sample: int = SAMPLE,
+    told: Callable[[int], object] = lambda _: None,
+) -> list[Leak]:
+    """Return the cells of evenly sampled rows that differ from what was known at their prediction time.
+
+    `told` hears of each row that has been looked at: a 1.
+    """
+    leaks: list[Leak] = []
+    rows = _evenly(training_set, sample)
+    asked = any(feature.on_request for feature in declared.features.values())
+    requests = rows.select(_given(site, declared, rows.column_names)) if asked else None
+    with looking(site, declared) as look:
+        for number, row in enumerate(rows.to_pylist()):
+            leaks += _leaks_of_row(replace(look, row=row))
+            if requests:
+                leaks += _leaks_of_request(site, declared, requests.slice(number, 1), row)
+            told(1)
+    return leaks
+
+
+@contextmanager
+def looking(site: Site, declared: Declared) -> Iterator[Look]:
+    """Yield a look at no row yet, with all sources in memory."""
+    columns = {
+        name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.written
+    }
     with site.engine.session(_tables_used(site, declared)) as session:
-        return [leak for row in rows for leak in _leaks_of_row(_Look(site, declared, columns, session, row))]
+        yield Look(site, declared, columns, _read_by_others(site, declared.features), session, {})
 
 
-def _leaks_of_row(look: _Look) -> Iterator[Leak]:
+def _read_by_others(site: Site, features: Mapping[str, Feature]) -> list[str]:
+    read = {name for feature in features.values() for name in upstream_of(site, features, feature)}
+    return [name for name in making_order(site, features) if name in read]
+
+
+def _leaks_of_row(look: Look) -> Iterator[Leak]:
     declared, row = look.declared, look.row
-    for name, source in declared.sources.items():
-        look.session.show(name, truncated(f"_all_{name}", source, look.moment))
+    show_known(look)
     tables = {name: feature for name, feature in declared.features.items() if not feature.on_request}
     for name, feature in tables.items():
-        for column, value in _honest_values(look, name, feature).items():
-            if not _equal(row[column], value):
-                yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value)
+        for column, value in honest_values(look, name, feature).items():
+            if not is_same(row[column], value):
+                yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value, name, row)
+
+
+def show_known(look: Look) -> None:
+    """Let each source stand for what was known of it at the look's moment, and each table that others read for what is made of that."""
+    for name, source in look.declared.sources.items():
+        look.session.show(name, truncated(everything(name), source, look.moment))
+    show_tables(look, look.moment)
+
+
+def show_tables(look: Look, until: datetime | None) -> None:
+    """Make the feature tables that others read of what the names of the sources stand for: their rows up to a moment, or all."""
+    for name in look.read:
+        feature = look.declared.features[name]
+        if feature.windows:
+            _open_windows(look, name, feature.windows)
+        if feature.python:
+            _call_anew(look, name, feature)
+        sql = MADE if feature.windows else table_sql(look.site, name, feature, None)
+        earlier = f' where "time" <= {instant(until)}' if until and feature.timed else ""
+        look.session.keep(name, f"select * from ({sql}\n){earlier}")
+
+
+def _open_windows(look: Look, name: str, windows: Windows) -> None:
+    look.session.show(EVENTS, f"select * from {quoted(windows.source)}")
+    events = look.session.table(events_sql(windows, look.declared.sources[windows.source], None))
+    look.session.take(RETURNED, window_rows(look.site, name, windows, events, None))
+
+
+def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored: dict[str, Any]) -> Iterator[Leak]:
+    """Yield what the SQL of the request makes otherwise of a row alone: it has looked at other rows."""
+    label = declared.label
+    for column, value in with_requests(site, declared.features, label, request).to_pylist()[0].items():
+        if not is_same(stored[column], value):
+            table = max(
+                (n for n, f in declared.features.items() if f.on_request and column.startswith(f"{n}_")), key=len
+            )
+            yield Leak(column, str(stored[label.entity]), stored[label.time], stored[column], value, table, stored)
+
+
+def _given(site: Site, declared: Declared, columns: Sequence[str]) -> list[str]:
+    """Return the columns that a request has before its own SQL adds to them, in their order."""
+    tables = [site.product.table("features", name) for name, f in declared.features.items() if not f.on_request]
+    given = {column for table in tables for column in site.tables.schema(table).names}
+    given |= {f"{name}_age_minutes" for name, feature in declared.features.items() if feature.age}
+    given |= set(label_columns(site, declared.label))
+    return [column for column in columns if column in given]
+
+
+def everything(source: str) -> str:
+    """Return what a source is called in a session while its own name stands for what was known of it."""
+    return f"_all_{source}"
 
 
 def truncated(table: str, source: Source, moment: datetime) -> str:
@@ -106,27 +205,36 @@ def truncated(table: str, source: Source, moment: datetime) -> str:
     return f"select *{replace} from {table} where least({first}) <= {instant(moment)}"
 
 
-def _honest_values(look: _Look, name: str, feature: Feature) -> dict[str, Any]:
+def honest_values(look: Look, name: str, feature: Feature) -> dict[str, Any]:
     """Return a feature table's values as an honest look gives them."""
     mine = " and ".join(f"{quoted(e)} = ?" for e in feature.entities)
     keys = [look.row[e] for e in feature.entities]
     if feature.windows:
         source = look.declared.sources[feature.windows.source]
         return look.session.rows(brute_force_sql(name, feature.windows, source, look.moment, mine), keys)[0]
-    made = look.session.rows(_newest_row(look, feature, mine), keys)
+    made = look.session.rows(_newest_row(look, name, feature, mine), keys)
     return _named(name, feature, made[0] if made else {}, look)
 
 
-def _newest_row(look: _Look, feature: Feature, mine: str) -> str:
+def _newest_row(look: Look, name: str, feature: Feature, mine: str) -> str:
     time, ttl = feature.time and quoted(feature.time), feature.ttl
     since = f" and {time} >= {instant(look.moment - ttl)}" if ttl else ""
     usable = f"{time} <= {instant(look.moment)}{since} and " if time else ""
     order = f"{time} desc, made" if time else "made"
-    statement = sql_of(look.site, feature)
-    return f"select made.* from ({statement.text}\n) as made where {usable}{mine} order by {order} limit 1"
+    if feature.python:
+        _call_anew(look, name, feature)
+    text = MADE if feature.python else sql_of(look.site, feature).text
+    return f"select made.* from ({text}\n) as made where {usable}{mine} order by {order} limit 1"
 
 
-def _named(name: str, feature: Feature, made: dict[str, Any], look: _Look) -> dict[str, Any]:
+def _call_anew(look: Look, name: str, feature: Feature) -> None:
+    """Let the user's function make its rows of what was known at the look's moment."""
+    known = {source: look.session.table(in_order(source)) for source in inputs_of(look.site, feature)}
+    doing = f"the leakage check made '{name}' of what was known at {look.moment:%Y-%m-%d %H:%M} UTC"
+    look.session.take(RETURNED, call_function(look.site, name, feature, known, doing))
+
+
+def _named(name: str, feature: Feature, made: dict[str, Any], look: Look) -> dict[str, Any]:
     values = {f"{name}_{column}": value for column, value in made.items()}
     honest = {column: values.get(column) for column in look.columns[name]}
     if feature.age:
@@ -141,15 +249,16 @@ def _sql_columns(site: Site, name: str, feature: Feature) -> list[str]:
 
 
 def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
-    return {f"_all_{name}": TableView(site.product.table("validated", name)) for name in declared.sources}
+    return {everything(name): TableView(site.product.table("validated", name)) for name in declared.sources}
 
 
 def _evenly(rows: pa.Table, sample: int) -> pa.Table:
-    step = max(1, rows.num_rows // sample)
-    return rows.take(list(range(0, rows.num_rows, step))[:sample])
+    count = min(sample, rows.num_rows)
+    return rows.take(pa.array([i * rows.num_rows // count for i in range(count)], pa.int64()))
 
 
-def _equal(stored: Any, honest: Any) -> bool:
+def is_same(stored: Any, honest: Any) -> bool:
+    """Return whether two values of a cell are the same, but for the last digits of a float."""
     if stored is None or honest is None:
         return stored is honest
     if isinstance(stored, float) or isinstance(honest, float):

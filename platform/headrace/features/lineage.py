@@ -1,10 +1,10 @@
 """Where each feature column comes from, read from the declaration."""
 
 from headrace.core.sql import columns_of
-from headrace.features.compute import sql_of
+from headrace.features.compute import layer_of, sql_of
 from headrace.features.declaration import Feature
+from headrace.features.graph import Graph, schema_for
 from headrace.features.training import label_statement
-from headrace.features.verify import Graph
 from headrace.features.windows import since_columns, window_columns
 from headrace.store.site import Site
 
@@ -19,26 +19,40 @@ def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Li
         used = {(("validated", w.source, c)) for e in [*w.expressions] for c in columns_of(e, name)}
         used.add(("validated", w.source, w.time))
         return dict.fromkeys(window_columns(name, w), used) | _same("validated", w.source, w.entities)
+    if feature.python:
+        return {}
     statement = sql_of(site, feature)
-    if not set(statement.tables) <= set(graph.schema):
+    schema = schema_for(site, graph, statement)
+    if schema is None:
         return {}
     keys = {*feature.entities, feature.time}
     return {
         (("time" if c == feature.time else c) if c in keys else f"{name}_{c}"): {
-            ("validated", t, s) for t, s in origins
+            (layer_of(t, graph.sources), t, s) for t, s in origins
         }
-        for c, origins in statement.lineage(graph.schema).items()
+        for c, origins in statement.lineage(schema).items()
     }
+
+
+def root_lineage(site: Site, name: str, graph: Graph) -> Lineage:
+    """Return the source columns that a feature table's columns are made of, also through other feature tables.
+
+    None where one of these tables does not tell.
+    """
+    roots: Lineage = {}
+    for column, origins in feature_lineage(site, name, graph.features[name], graph).items():
+        roots[column] = set()
+        for layer, table, of in origins:
+            above = root_lineage(site, table, graph) if layer == "features" else {}
+            if layer == "features" and not above:
+                return {}
+            roots[column] |= above.get(of, set()) if layer == "features" else {(layer, table, of)}
+    return roots
 
 
 def training_lineage(site: Site, graph: Graph) -> Lineage:
     """Return the origins of the training set's columns: feature tables, and sources through the label's SQL."""
-    assert graph.label
-    lineage: Lineage = {}
-    statement = label_statement(site, graph.label)
-    if set(statement.tables) <= set(graph.schema):
-        found = statement.lineage(graph.schema)
-        lineage = {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
+    lineage = label_lineage(site, graph)
     for name, feature in graph.features.items():
         columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
         keys = {*feature.entities, "time"}
@@ -47,6 +61,16 @@ def training_lineage(site: Site, graph: Graph) -> Lineage:
             joined.get(column, column): {("features", name, column)} for column in columns if column not in keys
         }
     return lineage
+
+
+def label_lineage(site: Site, graph: Graph) -> Lineage:
+    """Return the origins of the columns of the label's SQL; none where one of its sources has no contract."""
+    assert graph.label
+    statement = label_statement(site, graph.label)
+    if not set(statement.tables) <= set(graph.schema):
+        return {}
+    found = statement.lineage(graph.schema)
+    return {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
 
 
 def _same(layer: str, table: str, columns: list[str]) -> Lineage:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from headrace.core.errors import SqlError
 from headrace.core.sql import Statement, made_columns
-from headrace.features.compute import sql_of
-from headrace.features.lineage import feature_lineage, training_lineage
+from headrace.features.graph import Graph, sources_behind
+from headrace.features.lineage import root_lineage, training_lineage
 from headrace.features.training import label_statement
-from headrace.features.verify import Graph
 from headrace.store.site import Site
 
 
@@ -29,8 +28,8 @@ def _tables(site: Site, graph: Graph, source: str, columns: set[str]) -> Iterato
     for name, feature in graph.features.items():
         if feature.on_request:
             continue
-        read = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
-        used = feature_lineage(site, name, feature, graph)
+        read = sources_behind(site, graph.features, name)
+        used = root_lineage(site, name, graph)
         if source in read and (not used or _uses(used, source, columns)):
             yield f"features/{name}"
     if graph.label and source in label_statement(site, graph.label).tables:

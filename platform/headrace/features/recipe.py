@@ -9,12 +9,12 @@ from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
-from headrace.features.compute import feature_rows, sql_of
+from headrace.core.user_code import load_function
+from headrace.features.compute import feature_rows, inputs_of, layer_of, sql_of
 from headrace.features.declaration import Feature, Label
+from headrace.features.graph import Graph
 from headrace.features.training import label_statement, training_rows
-from headrace.features.verify import Graph
 from headrace.features.windows import known_when
-from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
 
@@ -27,13 +27,13 @@ def feature_recipe(site: Site, graph: Graph, name: str, feature: Feature) -> Rec
     """Return what a feature table is made of; how far its rows look is measured where their times say so."""
     product = site.product
     by_day = bool(product.start and feature.timed)
-    sources = [feature.windows.source] if feature.windows else sql_of(site, feature).tables
+    names = inputs_of(site, feature)
     return Recipe(
         table=product.table("features", name),
         parts=feature_parts(site, graph, feature),
         inputs={
-            product.table("validated", source): _reach(site, feature, source, graph.sources[source]) if by_day else None
-            for source in sources
+            product.table(layer_of(name, graph.sources), name): _reach(site, feature, name, graph) if by_day else None
+            for name in names
         },
         by_day=by_day,
     )
@@ -60,6 +60,9 @@ def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
         known_at = graph.sources[feature.windows.source].known_at
         sweeps = libraries("numpy", "polars")
         return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine | sweeps
+    if feature.python:
+        function = load_function(site.folder, site.product.product, feature.python)
+        return code_parts(feature, feature_rows, function) | libraries("pyarrow") | engine
     return code_parts(feature, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
 
 
@@ -72,7 +75,14 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in graph.features.items()}
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
     place = {"days": site.product.calendar}
-    return code_parts(graph.label, training_rows) | texts | declared | known | place | libraries("duckdb", "polars")
+    return (
+        code_parts(graph.label, graph.suspect, training_rows)
+        | texts
+        | declared
+        | known
+        | place
+        | libraries("duckdb", "polars")
+    )
 
 
 def static_reach(feature: Feature) -> Reach:
@@ -92,8 +102,11 @@ def looks_row_by_row(statement: Statement, time: str) -> bool:
     return bool(moments) and all(isinstance(moment.unalias(), exp.Column) for moment in moments)
 
 
-def _reach(site: Site, feature: Feature, name: str, source: Source) -> Reach | None:
-    if not source.partition:
+def _reach(site: Site, feature: Feature, name: str, graph: Graph) -> Reach | None:
+    source = graph.sources.get(name)
+    if source is None or not source.partition:
+        return None
+    if feature.python:
         return None
     if feature.windows:
         moments = known_when(feature.windows, source)

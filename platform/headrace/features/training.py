@@ -44,6 +44,13 @@ def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
     return rows
 
 
+def label_columns(site: Site, label: Label) -> list[str]:
+    """Return the columns of the label's SQL."""
+    statement = label_statement(site, label)
+    empty = f"select * from ({statement.text}\n) limit 0"
+    return list(site.engine.query(empty, source_views(site, statement.tables), origin=statement.origin).column_names)
+
+
 def request_rows(site: Site, features: Features, label: Label, days: Days | None = None) -> pa.Table:
     """Return the label rows of some days with all features joined, as of each prediction time."""
     return with_features(site, features, label, label_rows(site, label, days))
@@ -69,7 +76,13 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
     days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    joined = join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    return with_requests(
+        site, features, label, join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    )
+
+
+def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
+    """Return rows with the columns that are computed from the request itself, table by table."""
     for name, feature in features.items():
         if feature.on_request:
             joined = on_request(site, name, feature, joined, label)

@@ -1,55 +1,29 @@
 """What can be known to be wrong with features and label before any data are read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-from headrace.contracts.declaration import Contract
 from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
-from headrace.core.sql import Schema, Statement, columns_of, spelled
+from headrace.core.sql import Statement, columns_of, spelled
+from headrace.core.user_code import load_function
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
+from headrace.features.graph import Graph, making_order, schema_for
 from headrace.features.training import label_statement
-from headrace.sources.declaration import Source
 from headrace.store.site import Site
-
-_SQL_TYPES = {
-    "string": "varchar",
-    "integer": "bigint",
-    "double": "double",
-    "boolean": "boolean",
-    "timestamp": "timestamptz",
-    "date": "date",
-}
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The declared parts that features and labels refer to."""
-
-    sources: Mapping[str, Source]
-    contracts: Mapping[str, Contract]
-    features: Mapping[str, Feature]
-    label: Label | None
-
-    @property
-    def schema(self) -> Schema:
-        """The validated columns of each source; none for a source without a contract."""
-        return {
-            name: {c: _SQL_TYPES[column.type] for c, column in self.contracts[name].columns.items()}
-            for name in self.sources
-            if name in self.contracts
-        }
 
 
 def verify(site: Site, graph: Graph) -> None:
     """Raise DeclarationError for the first name that leads nowhere."""
     for name in graph.contracts:
         _known("source", name, graph.sources, ("contracts", name))
+    making_order(site, graph.features)
     for name, feature in graph.features.items():
         path = ("features", name)
         if feature.windows:
             _verify_windows(feature.windows, graph, (*path, "windows"))
+        elif feature.python:
+            _verify_python(site, feature, graph, path)
         else:
             _verify_sql(site, feature, graph, path)
     if graph.label:
@@ -72,6 +46,15 @@ def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> No
             _known(f"column of '{windows.source}'", spelled(column, columns), columns, (*path, "of"))
 
 
+def _verify_python(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
+    for source in feature.reads or []:
+        _known("source", source, graph.sources, (*path, "from"))
+    try:
+        load_function(site.folder, site.product.product, feature.python or "")
+    except DeclarationError as error:
+        raise DeclarationError(str(error), (*path, "python")) from None
+
+
 def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...]) -> None:
     statement = sql_of(site, feature)
     if feature.on_request:
@@ -81,12 +64,28 @@ def _verify_sql(site: Site, feature: Feature, graph: Graph, path: tuple[str, ...
             )
         return
     for table in statement.tables:
-        _known("source", table, graph.sources, (*path, "sql"))
-    if not set(statement.tables) <= set(graph.schema):
+        _verify_table(table, statement, graph, (*path, "sql"))
+    schema = schema_for(site, graph, statement)
+    if schema is None:
         return
-    columns = statement.columns(graph.schema)
+    columns = statement.columns(schema)
     for column in [*feature.entities, *([feature.time] if feature.time else [])]:
         _known(f"column in {feature.sql}", column, columns, path)
+
+
+def _verify_table(table: str, statement: Statement, graph: Graph, path: tuple[str, ...]) -> None:
+    """Refuse a table that is neither a source nor a feature table, or both, or that only a request has."""
+    _known("source or feature table", table, [*graph.sources, *graph.features], path)
+    if table in graph.sources and table in graph.features:
+        raise DeclarationError(
+            f"{statement.origin}: '{table}' is a source and a feature table, too: nobody can tell which is meant. "
+            "Give one of them another name.",
+            path,
+        )
+    if table in graph.features and graph.features[table].on_request:
+        raise DeclarationError(
+            f"{statement.origin}: '{table}' is computed from each request and is no table: nothing can read it.", path
+        )
 
 
 def _verify_label(site: Site, label: Label, graph: Graph) -> None:

@@ -14,6 +14,8 @@ from headrace.features.declaration import Aggregation, Windows
 from headrace.sources.declaration import Source
 
 EXACT = "decimal(38, 9)"
+EVENTS = "_events"
+"""What the source of windows is called in SQL."""
 OF_EVENTS: tuple[Aggregation, ...] = ("count", "since")
 """Aggregations of the events themselves, one column a window."""
 OF_VALUES: tuple[Aggregation, ...] = ("sum", "mean", "std", "min", "max", "last", "first", "distinct")
@@ -63,7 +65,7 @@ def since_columns(name: str, windows: Windows) -> dict[str, str]:
 
 
 def events_sql(windows: Windows, source: Source, span: tuple[datetime, datetime] | None) -> str:
-    """Return SQL over the view `events`, the rows of `source`: what counts in [start, end), or for all time.
+    """Return SQL over EVENTS, the rows of `source`: what counts in [start, end), or for all time.
 
     Entities first, then `_happened` and `_known` in microseconds, then for each value what its aggregations need.
     """
@@ -105,7 +107,7 @@ def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime
     return (
         f"select {keys}, epoch_us(cast({quoted(windows.time)} as timestamptz)) as _happened, "
         f"epoch_us(cast(greatest({', '.join(moments)}) as timestamptz)) as _known{values} "
-        f"from events where {' and '.join(conditions)}"
+        f"from {EVENTS} where {' and '.join(conditions)}"
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration
+from headrace.features.declaration import Suspect
 
 
 class Drift(Declaration):
@@ -39,11 +40,13 @@ class Quality(Declaration):
 
 
 class Monitors(Declaration):
-    """What is watched while the model is live."""
+    """What is watched: the training set as it is made, the model while it is live."""
 
     drift: Drift = Drift()
     """Against the training profile."""
     quality: Quality = Quality()
     """Against what came true."""
+    suspect: Suspect = Suspect()
+    """When a column of the training set looks as if it knew the label."""
     freshness: Duration | None = None
     """How old the newest label that the live model was judged on may be."""

@@ -59,7 +59,7 @@ def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.As
             code_version=version_of(raw_parts(site, source)),
         ),
         checks={FILES: "Every landed file could be read."},
-        blocking=True,
+        blocking={FILES},
         days=daily(product) if source.partition else None,
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:

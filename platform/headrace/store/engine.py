@@ -132,12 +132,24 @@ class Session:
         """Let a name stand for a query from now on."""
         self._connection.execute(f"create or replace view {quoted(name)} as {sql}")
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Return the rows of a query as dictionaries."""
+    def keep(self, name: str, sql: str) -> None:
+        """Let a name stand for the rows that a query has now."""
+        self._connection.execute(f"create or replace table {quoted(name)} as {sql}")
+
+    def take(self, name: str, rows: pa.Table) -> None:
+        """Let a name stand for Arrow rows from now on."""
+        self._connection.register(name, rows)
+
+    def table(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        """Return the rows of a query."""
         try:
-            rows: list[dict[str, Any]] = self._connection.execute(sql, list(values)).to_arrow_table().to_pylist()
+            return self._connection.execute(sql, list(values)).to_arrow_table()
         except duckdb.Error as error:
             raise SqlError(str(error)) from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a query as dictionaries."""
+        rows: list[dict[str, Any]] = self.table(sql, values).to_pylist()
         return rows
 
 
