@@ -44,7 +44,7 @@ def test_one_request_gets_what_many_get(tmp_path: Path, address: str | None) -> 
     with opened(site) as (store, online):
         published(site, store)
         many, _ = online.rows(rows, rows["predict_at"])
-        one = [online.one(row, row["predict_at"]).values for row in rows.to_pylist()]
+        one = [online.stored(row, row["predict_at"]).values for row in rows.to_pylist()]
     assert one == many.to_pylist()
     assert [list(values) for values in one] == [many.column_names] * len(one)
 
@@ -57,7 +57,7 @@ def test_a_window_is_exact_at_both_ends(tmp_path: Path, address: str | None) -> 
     with opened(site) as (store, online):
         published(site, store)
         counts = [
-            online.one({"origin": "EWR", "tailnum": None}, at).values["now_count_2h"]
+            online.stored({"origin": "EWR", "tailnum": None}, at).values["now_count_2h"]
             for edge in (only["dep_at"], left)
             for at in (edge - timedelta(microseconds=1), edge)
         ]
@@ -74,8 +74,8 @@ def test_an_instant_before_what_is_published_is_refused_where_something_else_may
         with pytest.raises(
             DataError, match="Feature table 'now': what held at 2013-01-01T13:00:00Z is no longer published"
         ):
-            online.one(request, NOON + timedelta(hours=1))
-        assert online.one({**request, "origin": "LGA"}, NOON + timedelta(hours=1)).values["now_count_2h"] == 0
+            online.stored(request, NOON + timedelta(hours=1))
+        assert online.stored({**request, "origin": "LGA"}, NOON + timedelta(hours=1)).values["now_count_2h"] == 0
         published(site, store, back="3d")
 
 
@@ -86,17 +86,17 @@ def test_a_request_that_lacks_an_entity_or_has_another_type_of_it_is_refused(tmp
         with pytest.raises(
             DataError, match="looked up by 'origin', which the request does not have; it has orign, tailnum"
         ):
-            online.one({"orign": "EWR", "tailnum": "N1"}, NOON)
+            online.stored({"orign": "EWR", "tailnum": "N1"}, NOON)
         with pytest.raises(DataError, match="looked up by 'origin', a str; the request has a int"):
-            online.one({"origin": 7, "tailnum": "N1"}, NOON)
+            online.stored({"origin": 7, "tailnum": "N1"}, NOON)
         with pytest.raises(DataError, match="has no time zone"):
-            online.one({"origin": "EWR", "tailnum": "N1"}, datetime(2013, 1, 1))
+            online.stored({"origin": "EWR", "tailnum": "N1"}, datetime(2013, 1, 1))
 
 
 def test_nothing_published_is_said(tmp_path: Path, address: str | None) -> None:
     site = site_of(tmp_path, flights(), address=address)
     with opened(site) as (_, online), pytest.raises(Refused, match="No features of air are published yet"):
-        online.one({"origin": "EWR", "tailnum": "N1"}, NOON)
+        online.stored({"origin": "EWR", "tailnum": "N1"}, NOON)
 
 
 def test_new_versions_are_followed_without_opening_anew(tmp_path: Path, address: str | None) -> None:
@@ -105,11 +105,11 @@ def test_new_versions_are_followed_without_opening_anew(tmp_path: Path, address:
     request = {"origin": "EWR", "tailnum": "N1"}
     with opened(site) as (store, online):
         first = published(site, store).version
-        assert online.one(request, AT).version == first
+        assert online.stored(request, AT).version == first
         rest = [row for row in rows if row["origin"] != "EWR"]
         changed = site_of(tmp_path, rest, at=AT, address=address)
         second = published(changed, store).version
-        served = online.one(request, AT)
+        served = online.stored(request, AT)
     assert served.version == second > first
     assert served.values["now_count_6h"] == 0
     assert pc.sum(pa.array([served.values["now_delay_sum_6h"]])).as_py() == 0.0

@@ -1,6 +1,7 @@
 """What is published: what changed and nothing else, all of it at once, whatever dies or comes between."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -82,10 +83,10 @@ def test_an_entity_whose_rows_are_gone_is_gone(tmp_path: Path, address: str | No
     request, at = {"origin": "SFO", "tailnum": "N1"}, AT + timedelta(minutes=30)
     with opened(site) as (store, online):
         published(site, store)
-        assert online.one(request, at).values["now_count_2h"] == 1
+        assert online.stored(request, at).values["now_count_2h"] == 1
         site = site_of(tmp_path, rows, at=AT, address=address)
         assert published(site, store).removed > 0
-        assert online.one(request, at).values["now_count_2h"] == 0
+        assert online.stored(request, at).values["now_count_2h"] == 0
     assert served_as_joined(site)
 
 
@@ -140,7 +141,7 @@ def test_a_publication_that_dies_after_its_commit_is_served(tmp_path: Path, redi
     with opened(site) as (store, online):
         first = published(site, store)
         publish_and_die(site, "online_unswept", redis_address)
-        assert online.one({"origin": "EWR", "tailnum": "N1"}, AT).version > first.version
+        assert online.stored({"origin": "EWR", "tailnum": "N1"}, AT).version > first.version
     assert served_as_joined(site)
     with opened(site) as (store, _):
         published(site, store)
@@ -203,6 +204,16 @@ def test_a_whole_table_is_replaced_with_what_is_no_longer_in_it(tmp_path: Path, 
         publication.commit()
     assert store.read([b"t\0a", b"t\0b", b"u\0a"]).payloads == [None, b"2", b"1"]
     store.close()
+
+
+def test_a_table_that_was_removed_and_made_again_is_written_as_a_whole(tmp_path: Path, address: str | None) -> None:
+    site = site_of(tmp_path, flights(), at=AT, address=address)
+    with opened(site) as (store, _):
+        published(site, store)
+        shutil.rmtree(site.place.tables / "air/features/now")
+        site = site_of(tmp_path, flights(seed=5), at=AT, address=address)
+        assert "now" in published(site, store).whole
+    assert served_as_joined(site)
 
 
 def test_redis_holds_nothing_of_earlier_versions_after_a_publication(tmp_path: Path, redis_address: str) -> None:

@@ -1,25 +1,21 @@
 """Online features: what holds of a request's entities as of its own instant, as the point-in-time join would say."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, Refused
 from headrace.core.names import did_you_mean
-from headrace.features.join import MINUTE
-from headrace.online.keys import MANIFEST, key_maker, typed
+from headrace.online.keys import MANIFEST, typed
 from headrace.online.manifest import Manifest, ServedTable
-from headrace.online.payload import Found, Layout, TooEarly, microseconds
+from headrace.online.payload import microseconds
+from headrace.online.view import View
 from headrace.store.online import OnlineStore
 
 _MICROSECOND = timedelta(microseconds=1)
-_PER_MICROSECOND, _PER_SECOND = 1 / MINUTE, 1 / 60
-"""In minutes. The join's polars divides by a number as it multiplies by one over it, which is another last digit."""
 
 
 class Served(NamedTuple):
@@ -40,70 +36,6 @@ class Instant(NamedTuple):
     values: dict[str, Any]
 
 
-class Table:
-    """A served table, ready to be read."""
-
-    def __init__(self, served: ServedTable) -> None:
-        self.served = served
-        self.layout = Layout(served.columns, timed=served.timed)
-        self.key = key_maker(served.name, served.entities, served.kinds)
-        self._ttl = served.ttl // _MICROSECOND if served.ttl is not None and served.timed else None
-        self._names = served.features.names
-        self._zeros = [(i, c.name) for i, c in enumerate(served.columns) if c.name in served.zeros]
-        self._since = [i for i, c in enumerate(served.columns) if c.name in served.since]
-        self._age = served.age and served.timed
-        self._missing = dict.fromkeys(self._names, None) | {name: _zero(served, name) for _, name in self._zeros}
-
-    def find(self, payload: bytes | None, instant: int) -> Found | None:
-        """Return the step that holds at an instant, unless it is older than the table's ttl."""
-        try:
-            found = self.layout.find(payload, instant)
-        except TooEarly as error:
-            raise TooEarly(f"Feature table '{self.served.name}': {error}") from None
-        if found is not None and self._ttl is not None and instant - found.instant > self._ttl:
-            return None
-        return found
-
-    def row(self, found: Found | None, instant: int, at: datetime) -> dict[str, Any]:
-        """Return a step's features as of an instant."""
-        if found is None:
-            return self._missing
-        values = self.layout.values(found)
-        for place, name in self._zeros:
-            if values[place] is None:
-                values[place] = self._missing[name]
-        for place in self._since:
-            if values[place] is not None:
-                values[place] = (at - values[place]) // _MICROSECOND * _PER_MICROSECOND
-        if self._age:
-            values.append((instant - found.instant) // 1_000_000 * _PER_SECOND)
-        return dict(zip(self._names, values, strict=True))
-
-    def columns(self, found: Sequence[Found | None], instants: Any) -> Iterator[pa.Array]:
-        """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
-        for column, values in zip(self.served.columns, self.layout.columns(found), strict=True):
-            if column.name in self.served.since:
-                stored = values.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
-                yield _nullable((instants - stored.fill_null(0).to_numpy()) * _PER_MICROSECOND, values.is_null())
-            elif column.name in self.served.zeros:
-                yield values.fill_null(pa.scalar(0, pa.int8()).cast(values.type))
-            else:
-                yield values
-        if self._age:
-            since = np.array([0 if f is None else f.instant for f in found], np.int64)
-            ages = (instants - since) // 1_000_000 * _PER_SECOND
-            yield _nullable(ages, pa.array([f is None for f in found], pa.bool_()))
-
-
-@dataclass(frozen=True)
-class View:
-    """One published version, ready to be read."""
-
-    version: int
-    manifest: Manifest
-    tables: Sequence[Table]
-
-
 class OnlineFeatures:
     """The features of requests, by one round trip each. Opened once, for any number of threads.
 
@@ -121,17 +53,43 @@ class OnlineFeatures:
         return self._view or self._follow()
 
     def one(self, request: Mapping[str, Any], at: datetime) -> Served:
-        """Return the stored features of one request as of an instant.
+        """Return the features of one request as of an instant: those of the training set, in its order.
 
-        Raises DataError where the request lacks an entity of a table or holds another type of it, or where `at` lies
-        before what is published; Refused where nothing is.
+        Raises DataError where the request lacks an entity of a table or holds another type of it, lacks a column that SQL
+        on the request needs, or where `at` lies before what is published; Refused where nothing is.
         """
+        if not self.view.computed:
+            return self.stored(request, at)
+        row, view = self.features(self.view.table_of([request], at))
+        return Served(row.to_pylist()[0], view.version)
+
+    def stored(self, request: Mapping[str, Any], at: datetime) -> Served:
+        """Return the features of one request that stand in tables, without those that are made of the request itself."""
         instant = microseconds(at)
         view, payloads = self._read([request])
         values: dict[str, Any] = {}
         for table, payload in zip(view.tables, payloads, strict=True):
             values.update(table.row(table.find(payload, instant), instant, at))
         return Served(values, view.version)
+
+    def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
+        """Return the features of request rows, each as of its own instant; and of which version they are.
+
+        The rows have the columns of the label's SQL without the label; what comes back are the features of the training
+        set, with the same names, types and order. Columns that the training set's rows do not have are not looked at.
+        """
+        while True:
+            view = self.view
+            asked = view.requests_of(requests)
+            stored, read = self.rows(asked, asked[view.manifest.time or ""])
+            if read is view:
+                break
+        for name in stored.column_names:
+            asked = asked.append_column(name, stored[name])
+        for computed in view.computed:
+            asked = computed.added_to(asked)
+        own = view.manifest.requests.names
+        return asked.drop_columns([name for name in asked.column_names if name in own]), view
 
     def rows(self, requests: pa.Table, instants: pa.ChunkedArray) -> tuple[pa.Table, View]:
         """Return the stored features of many requests, each as of its own instant, in their order; and of which version."""
@@ -208,15 +166,5 @@ class OnlineFeatures:
                 f"No features of {self._product} are published yet: say `serve: {{online: {{}}}}` and materialize "
                 f"{self._product}/online/features."
             )
-        manifest = Manifest.model_validate_json(data)
-        self._view = View(version, manifest, [Table(table) for table in manifest.tables])
+        self._view = View.of(version, Manifest.model_validate_json(data))
         return self._view
-
-
-def _zero(served: ServedTable, name: str) -> Any:
-    kind = served.columns.field(name).type
-    return pa.scalar(0, pa.int8()).cast(kind).as_py()
-
-
-def _nullable(values: Any, nulls: pa.Array) -> pa.Array:
-    return pa.array(np.asarray(values, np.float64), mask=nulls.to_numpy(zero_copy_only=False))

@@ -32,6 +32,8 @@ class ServedTable(_Closed):
     table: str
     version: int
     """The version of the Delta table."""
+    snapshot: str
+    """The digest of that version's files: a table that was removed and made again counts its versions from 0."""
     entities: list[str]
     kinds: list[str]
     """What the entity columns are in requests."""
@@ -83,6 +85,8 @@ class Manifest(_Closed):
     """The columns of a request, in their types; none for a product without a label."""
     hidden: str | None = None
     """The label's column, which no request has."""
+    entity: str | None = None
+    """The column that names a row, which a request need not have."""
     time: str | None = None
     """The request's column that says as of when."""
 

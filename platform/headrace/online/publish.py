@@ -118,8 +118,17 @@ def _tables(site: Site, features: Features, label: Label | None, store: OnlineSt
             table = site.product.table("features", name)
             version, now = _contents(site, table)
             served = _served(site, name, feature, requests, version)
-            made.append(_Table(served, now, before.get(table), held.get(table, {})))
+            last = before.get(table)
+            made.append(_Table(served, now, last if _is_there(site, last) else None, held.get(table, {})))
     return made
+
+
+def _is_there(site: Site, served: ServedTable | None) -> bool:
+    """Return whether the version of a table that was published is one of the table as it is now."""
+    if served is None or served.version > (site.tables.version(served.table) or 0):
+        return False
+    there = site.tables.snapshot(served.table, version=served.version)
+    return there is not None and there.digest == served.snapshot
 
 
 def _contents(site: Site, table: str) -> tuple[int, Mapping[str, str]]:
@@ -135,6 +144,7 @@ def _served(site: Site, name: str, feature: Feature, requests: pa.Schema | None,
     table = site.product.table("features", name)
     schema = site.tables.schema(table, version=version)
     windows, own = feature.windows, [*feature.entities, "time" if feature.timed else "", DAY]
+    snapshot = site.tables.snapshot(table, version=version)
     asked = {
         e: requests.field(e).type if requests and e in requests.names else schema.field(e).type
         for e in feature.entities
@@ -143,6 +153,7 @@ def _served(site: Site, name: str, feature: Feature, requests: pa.Schema | None,
         name=name,
         table=table,
         version=version,
+        snapshot=snapshot.digest if snapshot else "",
         entities=feature.entities,
         kinds=[kind_of(schema.field(entity).type, asked[entity], name, entity) for entity in feature.entities],
         columns=joined_types(pa.schema([column for column in schema if column.name not in own]).remove_metadata()),
@@ -164,6 +175,7 @@ def _manifest(site: Site, features: Features, label: Label | None, tables: Seque
         on_request=[OnRequest(name=name, sql=sql.text, origin=sql.origin) for name, sql in on_request],
         requests=pa.schema([c for c in requests if c.name != label.column]) if requests and label else None,
         hidden=label.column if label else None,
+        entity=label.entity if label else None,
         time=label.time if label else None,
     )
 
