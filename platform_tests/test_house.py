@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "platform"
 ENGINE = SOURCE / "headrace"
 FILES = sorted(ENGINE.rglob("*.py"))
-ROOMS = ["core", "store", "sources", "contracts", "features", "models", "serving", "monitoring", "automation"]
+ROOMS = ["core", "store", "sources", "contracts", "features", "online", "models", "serving", "monitoring", "automation"]
 DAGSTER_FILES = {"assets.py", "sensors.py", "product.py", "definitions.py", "resources.py"}
 LONGEST_FILE, LONGEST_ASSETS, LONGEST_BODY, MOST_ARGUMENTS = 300, 250, 40, 6
 EDGE = {"cli.py", "definitions.py", "product.py", "project.py", "failpoints.py", "run.py"}
@@ -73,6 +73,9 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("sqlalchemy", {"sources/database.py"}),
         ("dlt", {"sources/pulled.py"}),
         ("obstore", {"sources/bucket.py"}),
+        ("redis", {"store/online_redis.py"}),
+        ("lmdb", set()),
+        ("sqlite3", {"store/online_embedded.py", "store/traces.py"}),
     ],
 )
 def test_a_library_has_one_door(library: str, doors: set[str]) -> None:
@@ -146,6 +149,8 @@ def test_importing_headrace_brings_nothing_heavy() -> None:
         "contracts.validate",
         "sources.ingest",
         "monitoring.report",
+        "online.publish",
+        "online.lookup",
     ],
 )
 def test_the_rooms_run_without_dagster(module: str) -> None:

@@ -10,6 +10,7 @@ from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
+from headrace.cli_online import get
 from headrace.saying import in_words
 
 
@@ -206,6 +207,7 @@ def run() -> None:
 main.add_command(contract)
 main.add_command(erase)
 main.add_command(features)
+features.add_command(get)
 main.add_command(leakcheck)
 main.add_command(quarantine)
 

@@ -20,6 +20,7 @@ from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
+from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
@@ -49,9 +50,8 @@ class Product(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the assets, checks, jobs, sensors and schedules of the product."""
-        place = Place.at(
-            context.project_root.parent, os.environ.get("HEADRACE_HOME"), os.environ.get("HEADRACE_MLFLOW_URI")
-        )
+        named = (os.environ.get(name) for name in ("HEADRACE_HOME", "HEADRACE_MLFLOW_URI", "HEADRACE_ONLINE_URL"))
+        place = Place.at(context.project_root.parent, *named)
         try:
             return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:
@@ -63,12 +63,14 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
     graph = graph_of(declared)
+    online = declared.serve.online
     loop = loop_of(declared, site)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources, partial(readers_of, site, graph)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
+            *(online_assets(site, declared.features, declared.label, online) if online else ()),
         ],
         sensors=data_automation(loop),
     )

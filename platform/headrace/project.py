@@ -38,7 +38,8 @@ class Project:
     @property
     def place(self) -> Place:
         """Where the project keeps its things."""
-        return Place.at(self.root, os.environ.get("HEADRACE_HOME"), os.environ.get("HEADRACE_MLFLOW_URI"))
+        named = (os.environ.get(name) for name in ("HEADRACE_HOME", "HEADRACE_MLFLOW_URI", "HEADRACE_ONLINE_URL"))
+        return Place.at(self.root, *named)
 
     def instance_home(self) -> Path:
         """Return the folder of the project's Dagster instance, made and configured from `dagster.yaml` beside the workspace.

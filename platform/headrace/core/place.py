@@ -14,11 +14,16 @@ class Place:
     home: Path
     mlflow_server: str | None = field(default=None, repr=False)
     """The address of an MLflow server, if the project has one; never shown, for it may hold a password."""
+    online_server: str | None = field(default=None, repr=False)
+    """The address of the server that holds online features, if the project has one; never shown, either."""
 
     @classmethod
-    def at(cls, root: Path, home: str | None = None, mlflow_server: str | None = None) -> "Place":
+    def at(
+        cls, root: Path, home: str | None = None, mlflow_server: str | None = None, online_server: str | None = None
+    ) -> "Place":
         """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
-        return cls(root.resolve(), Path(home).resolve() if home else root.resolve() / ".headrace", mlflow_server)
+        folder = Path(home).resolve() if home else root.resolve() / ".headrace"
+        return cls(root.resolve(), folder, mlflow_server, online_server)
 
     @property
     def tables(self) -> Path:
@@ -39,6 +44,11 @@ class Place:
     def ledger(self) -> Path:
         """The folder of the ledger: what each day of each table was made of."""
         return self.home / "ledger"
+
+    @property
+    def online(self) -> Path:
+        """The folder of online features, where no server holds them."""
+        return self.home / "online"
 
     @property
     def reports(self) -> Path:

@@ -110,17 +110,30 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     Columns of the request that the SQL only passes on, as `select *` does, are not added again.
     """
     statement = sql_of(site, feature)
+    numbered = numbered_requests(requests, label.column)
+    made = site.engine.query(request_sql(statement), {"request": numbered}, origin=statement.origin)
+    return with_computed(name, statement, requests, numbered, made)
+
+
+def numbered_requests(requests: pa.Table, hidden: str | None) -> pa.Table:
+    """Return requests as SQL on them sees them: each with its number, and without the label."""
     numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
-    made = site.engine.query(
-        f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}",
-        {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
-        origin=statement.origin,
-    )
+    return numbered.drop_columns([hidden]) if hidden in numbered.column_names else numbered
+
+
+def request_sql(statement: Statement) -> str:
+    """Return what is asked of the view `request`: what the SQL makes of each, in their order."""
+    return f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}"
+
+
+def with_computed(name: str, statement: Statement, requests: pa.Table, numbered: pa.Table, made: pa.Table) -> pa.Table:
+    """Return requests with the columns that were made of them; raises DataError where a request was lost or doubled."""
     if not made[REQUEST].equals(numbered[REQUEST]):
         raise DataError(
             f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
         )
-    passed_on = set(numbered.column_names) - computed_columns(statement.text, statement.origin)
+    passed_on = set(requests.column_names) | {REQUEST}
+    passed_on -= computed_columns(statement.text, statement.origin)
     for column in made.column_names:
         if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])

@@ -4,6 +4,7 @@ SQL is written by users and reads what strangers sent: a connection sees the fil
 nothing else of the disk, the network or this process, and no SQL can change that.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,17 @@ class Engine:
             with self._connection(views) as connection:
                 answer = connection.execute(sql).to_arrow_reader(BATCH)
                 return self._spill.gather(answer.schema, _batches(answer, origin))
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, origin)) from error
+
+    @contextmanager
+    def reading(
+        self, sql: str, views: Mapping[str, TableView | pa.Table], *, size: int, origin: str = ""
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds."""
+        try:
+            with self._connection(views) as connection:
+                yield connection.execute(sql).to_arrow_reader(size)
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
 
@@ -104,6 +116,34 @@ def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> 
             return _fenced(connection, []).execute(sql).to_arrow_table()
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
+
+
+class Prepared:
+    """One SQL statement over one Arrow table, parsed once and asked again and again, by any number of threads.
+
+    The settings are those of every query; a connection has one thread of its own, for questions about a few rows.
+    """
+
+    def __init__(self, sql: str, view: str, *, origin: str) -> None:
+        self._sql, self._view, self._origin = sql, view, origin
+        self._local = threading.local()
+
+    def rows(self, rows: pa.Table) -> pa.Table:
+        """Return what the statement makes of some rows."""
+        try:
+            connection, statement = self._prepared()
+            connection.register(self._view, rows)
+            return connection.execute(statement).to_arrow_table()
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, self._origin)) from error
+
+    def _prepared(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.Statement]:
+        known: tuple[duckdb.DuckDBPyConnection, duckdb.Statement] | None = getattr(self._local, "prepared", None)
+        if known is None:
+            connection = _fenced(duckdb.connect(":memory:", config={"threads": 1}), [])
+            known = connection, connection.extract_statements(self._sql)[0]
+            self._local.prepared = known
+        return known
 
 
 def verify_sql(sql: str, tables: Mapping[str, pa.Schema]) -> None:
