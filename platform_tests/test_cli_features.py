@@ -57,7 +57,7 @@ def test_a_feature_is_shown_with_owner_description_and_sql(project: Project) -> 
     assert "description   The largest order so far." in shown.output
     file = project.root / "platform" / "products" / "shop" / "defs.yaml"
     line = 1 + next(i for i, text in enumerate(file.read_text().splitlines()) if text.startswith("    more:"))
-    assert f"{file}:{line}\n" in shown.output
+    assert f"platform/products/shop/defs.yaml:{line}\n" in shown.output
     assert "made of       orders.amount, orders.customer, orders.ordered_at" in shown.output
     assert "rows between unbounded preceding and current row" in shown.output
     assert json.loads(headrace("features", "show", "shop", "habit", "--json").output)["kind"] == "windows"
