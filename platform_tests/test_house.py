@@ -73,6 +73,8 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("sqlalchemy", {"sources/database.py"}),
         ("dlt", {"sources/pulled.py"}),
         ("obstore", {"sources/bucket.py"}),
+        ("pyspark", {"store/spark.py"}),
+        ("py4j", {"store/spark.py"}),
     ],
 )
 def test_a_library_has_one_door(library: str, doors: set[str]) -> None:

@@ -49,9 +49,7 @@ class Product(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the assets, checks, jobs, sensors and schedules of the product."""
-        place = Place.at(
-            context.project_root.parent, os.environ.get("HEADRACE_HOME"), os.environ.get("HEADRACE_MLFLOW_URI")
-        )
+        place = Place.of_environment(context.project_root.parent, os.environ)
         try:
             return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:

@@ -1,5 +1,6 @@
 """Where a project keeps its things."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,22 @@ class Place:
     mlflow_server: str | None = field(default=None, repr=False)
     """The address of an MLflow server, if the project has one; never shown, for it may hold a password."""
 
+    spark_url: str | None = field(default=None, repr=False)
+    """The Spark cluster, if the project has one: `spark://host:port`, `local[2]`, or `sc://host:port` for Spark Connect; never
+    shown, for it may hold a token."""
+
     @classmethod
-    def at(cls, root: Path, home: str | None = None, mlflow_server: str | None = None) -> "Place":
+    def at(
+        cls, root: Path, home: str | None = None, mlflow_server: str | None = None, spark_url: str | None = None
+    ) -> "Place":
         """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
-        return cls(root.resolve(), Path(home).resolve() if home else root.resolve() / ".headrace", mlflow_server)
+        home_folder = Path(home).resolve() if home else root.resolve() / ".headrace"
+        return cls(root.resolve(), home_folder, mlflow_server, spark_url)
+
+    @classmethod
+    def of_environment(cls, root: Path, environment: Mapping[str, str]) -> "Place":
+        """Return the place of the project at `root` as HEADRACE_HOME, HEADRACE_MLFLOW_URI and HEADRACE_SPARK_URL say."""
+        return cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in ("HOME", "MLFLOW_URI", "SPARK_URL")))
 
     @property
     def tables(self) -> Path:

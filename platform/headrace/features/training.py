@@ -10,10 +10,12 @@ from headrace.core.days import Days, local_day, whole_days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, computed_columns, with_column
+from headrace.features import spark
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
 from headrace.features.windows import instant, since_columns, zero_columns
+from headrace.store.engine import TableView
 from headrace.store.site import Site
 
 Features = Mapping[str, Feature]
@@ -39,7 +41,7 @@ def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
         f"select * replace (cast({column} as tinyint) as {column}, cast({time} as timestamptz) as {time}) "
         f"from ({statement.text}\n) {during} order by {time}, {entity}"
     )
-    rows = site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+    rows = _asked(site, sql, source_views(site, statement.tables), statement.origin)
     _refuse_bad_labels(rows, label, statement.origin)
     return rows
 
@@ -76,9 +78,27 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
     days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    return with_requests(
-        site, features, label, join_features(rows, label.time, list(_feature_tables(site, features, days)))
-    )
+    views = feature_views(site, features, days)
+    tables = list(_feature_tables(site, features, views))
+    if site.spark:
+        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
+    return with_requests(site, features, label, join_features(rows, label.time, tables))
+
+
+def feature_views(site: Site, features: Features, days: Days | None) -> dict[str, TableView]:
+    """Return what of each feature table the requests of some days may need, by name."""
+    made = {name: feature for name, feature in features.items() if not feature.on_request}
+    return {name: TableView(site.product.table("features", name), _reach(site, f, days)) for name, f in made.items()}
+
+
+def _reach(site: Site, feature: Feature, days: Days | None) -> Days | None:
+    back = whole_days(feature.reach) + 1 if feature.reach else None
+    return days.widened(before=back) if days and back and site.product.start and feature.timed else None
+
+
+def _asked(site: Site, sql: str, views: Mapping[str, TableView | pa.Table], origin: str) -> pa.Table:
+    """Return the rows of a statement in its own order, from wherever the product's engine is."""
+    return (site.spark or site.engine).query(sql, views, origin=origin)
 
 
 def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
@@ -96,10 +116,11 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     """
     statement = sql_of(site, feature)
     numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
-    made = site.engine.query(
+    made = _asked(
+        site,
         f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}",
         {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
-        origin=statement.origin,
+        statement.origin,
     )
     if not made[REQUEST].equals(numbered[REQUEST]):
         raise DataError(
@@ -112,16 +133,14 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     return requests
 
 
-def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
-    for name, feature in features.items():
-        if feature.on_request:
-            continue
-        table = site.product.table("features", name)
-        back = whole_days(feature.reach) + 1 if feature.reach else None
-        wanted = days.widened(before=back) if days and back and site.product.start and feature.timed else None
+def _feature_tables(site: Site, features: Features, views: Mapping[str, TableView]) -> Iterator[FeatureTable]:
+    """Yield the tables to join; their rows stay where they are if the join is elsewhere."""
+    for name, view in views.items():
+        feature = features[name]
+        table = view.table
         yield FeatureTable(
             name=name,
-            rows=site.tables.read(table, days=wanted),
+            rows=site.tables.schema(table).empty_table() if site.spark else site.tables.read(table, days=view.days),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
