@@ -76,6 +76,8 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("redis", {"store/online_redis.py"}),
         ("lmdb", set()),
         ("sqlite3", {"store/online_embedded.py", "store/traces.py"}),
+        ("pyspark", {"store/spark.py"}),
+        ("py4j", {"store/spark.py"}),
     ],
 )
 def test_a_library_has_one_door(library: str, doors: set[str]) -> None:

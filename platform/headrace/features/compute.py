@@ -10,6 +10,7 @@ from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.core.user_code import load_function, told_in_words
+from headrace.features import spark
 from headrace.features.declaration import Feature, Windows
 from headrace.features.steps import bytes_of_an_event, local_days, step_function
 from headrace.features.windows import EVENTS, events_by_day_sql, events_sql, instant
@@ -30,6 +31,12 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
     """
     views: dict[str, TableView | pa.Table] = dict(input_views(site, feature, sources))
     origin = _origin(site, name, feature)
+    if site.spark and feature.windows:
+        declared = sources[feature.windows.source]
+        return spark.window_rows(site, name, feature.windows, declared, days)
+    if site.spark and feature.sql:
+        tables_there = input_views(site, feature, sources)
+        return spark.sql_rows(site, spark.SqlTable(name, feature, sql_of(site, feature)), tables_there, days)
     if feature.windows:
         return _window_rows(site, name, feature.windows, sources, days)
     if feature.python:

@@ -10,6 +10,7 @@ from headrace.core.days import Days, local_day, whole_days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, computed_columns, with_column
+from headrace.features import spark
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
@@ -43,7 +44,7 @@ def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
         f"select * replace (cast({column} as tinyint) as {column}, cast({time} as timestamptz) as {time}) "
         f"from ({statement.text}\n) {during} order by {time}, {entity}"
     )
-    rows = site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+    rows = _asked(site, sql, source_views(site, statement.tables), statement.origin)
     _refuse_bad_labels(rows, label, statement.origin)
     return rows
 
@@ -79,6 +80,10 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
+    if site.spark:
+        days = _days_of(site, rows[label.time]) if rows.num_rows else None
+        tables, views = list(_feature_tables(site, features, days)), feature_views(site, features, days)
+        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
     return site.spill.concat(_with_features(site, features, label, piece) for piece in _pieces(site, features, rows))
 
 
@@ -96,6 +101,22 @@ def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table
     return (rows.slice(start, most) for start in range(0, max(1, rows.num_rows), most))
 
 
+def feature_views(site: Site, features: Features, days: Days | None) -> dict[str, TableView]:
+    """Return what of each feature table the requests of some days may need, by name."""
+    made = {name: feature for name, feature in features.items() if not feature.on_request}
+    return {name: TableView(site.product.table("features", name), _reach(site, f, days)) for name, f in made.items()}
+
+
+def _reach(site: Site, feature: Feature, days: Days | None) -> Days | None:
+    back = whole_days(feature.reach) + 1 if feature.reach else None
+    return days.widened(before=back) if days and back and site.product.start and feature.timed else None
+
+
+def _asked(site: Site, sql: str, views: Mapping[str, TableView | pa.Table], origin: str) -> pa.Table:
+    """Return the rows of a statement in its own order, from wherever the product's engine is."""
+    return (site.spark or site.engine).query(sql, views, origin=origin)
+
+
 def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
     """Return rows with the columns that are computed from the request itself, table by table."""
     for name, feature in features.items():
@@ -111,7 +132,7 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     """
     statement = sql_of(site, feature)
     numbered = numbered_requests(requests, label.column)
-    made = site.engine.query(request_sql(statement), {"request": numbered}, origin=statement.origin)
+    made = _asked(site, request_sql(statement), {"request": numbered}, statement.origin)
     return with_computed(name, statement, requests, numbered, made)
 
 
@@ -141,12 +162,13 @@ def with_computed(name: str, statement: Statement, requests: pa.Table, numbered:
 
 
 def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
-    for name, feature in features.items():
-        if feature.on_request:
-            continue
+    """Yield the tables to join; their rows stay where they are if the join is elsewhere."""
+    for name, view in feature_views(site, features, days).items():
+        feature = features[name]
+        empty = site.tables.schema(view.table).empty_table()
         yield FeatureTable(
             name=name,
-            rows=_rows_for(site, site.product.table("features", name), feature, days),
+            rows=empty if site.spark else _rows_for(site, view, feature, days),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
@@ -156,17 +178,15 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
         )
 
 
-def _rows_for(site: Site, table: str, feature: Feature, days: Days | None) -> pa.Table:
+def _rows_for(site: Site, view: TableView, feature: Feature, days: Days | None) -> pa.Table:
     """Return the rows of a feature table that requests of some days can need: of these days and as far back as rows hold."""
-    if not (days and site.product.start and feature.timed):
-        return site.tables.read(table)
-    if feature.reach:
-        return site.tables.read(table, days=days.widened(before=whole_days(feature.reach) + 1))
+    if not (days and site.product.start and feature.timed) or feature.reach:
+        return site.tables.read(view.table, days=view.days)
     keys = ", ".join(map(quoted, feature.entities))
     newest_before = f"""
 select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
 union all by name select * from rows where {DAY} between date '{days.first}' and date '{days.last}'"""
-    return site.engine.query(newest_before, {"rows": TableView(table)}, origin=table)
+    return site.engine.query(newest_before, {"rows": view}, origin=view.table)
 
 
 def _days_of(site: Site, times: pa.ChunkedArray) -> Days:

@@ -16,6 +16,7 @@ from headrace.store.ledger import Ledger
 from headrace.store.log import Log
 from headrace.store.models import Models
 from headrace.store.releases import Releases
+from headrace.store.spark import Spark
 from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 
@@ -54,6 +55,19 @@ class Site:
     def spill(self) -> Spill:
         """Where rows lie that the product's memory does not hold."""
         return Spill(self.place.spill, memory_bytes(self.product.memory))
+
+    @cached_property
+    def spark(self) -> Spark | None:
+        """The cluster that makes the product's features, if it says `engine: spark`; raises DeclarationError if none is named."""
+        if self.product.engine != "spark":
+            return None
+        if not self.place.spark_url:
+            raise DeclarationError(
+                "`engine: spark` needs to know where Spark is: set HEADRACE_SPARK_URL to spark://host:port, local[2], or "
+                "sc://host:port for Spark Connect.",
+                ("engine",),
+            )
+        return Spark(self.place.spark_url, self.tables, self.engine)
 
     @cached_property
     def models(self) -> Models:
