@@ -7,12 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.days import Days, local_day, whole_days
+from headrace.core.declaration import Identity
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, computed_columns, with_column
-from headrace.features.compute import source_views, sql_of
+from headrace.features.compute import source_views, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
+from headrace.features.shared import SharedFeature
 from headrace.features.windows import instant, since_columns, zero_columns
 from headrace.store.site import Site
 
@@ -75,10 +77,9 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
-    days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    return with_requests(
-        site, features, label, join_features(rows, label.time, list(_feature_tables(site, features, days)))
-    )
+    span = pc.min_max(rows[label.time]).as_py() if rows.num_rows else None
+    tables = list(_feature_tables(site, features, (span["min"], span["max"]) if span else None))
+    return with_requests(site, features, label, join_features(rows, label.time, tables))
 
 
 def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
@@ -112,16 +113,14 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     return requests
 
 
-def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
+def _feature_tables(site: Site, features: Features, span: tuple[datetime, datetime] | None) -> Iterator[FeatureTable]:
     for name, feature in features.items():
         if feature.on_request:
             continue
-        table = site.product.table("features", name)
-        back = whole_days(feature.reach) + 1 if feature.reach else None
-        wanted = days.widened(before=back) if days and back and site.product.start and feature.timed else None
+        product = feature.home.site.product if isinstance(feature, SharedFeature) else site.product
         yield FeatureTable(
             name=name,
-            rows=site.tables.read(table, days=wanted),
+            rows=site.tables.read(table_of(site, name, feature), days=_usable(product, feature, span)),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
@@ -131,9 +130,15 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
         )
 
 
-def _days_of(site: Site, times: pa.ChunkedArray) -> Days:
-    bounds = pc.min_max(times).as_py()
-    return Days(local_day(bounds["min"], site.product.timezone), local_day(bounds["max"], site.product.timezone))
+def _usable(product: Identity, feature: Feature, span: tuple[datetime, datetime] | None) -> Days | None:
+    """Return the days of a product's feature table that hold rows for predictions from the first to the last; None for all.
+
+    They are days of the product that makes the table, whose calendar may be another than that of the predictions.
+    """
+    if not (span and feature.reach and product.start and feature.timed):
+        return None
+    days = Days(*(local_day(moment, product.timezone) for moment in span))
+    return days.widened(before=whole_days(feature.reach) + 1)
 
 
 def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:
