@@ -53,8 +53,8 @@ def neighbours(root: Path, days: int = 6, timezone: str = "UTC", features: str =
     return project
 
 
-def land_calls(root: Path, days: int, rows: int = 30) -> None:
-    """Land a file of calls for each of the first days."""
+def land_calls(root: Path, days: int, rows: int = 30, minutes: int = 1439) -> None:
+    """Land a file of calls for each of the first days, all within its first minutes by UTC."""
     folder = root / "landing" / "calls"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(days):
@@ -63,7 +63,9 @@ def land_calls(root: Path, days: int, rows: int = 30) -> None:
             lines = csv.writer(file)
             lines.writerow(["call_id", "customer", "called_at", "minutes", "angry"])
             for i in range(rows):
-                at = datetime.combine(day, time(), UTC) + timedelta(minutes=int(chance.integers(0, 1439)), seconds=30)
+                at = datetime.combine(day, time(), UTC) + timedelta(
+                    minutes=int(chance.integers(0, minutes)), seconds=30
+                )
                 customer = int(chance.integers(0, 20))
                 angry = chance.random() < (0.7 if customer % 2 else 0.3)
                 lines.writerow([f"{day}-{i}", f"c{customer}", at.isoformat(), 5.0, angry])

@@ -24,7 +24,7 @@ from headrace.project import Project
 from headrace.recipes import recipes_of
 from platform_tests.end_to_end.shop import land_days
 from platform_tests.features.leaky import RETURNS_OF_A_CUSTOMER, said
-from platform_tests.features.neighbours import make, make_care, make_shop, neighbours
+from platform_tests.features.neighbours import land_calls, make, make_care, make_shop, neighbours
 
 TRAINING = dg.AssetKey(["care", "training", "set"])
 HABIT = dg.AssetKey(["shop", "features", "habit"])
@@ -52,6 +52,7 @@ def planned(project: Project, product: str) -> dict[str, tuple[str, ...]]:
 @pytest.mark.parametrize("timezone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
 def test_a_shared_table_is_joined_as_of_each_prediction_whatever_the_calendars(tmp_path: Path, timezone: str) -> None:
     project = neighbours(tmp_path / "project", timezone=timezone)
+    land_calls(project.root, 6, minutes=600)  # the last of them lies in the day before in the west
     make_shop(project)
     assert make_care(project, days=7).success
     _, site = project.load("care")
