@@ -30,7 +30,7 @@ from headrace.features.compute import (
 from headrace.features.declaration import Feature, Windows
 from headrace.features.look import Declared, Look, everything, looking
 from headrace.features.training import label_columns, with_requests
-from headrace.features.windows import EVENTS, events_sql, instant, known_times
+from headrace.features.windows import EVENTS, events_sql, instant, known_times, outputs
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 
@@ -131,6 +131,7 @@ def _given(site: Site, declared: Declared, columns: Sequence[str]) -> list[str]:
     tables = [table_of(site, name, f) for name, f in declared.features.items() if not f.on_request]
     given = {column for table in tables for column in site.tables.schema(table).names}
     given |= {f"{name}_age_minutes" for name, feature in declared.features.items() if feature.age}
+    given |= {o.column for name, f in declared.features.items() if f.windows for o in outputs(name, f.windows)}
     given |= set(label_columns(site, declared.label))
     return [column for column in columns if column in given]
 
