@@ -9,6 +9,7 @@ import click
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_leakcheck import leakcheck
+from headrace.cli_parity import parity
 from headrace.saying import in_words
 
 
@@ -203,6 +204,7 @@ def run() -> None:
 main.add_command(contract)
 main.add_command(erase)
 main.add_command(leakcheck)
+main.add_command(parity)
 main.add_command(quarantine)
 
 if __name__ == "__main__":

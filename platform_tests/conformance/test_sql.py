@@ -1,5 +1,8 @@
 """What Spark is asked means what DuckDB understands: value by value, type by type; or it is refused by name."""
 
+import re
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -41,6 +44,20 @@ def test_every_function_that_is_carried_is_asked_of_both_engines() -> None:
     nodes = [node for sql in asked for node in parse(sql, "asked").walk()]
     assert set(REWRITTEN) - {type(node) for node in nodes} == set()
     assert set(NAMED) - {node.name.lower() for node in nodes} == set()
+
+
+def test_the_page_of_what_is_carried_names_nothing_that_is_not_asked_of_both() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "spark.md").read_text().splitlines()
+    named = {row.split("|")[1].strip(): row for row in rows if row.startswith("| ")}
+    words = {
+        word
+        for kind in ("numbers", "nothing", "texts", "time", "aggregates", "windows")
+        for listed in re.findall(r"`([a-z0-9_ ]+)`", named[kind])
+        for word in listed.split()
+    }
+    asked = " ".join([*EXPRESSIONS, *STATEMENTS, *NEARLY])
+    assert len(words) > 60
+    assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", asked)] == []
 
 
 @pytest.mark.parametrize("sql", REFUSED)
