@@ -85,6 +85,13 @@ def test_an_operand_whose_type_nobody_knows_is_refused_where_it_decides_what_is_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("text", ["stra\u00dfe", "\u03a3\u03a3", "\u0130"])
+def test_letters_that_the_engines_write_differently_stop_spark(both: Both, text: str) -> None:
+    with pytest.raises(DataError, match="of a letter that Spark may write differently"):
+        both.spark.query("select upper(s) as v, lower(s) as w from few", {"few": pa.table({"s": [text]})})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [

@@ -84,9 +84,9 @@ class Spark:
     def _frame(self, session: "SparkSession", view: View) -> "DataFrame":
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        if isinstance(view, pa.Table):
-            return session.createDataFrame(_plain(view))
         columns = from_arrow_schema(_plain(self._schema(view).empty_table()).schema)
+        if isinstance(view, pa.Table):
+            return session.createDataFrame(_plain(view), columns)
         files = self._tables.files(view.table, version=view.version)
         if not files:
             return session.createDataFrame([], columns)
