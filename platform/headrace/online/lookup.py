@@ -135,15 +135,16 @@ class OnlineFeatures:
         for number in given:
             table = view.tables[number]
             found = table.find(payloads[number], instant)
-            since = at - (instant - found.instant) * _MICROSECOND if found and table.served.timed else None
-            told.append(Instant(table.served, since, table.row(found, instant, at)))
+            since = at - (instant - found[3]) * _MICROSECOND if found and table.served.timed else None
+            told.append(Instant(table.served, since, dict(table.row(found, instant, at))))
         return told
 
     def _read(self, requests: Sequence[Mapping[str, Any]]) -> tuple[View, list[bytes | None]]:
         """Return the payloads of requests, for each of them one a table, all of one version."""
         view = self.view
         while True:
-            keys = [table.key(request) for request in requests for table in view.tables]
+            makers = [table.key for table in view.tables]
+            keys = [key(request) for request in requests for key in makers]
             reading = self._read_once(keys)
             if reading[0] == view.version:
                 return view, reading[1]

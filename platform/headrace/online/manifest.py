@@ -16,7 +16,7 @@ def _schema(given: Any) -> Any:
 Schema = Annotated[
     Any,
     BeforeValidator(_schema),
-    PlainSerializer(lambda schema: base64.b64encode(schema.serialize().to_pybytes()).decode()),
+    PlainSerializer(lambda schema: schema and base64.b64encode(schema.serialize().to_pybytes()).decode()),
 ]
 """Arrow columns; in JSON as the bytes of an Arrow schema."""
 

@@ -40,18 +40,20 @@ class Table:
 
     def find(self, payload: bytes | None, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl."""
+        if payload is None:
+            return None
         try:
             found = self.layout.find(payload, instant)
         except TooEarly as error:
             raise TooEarly(f"Feature table '{self.served.name}': {error}") from None
-        if found is not None and self._ttl is not None and instant - found.instant > self._ttl:
+        if found is not None and self._ttl is not None and instant - found[3] > self._ttl:
             return None
         return found
 
-    def row(self, found: Found | None, instant: int, at: datetime) -> dict[str, Any]:
+    def row(self, found: Found | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
         """Return a step's features as of an instant."""
         if found is None:
-            return self._missing
+            return self._missing.items()
         values = self.layout.values(found)
         for place, name in self._zeros:
             if values[place] is None:
@@ -60,8 +62,8 @@ class Table:
             if values[place] is not None:
                 values[place] = (at - values[place]) // _MICROSECOND * _PER_MICROSECOND
         if self._age:
-            values.append((instant - found.instant) // 1_000_000 * _PER_SECOND)
-        return dict(zip(self._names, values, strict=True))
+            values.append((instant - found[3]) // 1_000_000 * _PER_SECOND)
+        return zip(self._names, values, strict=True)
 
     def columns(self, found: Sequence[Found | None], instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
@@ -74,7 +76,7 @@ class Table:
             else:
                 yield values
         if self._age:
-            since = np.array([0 if f is None else f.instant for f in found], np.int64)
+            since = np.array([0 if f is None else f[3] for f in found], np.int64)
             ages = (instants - since) // 1_000_000 * _PER_SECOND
             yield _nullable(ages, pa.array([f is None for f in found], pa.bool_()))
 

@@ -10,6 +10,7 @@ The pointer: <q version> and one <q for each version below it that never came to
 """
 
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,12 +76,16 @@ class RedisStore:
         self._prefix = f"headrace:{{{product}}}:".encode()
         self._where, self._begun = self._prefix + b"\0pointer", self._prefix + b"\0begun"
         self._known = (b"", _Pointer())
+        self._local = threading.local()
+        from redis.exceptions import ConnectionError as Away
+        from redis.exceptions import TimeoutError as Late
+
+        self._away = (Away, Late)
 
     def read(self, keys: Sequence[bytes]) -> Reading:
         """Return what keys hold, all in one version, by one MGET."""
         prefix = self._prefix
-        with _in_words(self._redis):
-            raw, *values = self._redis.mget([self._where, *[prefix + key for key in keys]])
+        raw, *values = self._mget([self._where, *[prefix + key for key in keys]])
         pointer = self._pointer(raw)
         shown = pointer.shown
         return Reading(pointer.version, [shown(value) for value in values])
@@ -108,7 +113,22 @@ class RedisStore:
 
     def close(self) -> None:
         """Close all connections."""
+        self._redis.connection_pool.disconnect()
         self._redis.close()
+
+    def _mget(self, keys: list[bytes]) -> list[bytes | None]:
+        """Return what keys hold, by this thread's own connection: the client's pool takes longer than Redis does."""
+        connection = getattr(self._local, "connection", None)
+        with _in_words(self._redis):
+            if connection is None:
+                connection = self._local.connection = self._redis.connection_pool.get_connection()
+            try:
+                connection.send_command("MGET", *keys)
+                values: list[bytes | None] = connection.read_response()
+            except self._away:
+                connection.disconnect()
+                values = self._redis.mget(keys)
+            return values
 
     def _pointer(self, raw: bytes | None) -> _Pointer:
         """Return what the pointer's bytes say; it rarely moves."""
