@@ -9,7 +9,7 @@ import click
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_leakcheck import leakcheck
-from headrace.cli_online import features
+from headrace.cli_online import features, skewcheck
 from headrace.saying import in_words
 
 
@@ -206,6 +206,7 @@ main.add_command(erase)
 main.add_command(features)
 main.add_command(leakcheck)
 main.add_command(quarantine)
+main.add_command(skewcheck)
 
 if __name__ == "__main__":
     sys.exit(main())

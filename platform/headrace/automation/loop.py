@@ -63,9 +63,11 @@ class Loop:
 
     @property
     def live_keys(self) -> list[list[str]]:
-        """The assets that a live model has: scores, monitors, the report."""
-        product = self.site.product
+        """The assets that a live model has: scores, monitors, the report; and the requests that were served, if they are logged."""
+        product, online = self.site.product, self.serve.online
+        served = [product.key("serving", "requests")] if online and online.log else []
         return [
+            *served,
             product.key("predictions", "batch"),
             product.key("monitoring", "drift"),
             product.key("monitoring", "quality"),

@@ -77,7 +77,7 @@ def with_features(site: Site, features: Features, label: Label, rows: pa.Table) 
     """Return label rows with the features of every table joined, then those computed from the request itself."""
     days = _days_of(site, rows[label.time]) if rows.num_rows else None
     return with_requests(
-        site, features, label, join_features(rows, label.time, list(_feature_tables(site, features, days)))
+        site, features, label, join_features(rows, label.time, list(feature_tables(site, features, days)))
     )
 
 
@@ -125,7 +125,13 @@ def with_computed(name: str, statement: Statement, requests: pa.Table, numbered:
     return requests
 
 
-def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
+def feature_tables(
+    site: Site, features: Features, days: Days | None, versions: Mapping[str, int] | None = None
+) -> Iterator[FeatureTable]:
+    """Yield the stored features as the join sees them, as far as requests of some days need them.
+
+    `versions` says which version of a table is read; the newest of those that it does not name.
+    """
     for name, feature in features.items():
         if feature.on_request:
             continue
@@ -134,7 +140,7 @@ def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterat
         wanted = days.widened(before=back) if days and back and site.product.start and feature.timed else None
         yield FeatureTable(
             name=name,
-            rows=site.tables.read(table, days=wanted),
+            rows=site.tables.read(table, days=wanted, version=(versions or {}).get(table)),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,

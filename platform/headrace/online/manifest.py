@@ -90,6 +90,9 @@ class Manifest(_Closed):
     time: str | None = None
     """The request's column that says as of when."""
 
+    log: float = 0.0
+    """Which share of the requests is logged."""
+
     @property
     def versions(self) -> dict[str, int]:
         """The version of each table."""

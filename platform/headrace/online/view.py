@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.core.errors import DataError, Refused
+from headrace.core.fingerprint import sql_version
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Statement
 from headrace.features.join import MINUTE
 from headrace.features.training import numbered_requests, request_sql, with_computed
 from headrace.online.keys import key_maker
+from headrace.online.log import Line
 from headrace.online.manifest import Manifest, OnRequest, ServedTable
 from headrace.online.payload import Found, Layout, TooEarly
 from headrace.store.engine import Prepared
@@ -139,6 +142,30 @@ class View:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             types = ", ".join(f"{c.name}: {c.type}" for c in chosen.schema)
             raise DataError(f"The requests are not as they are in training: {error}. They have {types}.") from None
+
+    def line(self, request: Mapping[str, Any], at: datetime, values: Mapping[str, Any], types: pa.Schema) -> Line:
+        """Return a request as it was served."""
+        kinds = {} if self.manifest.requests is None else {c.name: str(c.type) for c in self.manifest.requests}
+        return Line(
+            instant=at,
+            request=request,
+            kinds=kinds,
+            features=values,
+            types={column.name: str(column.type) for column in types},
+            version=self.version,
+            tables=self.manifest.versions,
+            sql=self.digests,
+        )
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """A digest of each SQL on the request."""
+        return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+
+    @cached_property
+    def stored(self) -> pa.Schema:
+        """The features that stand in tables."""
+        return pa.schema([column for table in self.tables for column in table.served.features])
 
     @property
     def _columns(self) -> pa.Schema:
