@@ -1,4 +1,4 @@
-"""The commands about features that are served online."""
+"""The command that shows features as they are served online."""
 
 import sys
 from datetime import UTC, datetime
@@ -13,12 +13,7 @@ if TYPE_CHECKING:
     from headrace.online.lookup import Instant
 
 
-@click.group()
-def features() -> None:
-    """Features as they are served online."""
-
-
-@features.command("get")
+@click.command("get")
 @click.argument("product")
 @click.argument("entities", nargs=-1, required=True, metavar="COLUMN=VALUE...")
 @click.option(

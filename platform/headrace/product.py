@@ -50,8 +50,7 @@ class Product(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the assets, checks, jobs, sensors and schedules of the product."""
-        named = (os.environ.get(name) for name in ("HEADRACE_HOME", "HEADRACE_MLFLOW_URI", "HEADRACE_ONLINE_URL"))
-        place = Place.at(context.project_root.parent, *named)
+        place = Place.of_environment(context.project_root.parent, os.environ)
         try:
             return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:
@@ -104,6 +103,6 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
         *serving_assets(site, declared.features, label),
-        *monitoring_assets(site, declared.sources, label, monitors),
+        *monitoring_assets(site, graph_of(declared), label, monitors),
     ]
     return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))

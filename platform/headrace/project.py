@@ -38,8 +38,7 @@ class Project:
     @property
     def place(self) -> Place:
         """Where the project keeps its things."""
-        named = (os.environ.get(name) for name in ("HEADRACE_HOME", "HEADRACE_MLFLOW_URI", "HEADRACE_ONLINE_URL"))
-        return Place.at(self.root, *named)
+        return Place.of_environment(self.root, os.environ)
 
     def instance_home(self) -> Path:
         """Return the folder of the project's Dagster instance, made and configured from `dagster.yaml` beside the workspace.

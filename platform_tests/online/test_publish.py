@@ -106,6 +106,7 @@ def test_steps_before_the_one_that_holds_are_dropped_when_an_entity_is_written(
     assert len(last) < len(early) / 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["online_written", "online_written:5", "online_uncommitted"])
 def test_a_killed_publication_leaves_the_version_before_it_and_the_next_one_completes_it(
     tmp_path: Path, address: str | None, where: str
@@ -124,6 +125,7 @@ def test_a_killed_publication_leaves_the_version_before_it_and_the_next_one_comp
     assert served_as_joined(site)
 
 
+@pytest.mark.slow
 def test_what_a_killed_publication_wrote_is_never_served_even_if_its_rows_are_gone_again(
     tmp_path: Path, address: str | None
 ) -> None:

@@ -93,6 +93,15 @@ Share = Annotated[
 """A part of a whole, written "1%"."""
 
 
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(MiB|GiB)$")]
+"""An amount of memory, written "2GiB"."""
+
+
+def memory_bytes(memory: Memory) -> int:
+    """Return an amount of memory in bytes."""
+    return int(memory[:-3]) * 1024 ** (2 if memory.endswith("MiB") else 3)
+
+
 def quoted(identifier: str) -> str:
     """Return the identifier quoted for SQL."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -55,15 +55,17 @@ def training_recipe(site: Site, graph: Graph) -> Recipe:
 
 def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     """Return the code and declarations behind a feature table."""
-    engine = libraries("duckdb") | {"days": site.product.calendar}
+    engine = libraries("duckdb") | {"days": site.product.calendar} | _cluster(site)
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
         sweeps = libraries("numpy", "polars")
         return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine | sweeps
     if feature.python:
         function = load_function(site.folder, site.product.product, feature.python)
-        return code_parts(feature, feature_rows, function) | libraries("pyarrow") | engine
-    return code_parts(feature, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
+        return code_parts(feature.as_made, feature_rows, function) | libraries("pyarrow") | engine
+    return (
+        code_parts(feature.as_made, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
+    )
 
 
 def training_parts(site: Site, graph: Graph) -> Parts:
@@ -72,9 +74,9 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     statements = {graph.label.sql: label_statement(site, graph.label)}
     statements |= {f.on_request: sql_of(site, f) for f in graph.features.values() if f.on_request}
     texts = {file: sql_version(statement.text) for file, statement in statements.items()}
-    declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in graph.features.items()}
+    declared = {f"features.{name}": f.as_made.model_dump_json(by_alias=True) for name, f in graph.features.items()}
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
-    place = {"days": site.product.calendar}
+    place = {"days": site.product.calendar} | _cluster(site)
     return (
         code_parts(graph.label, graph.suspect, training_rows)
         | texts
@@ -83,6 +85,11 @@ def training_parts(site: Site, graph: Graph) -> Parts:
         | place
         | libraries("duckdb", "polars")
     )
+
+
+def _cluster(site: Site) -> Parts:
+    """Return what Spark adds to what a table is made of; nothing for the local engine."""
+    return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
 
 
 def static_reach(feature: Feature) -> Reach:

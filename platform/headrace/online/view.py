@@ -23,8 +23,6 @@ from headrace.store.engine import Prepared
 
 _ABSENT = object()
 _MICROSECOND = timedelta(microseconds=1)
-_PER_MICROSECOND, _PER_SECOND = 1 / MINUTE, 1 / 60
-"""In minutes. The join's polars divides by a number as it multiplies by one over it, which is another last digit."""
 
 
 class Table:
@@ -63,9 +61,9 @@ class Table:
                 values[place] = self._missing[name]
         for place in self._since:
             if values[place] is not None:
-                values[place] = (at - values[place]) // _MICROSECOND * _PER_MICROSECOND
+                values[place] = (at - values[place]) // _MICROSECOND / MINUTE
         if self._age:
-            values.append((instant - found[3]) // 1_000_000 * _PER_SECOND)
+            values.append((instant - found[3]) // 1_000_000 / 60)
         return zip(self._names, values, strict=True)
 
     def columns(self, found: Sequence[Found | None], instants: Any) -> Iterator[pa.Array]:
@@ -73,14 +71,14 @@ class Table:
         for column, values in zip(self.served.columns, self.layout.columns(found), strict=True):
             if column.name in self.served.since:
                 stored = values.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
-                yield _nullable((instants - stored.fill_null(0).to_numpy()) * _PER_MICROSECOND, values.is_null())
+                yield _nullable((instants - stored.fill_null(0).to_numpy()) / MINUTE, values.is_null())
             elif column.name in self.served.zeros:
                 yield values.fill_null(pa.scalar(0, pa.int8()).cast(values.type))
             else:
                 yield values
         if self._age:
             since = np.array([0 if f is None else f[3] for f in found], np.int64)
-            ages = (instants - since) // 1_000_000 * _PER_SECOND
+            ages = (instants - since) // 1_000_000 / 60
             yield _nullable(ages, pa.array([f is None for f in found], pa.bool_()))
 
 
