@@ -85,6 +85,17 @@ def test_the_sensor_asks_for_it_with_the_features(project: Project) -> None:
     assert loop_of(*project.load("shop")).data_keys(["orders"])[-1] == ["shop", "online", "features"]
 
 
+def test_the_sensor_asks_for_it_only_once_every_table_is_there_or_made(project: Project) -> None:
+    more = ONLINE.replace("  contracts:", '    people: {files: "landing/people.csv"}\n  contracts:')
+    more = more.replace("  label:", "    person: {sql: person.sql, entity: customer}\n  label:")
+    (project.root / DEFS).write_text(more)
+    (project.root / "platform/products/shop/person.sql").write_text("select customer, name from people")
+    loop = loop_of(*project.load("shop"))
+    online = ["shop", "online", "features"]
+    assert online not in loop.data_keys(["orders"])
+    assert online in loop.data_keys(["orders", "people"])
+
+
 def test_a_store_that_is_gone_is_published_anew(project: Project, instance: dg.DagsterInstance) -> None:
     materialize(project, instance, *DATA)
     for path in project.place.online.glob("shop.sqlite*"):

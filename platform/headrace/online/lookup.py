@@ -119,8 +119,7 @@ class OnlineFeatures:
         view, payloads = self._read(listed)
         columns: dict[str, pa.Array] = {}
         for number, table in enumerate(view.tables):
-            mine = payloads[number :: len(view.tables)]
-            found = [table.find(payload, at) for payload, at in zip(mine, places, strict=True)]
+            found = table.find_all(payloads[number :: len(view.tables)], places)
             arrays = table.columns(found, moments.to_numpy())
             columns |= dict(zip(table.served.features.names, arrays, strict=True))
         if not columns:

@@ -104,6 +104,23 @@ class Layout:
             )
         return None
 
+    def find_all(self, payloads: Sequence[bytes | None], instants: Sequence[int]) -> list[Found | None]:
+        """Return the steps that hold in many payloads, each at its own instant; raises TooEarly."""
+        if not self.timed:
+            return [self.find(payload, 0) for payload in payloads]
+        found: list[Found | None] = []
+        unpack, heap = _TIMED_HEAD.unpack_from, _TIMED_HEAD.size + self._size
+        for payload, instant in zip(payloads, instants, strict=True):
+            if payload is None:
+                found.append(None)
+                continue
+            _, form, _, count, since = unpack(payload)
+            if count == 1 and since <= instant and form == _FORMAT:
+                found.append((payload, _TIMED_HEAD.size, heap, since))
+            else:
+                found.append(self.find(payload, instant))
+        return found
+
     def values(self, found: Found) -> list[Any]:
         """Return the values of one step, in the order of the columns."""
         payload, at, heap, _ = found
@@ -171,7 +188,7 @@ class Layout:
             return pa.Array.from_buffers(kind, len(rows), [valid, pa.py_buffer(cells.tobytes())])
         if pa.types.is_boolean(kind):
             return pa.array(cells.astype(bool), mask=empty)
-        plain = pa.array(np.ascontiguousarray(cells), mask=empty)
+        plain = pa.array(np.ascontiguousarray(cells), mask=empty if empty.any() else None)
         return plain if plain.type == kind else plain.cast(_storage(kind)).view(kind)
 
     def _records(self, rows: pa.Table, starts: Sequence[int]) -> tuple[Any, list[tuple[Any, memoryview]]]:

@@ -41,15 +41,17 @@ class Table:
 
     def find(self, payload: bytes | None, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl."""
-        if payload is None:
-            return None
+        return self.find_all([payload], [instant])[0] if payload is not None else None
+
+    def find_all(self, payloads: Sequence[bytes | None], instants: Sequence[int]) -> list[Found | None]:
+        """Return the steps that hold at many instants, unless they are older than the table's ttl."""
         try:
-            found = self.layout.find(payload, instant)
+            found = self.layout.find_all(payloads, instants)
         except TooEarly as error:
             raise TooEarly(f"Feature table '{self.served.name}': {error}") from None
-        if found is not None and self._ttl is not None and instant - found[3] > self._ttl:
-            return None
-        return found
+        if self._ttl is None:
+            return found
+        return [f if f is None or at - f[3] <= self._ttl else None for f, at in zip(found, instants, strict=True)]
 
     def row(self, found: Found | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
         """Return a step's features as of an instant."""

@@ -53,6 +53,19 @@ class _Pointer(NamedTuple):
     def packed(self) -> bytes:
         return b"".join(map(_NUMBER.pack, [self.version, *sorted(self.lost)]))
 
+    def shown_of(self, values: list[bytes | None]) -> list[bytes | None]:
+        """Return what of values is served."""
+        newest, lost, head, unpack = self.version, self.lost, _HEAD.size, _HEAD.unpack_from
+        served: list[bytes | None] = []
+        for value in values:
+            if value is None:
+                served.append(None)
+                continue
+            version, size = unpack(value)
+            plain = size >= 0 and version <= newest and version not in lost
+            served.append(value[head : head + size] if plain else self.shown(value))
+        return served
+
     def shown(self, value: bytes | None) -> bytes | None:
         """Return what of a value is served."""
         if value is None:
@@ -87,8 +100,7 @@ class RedisStore:
         prefix = self._prefix
         raw, *values = self._mget([self._where, *[prefix + key for key in keys]])
         pointer = self._pointer(raw)
-        shown = pointer.shown
-        return Reading(pointer.version, [shown(value) for value in values])
+        return Reading(pointer.version, pointer.shown_of(values))
 
     @contextmanager
     def publishing(self) -> Iterator["_Batches"]:
