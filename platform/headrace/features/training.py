@@ -14,7 +14,7 @@ from headrace.features import spark
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, join_features
-from headrace.features.usable import usable_tables, usable_views
+from headrace.features.usable import as_joined, usable_tables, usable_views
 from headrace.features.windows import instant
 from headrace.store.engine import TableView
 from headrace.store.site import Site
@@ -87,11 +87,12 @@ def with_features(site: Site, features: Features, label: Label, rows: pa.Table) 
 def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     bounds = pc.min_max(rows[label.time]).as_py()
     span = (bounds["min"], bounds["max"]) if rows.num_rows else None
-    tables = list(usable_tables(site, features, span))
     if site.spark:
         views = usable_views(site, features, span)
-        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
-    return with_requests(site, features, label, join_features(rows, label.time, tables))
+        empty = [as_joined(n, features[n], site.tables.schema(view.table).empty_table()) for n, view in views.items()]
+        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, empty, views))
+    joined = join_features(rows, label.time, list(usable_tables(site, features, span)))
+    return with_requests(site, features, label, joined)
 
 
 def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table]:

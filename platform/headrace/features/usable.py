@@ -1,6 +1,7 @@
 """Which rows of feature tables predictions of some span can use, and how the join takes them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -34,28 +35,37 @@ def usable_views(site: Site, features: Mapping[str, Feature], span: Span | None)
     }
 
 
-def usable_tables(site: Site, features: Mapping[str, Feature], span: Span | None) -> Iterator[FeatureTable]:
-    """Yield the tables to join, with the rows that predictions of a span can use; without rows where Spark joins them."""
+def usable_tables(
+    site: Site, features: Mapping[str, Feature], span: Span | None, versions: Mapping[str, int] | None = None
+) -> Iterator[FeatureTable]:
+    """Yield the tables to join with the rows that predictions of a span can use.
+
+    `versions` says which version of a table is read; the newest of those that it does not name.
+    """
     for name, view in usable_views(site, features, span).items():
-        feature = features[name]
-        empty = site.tables.schema(view.table).empty_table() if site.spark else None
-        yield FeatureTable(
-            name=name,
-            rows=_rows(site, view, feature, span) if empty is None else empty,
-            entities=feature.entities,
-            time="time" if feature.timed else None,
-            ttl=feature.ttl,
-            age=feature.age,
-            since=since_columns(name, feature.windows) if feature.windows else {},
-            zeros=zero_columns(name, feature.windows) if feature.windows else [],
-        )
+        pinned = replace(view, version=(versions or {}).get(view.table))
+        yield as_joined(name, features[name], _rows(site, pinned, features[name], span))
+
+
+def as_joined(name: str, feature: Feature, rows: pa.Table) -> FeatureTable:
+    """Return rows of a feature table as the join sees them."""
+    return FeatureTable(
+        name=name,
+        rows=rows,
+        entities=feature.entities,
+        time="time" if feature.timed else None,
+        ttl=feature.ttl,
+        age=feature.age,
+        since=since_columns(name, feature.windows) if feature.windows else {},
+        zeros=zero_columns(name, feature.windows) if feature.windows else [],
+    )
 
 
 def _rows(site: Site, view: TableView, feature: Feature, span: Span | None) -> pa.Table:
     """Return the rows; of those that never grow old the newest of each entity before the span, and all in it."""
     days = _days(_maker(site, feature), span) if feature.timed and not feature.reach else None
     if not days:
-        return site.tables.read(view.table, days=view.days)
+        return site.tables.read(view.table, days=view.days, version=view.version)
     keys = ", ".join(map(quoted, feature.entities))
     sql = f"""
 select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
