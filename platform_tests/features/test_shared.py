@@ -17,8 +17,11 @@ from headrace.automation.sensors import _late
 from headrace.cli import main
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
+from headrace.definitions import load_platform
 from headrace.features.declaration import Feature
+from headrace.features.readers import readers_of
 from headrace.features.training import _usable, training_rows
+from headrace.neighbours import users_of
 from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.recipes import recipes_of
@@ -110,6 +113,28 @@ def test_both_products_load_into_one_graph_though_their_calendars_differ(tmp_pat
     both = dg.Definitions.merge(*(build(*project.load(product)) for product in ("shop", "care")))
     graph = both.resolve_asset_graph()
     assert TRAINING in graph.get(HABIT).child_keys
+
+
+def test_dagster_loads_both_from_their_files_and_says_where_a_wrong_name_stands(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project", timezone="America/New_York")
+    graph = load_platform(project.root / "platform" / "products").resolve_asset_graph()
+    assert HABIT in graph.get(TRAINING).parent_keys
+    unknown_product(project)
+    file = project.root / "platform" / "products" / "care" / "defs.yaml"
+    line = 1 + next(i for i, text in enumerate(file.read_text().splitlines()) if "shared: shops" in text)
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="Did you mean 'shop'") as error:
+        load_platform(project.root / "platform" / "products")
+    assert str(error.value).startswith(f"{file}:{line}: features.habit.shared: ")
+
+
+def test_a_changed_column_of_the_owners_source_touches_the_users_training_set(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project")
+    declared, site = project.load("shop")
+    users = users_of(project.root, "shop")
+    assert users == {"habit": ["care"]}
+    touched = ["features/habit", "label", "training/set", "care/training/set"]
+    assert readers_of(site, declared.graph, users, "orders", "amount") == touched
+    assert readers_of(site, declared.graph, users, "orders", "returned") == ["label", "training/set"]
 
 
 def test_other_rows_of_the_owners_table_make_the_training_set_stale(tmp_path: Path) -> None:
