@@ -21,6 +21,7 @@ from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared
+from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
@@ -50,9 +51,7 @@ class Product(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the assets, checks, jobs, sensors and schedules of the product."""
-        place = Place.at(
-            context.project_root.parent, os.environ.get("HEADRACE_HOME"), os.environ.get("HEADRACE_MLFLOW_URI")
-        )
+        place = Place.of_environment(context.project_root.parent, os.environ)
         try:
             return build(self.declaration, Site(self.declaration, context.path, place, os.environ))
         except DeclarationError as error:
@@ -65,12 +64,14 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     verify_triggers(declared.retrain, declared.monitors)
     declared = with_shared(declared, site)
     graph, users = graph_of(declared), users_of(site.place.root, site.product.product)
+    online = declared.serve.online
     loop = loop_of(declared, site)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources, partial(readers_of, site, graph, users)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
+            *(online_assets(site, declared.features, declared.label, online) if online else ()),
         ],
         sensors=data_automation(loop),
     )

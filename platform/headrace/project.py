@@ -36,7 +36,7 @@ class Project:
     @property
     def place(self) -> Place:
         """Where the project keeps its things."""
-        return Place.at(self.root, os.environ.get("HEADRACE_HOME"), os.environ.get("HEADRACE_MLFLOW_URI"))
+        return Place.of_environment(self.root, os.environ)
 
     def instance_home(self) -> Path:
         """Return the folder of the project's Dagster instance, made and configured from `dagster.yaml` beside the workspace.

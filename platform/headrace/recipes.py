@@ -11,6 +11,7 @@ from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
 from headrace.features.verify import verify
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
+from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
 
@@ -32,6 +33,8 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     for name in making_order(site, own):
         if not own[name].on_request:
             yield feature_recipe(site, graph, name, declared.features[name])
+    if declared.serve.online:
+        yield online_recipe(site, declared.features, declared.label, declared.serve.online)
     if declared.label:
         yield training_recipe(site, graph)
     if declared.label and declared.model:

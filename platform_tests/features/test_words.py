@@ -98,4 +98,4 @@ def test_the_text_of_a_table_is_its_sql_or_what_its_function_says_of_itself(tmp_
 def test_where_a_table_is_declared_is_told_with_its_line(tmp_path: Path) -> None:
     declaration = "type: headrace.Product\nattributes:\n  features:\n    early: {}\n    now: {}\n"
     site = airline(tmp_path, [], {"defs.yaml": declaration})
-    assert declared_at(site, "now") == f"{tmp_path / 'defs.yaml'}:5"
+    assert declared_at(site, "now") == "defs.yaml:5"

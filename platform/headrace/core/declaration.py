@@ -1,13 +1,13 @@
 """The base of what a user may say: closed and frozen; and the identity of a product."""
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headrace.core.clock import ClockKind
-from headrace.core.names import Name, did_you_mean
+from headrace.core.names import Memory, Name, did_you_mean
 
 
 class Declaration(BaseModel):
@@ -43,8 +43,13 @@ class Identity(Declaration):
     """Day after the last one, for a history that is closed; open by default."""
     clock: ClockKind = "wall"
     """`wall`, or `replay`: now is the end of the last landed day."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What makes feature tables, label rows and the point-in-time join: DuckDB and polars here, or the Spark cluster that
+    the environment variable HEADRACE_SPARK_URL names."""
     description: str = Field(default="", max_length=2000)
     """What the product is for, in a sentence."""
+    memory: Memory = "2GiB"
+    """About how much memory a query, a feature table or the training set may take: what is larger lies on disk meanwhile."""
 
     @field_validator("timezone")
     @classmethod

@@ -42,6 +42,14 @@ class UserCodeError(DeclarationError):
     """The user's own Python failed; the text names its file and line."""
 
 
+class NotCarried(SqlError):
+    """SQL that Spark would not understand as DuckDB does."""
+
+
+class TypeUnknown(NotCarried):
+    """SQL of which only the type of an operand, which nobody has declared, says whether Spark understands it."""
+
+
 class NoRows(DataError):
     """Nothing to work on where at least one row is needed."""
 

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from headrace.core.errors import DataError
+from headrace.features.totals import divided
 
 REQUEST = "_request"
 """The number of a request among those that are joined at once."""
@@ -65,13 +66,13 @@ def _columns(requests: pl.DataFrame, time: str, in_time: pl.Series, table: Featu
         if column not in (*table.entities, table.time, "_day"):
             values = features[column].gather(found)
             if column in table.since:
-                minutes = (requests[time] - values).dt.total_microseconds() / MINUTE
+                minutes = divided((requests[time] - values).dt.total_microseconds(), MINUTE)
                 yield minutes.alias(table.since[column])
             else:
                 yield values.fill_null(0) if column in table.zeros else values
     if table.age and table.time:
         age = requests[time] - features[table.time].gather(found)
-        yield (age.dt.total_seconds() / 60).alias(f"{table.name}_age_minutes")
+        yield divided(age.dt.total_seconds(), 60.0).alias(f"{table.name}_age_minutes")
 
 
 def _as_of(requests: pl.DataFrame, places: pl.DataFrame, table: FeatureTable) -> pl.Series:

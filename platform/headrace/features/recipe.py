@@ -56,7 +56,7 @@ def training_recipe(site: Site, graph: Graph) -> Recipe:
 
 def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     """Return the code and declarations behind a feature table."""
-    engine = libraries("duckdb") | {"days": site.product.calendar}
+    engine = libraries("duckdb") | {"days": site.product.calendar} | _cluster(site)
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
         sweeps = libraries("numpy", "polars")
@@ -79,7 +79,7 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
     for feature in graph.features.values():
         known |= _known_there(feature) if isinstance(feature, SharedFeature) else {}
-    place = {"days": site.product.calendar}
+    place = {"days": site.product.calendar} | _cluster(site)
     return (
         code_parts(graph.label, graph.suspect, training_rows)
         | texts
@@ -94,6 +94,11 @@ def _known_there(feature: SharedFeature) -> Parts:
     """Return when the sources of a shared table's product are known: they are cut off by that to check for leaks."""
     sources = feature.home.graph.sources.items()
     return {f"{feature.shared}.sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in sources}
+
+
+def _cluster(site: Site) -> Parts:
+    """Return what Spark adds to what a table is made of; nothing for the local engine."""
+    return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
 
 
 def static_reach(feature: Feature) -> Reach:

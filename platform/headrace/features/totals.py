@@ -31,7 +31,7 @@ def sums(alive: Alive, values: pl.Series) -> pl.Series:
 
 def total(alive: Alive, values: pl.Series) -> pl.Series:
     """Return the sums as doubles; 0 where nothing is alive."""
-    return sums(alive, values).cast(pl.Float64) / UNITS
+    return divided(sums(alive, values).cast(pl.Float64), UNITS)
 
 
 def mean(alive: Alive, values: pl.Series) -> pl.Series:
@@ -52,7 +52,12 @@ def std(alive: Alive, values: pl.Series) -> pl.Series:
     q = (first // n.cast(pl.Int128)).fill_null(0)
     r = first - q * n.cast(pl.Int128)
     squares = (second - q * (first + r)).cast(pl.Float64) - r.cast(pl.Float64) ** 2 / n
-    return (squares / (_at_least(alive, 2) - 1)).sqrt() / UNITS
+    return divided((squares / (_at_least(alive, 2) - 1)).sqrt(), UNITS)
+
+
+def divided(values: pl.Series, by: float) -> pl.Series:
+    """Return the values divided by a number, rounded once: polars' own multiplies by 1 / by, and rounds twice."""
+    return values / pl.repeat(by, len(values), dtype=pl.Float64, eager=True)
 
 
 def _running(values: pl.Series, until: Ints) -> pl.Series:

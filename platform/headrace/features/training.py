@@ -11,14 +11,21 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, computed_columns, with_column
+from headrace.features import spark
 from headrace.features.compute import source_views, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.join import REQUEST, FeatureTable, join_features
 from headrace.features.shared import SharedFeature
 from headrace.features.windows import instant, since_columns, zero_columns
+from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 Features = Mapping[str, Feature]
+Span = tuple[datetime, datetime]
+"""The first and the last prediction time."""
+VALUE_BYTES = 8
+"""What a feature of a row weighs."""
 SCORED = ("score", "model", "release")
 """The columns that a score adds to its row: which score, by which model, of which release."""
 
@@ -41,7 +48,7 @@ def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
         f"select * replace (cast({column} as tinyint) as {column}, cast({time} as timestamptz) as {time}) "
         f"from ({statement.text}\n) {during} order by {time}, {entity}"
     )
-    rows = site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+    rows = _asked(site, sql, source_views(site, statement.tables), statement.origin)
     _refuse_bad_labels(rows, label, statement.origin)
     return rows
 
@@ -77,9 +84,40 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
-    span = pc.min_max(rows[label.time]).as_py() if rows.num_rows else None
-    tables = list(_feature_tables(site, features, (span["min"], span["max"]) if span else None))
-    return with_requests(site, features, label, join_features(rows, label.time, tables))
+    span = _span_of(rows[label.time])
+    if site.spark:
+        tables, views = list(_feature_tables(site, features, span)), feature_views(site, features, span)
+        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
+    return site.spill.concat(_with_features(site, features, label, piece) for piece in _pieces(site, features, rows))
+
+
+def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
+    joined = join_features(rows, label.time, list(_feature_tables(site, features, _span_of(rows[label.time]))))
+    return with_requests(site, features, label, joined)
+
+
+def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows, which are in the order of time, in pieces that with all features fill a quarter of the memory."""
+    tables = [table_of(site, name, feature) for name, feature in features.items() if not feature.on_request]
+    added = VALUE_BYTES * sum(len(site.tables.schema(table)) for table in tables)
+    most = max(1, site.spill.most // max(1, added + rows.nbytes // max(1, rows.num_rows)))
+    return (rows.slice(start, most) for start in range(0, max(1, rows.num_rows), most))
+
+
+def feature_views(site: Site, features: Features, span: Span | None) -> dict[str, TableView]:
+    """Return what of each feature table the requests of a span may need, by name."""
+    made = {name: feature for name, feature in features.items() if not feature.on_request}
+    return {name: TableView(table_of(site, name, f), _usable(_maker(site, f), f, span)) for name, f in made.items()}
+
+
+def _maker(site: Site, feature: Feature) -> Identity:
+    """Return the product that makes a feature table: its days are of that product's calendar."""
+    return feature.home.site.product if isinstance(feature, SharedFeature) else site.product
+
+
+def _asked(site: Site, sql: str, views: Mapping[str, TableView | pa.Table], origin: str) -> pa.Table:
+    """Return the rows of a statement in its own order, from wherever the product's engine is."""
+    return (site.spark or site.engine).query(sql, views, origin=origin)
 
 
 def with_requests(site: Site, features: Features, label: Label, joined: pa.Table) -> pa.Table:
@@ -96,31 +134,44 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     Columns of the request that the SQL only passes on, as `select *` does, are not added again.
     """
     statement = sql_of(site, feature)
+    numbered = numbered_requests(requests, label.column)
+    made = _asked(site, request_sql(statement), {"request": numbered}, statement.origin)
+    return with_computed(name, statement, requests, numbered, made)
+
+
+def numbered_requests(requests: pa.Table, hidden: str | None) -> pa.Table:
+    """Return requests as SQL on them sees them: each with its number, and without the label."""
     numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
-    made = site.engine.query(
-        f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}",
-        {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
-        origin=statement.origin,
-    )
+    return numbered.drop_columns([hidden]) if hidden in numbered.column_names else numbered
+
+
+def request_sql(statement: Statement) -> str:
+    """Return what is asked of the view `request`: what the SQL makes of each, in their order."""
+    return f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}"
+
+
+def with_computed(name: str, statement: Statement, requests: pa.Table, numbered: pa.Table, made: pa.Table) -> pa.Table:
+    """Return requests with the columns that were made of them; raises DataError where a request was lost or doubled."""
     if not made[REQUEST].equals(numbered[REQUEST]):
         raise DataError(
             f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
         )
-    passed_on = set(numbered.column_names) - computed_columns(statement.text, statement.origin)
+    passed_on = set(requests.column_names) | {REQUEST}
+    passed_on -= computed_columns(statement.text, statement.origin)
     for column in made.column_names:
         if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])
     return requests
 
 
-def _feature_tables(site: Site, features: Features, span: tuple[datetime, datetime] | None) -> Iterator[FeatureTable]:
-    for name, feature in features.items():
-        if feature.on_request:
-            continue
-        product = feature.home.site.product if isinstance(feature, SharedFeature) else site.product
+def _feature_tables(site: Site, features: Features, span: Span | None) -> Iterator[FeatureTable]:
+    """Yield the tables to join; their rows stay where they are if the join is elsewhere."""
+    for name, view in feature_views(site, features, span).items():
+        feature = features[name]
+        empty = site.tables.schema(view.table).empty_table()
         yield FeatureTable(
             name=name,
-            rows=site.tables.read(table_of(site, name, feature), days=_usable(product, feature, span)),
+            rows=empty if site.spark else _rows_for(site, view, feature, span),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
@@ -130,15 +181,37 @@ def _feature_tables(site: Site, features: Features, span: tuple[datetime, dateti
         )
 
 
-def _usable(product: Identity, feature: Feature, span: tuple[datetime, datetime] | None) -> Days | None:
-    """Return the days of a product's feature table that hold rows for predictions from the first to the last; None for all.
+def _usable(product: Identity, feature: Feature, span: Span | None) -> Days | None:
+    """Return the days of a product's feature table that hold rows for predictions in a span; None for all.
 
     They are days of the product that makes the table, whose calendar may be another than that of the predictions.
     """
     if not (span and feature.reach and product.start and feature.timed):
         return None
-    days = Days(*(local_day(moment, product.timezone) for moment in span))
-    return days.widened(before=whole_days(feature.reach) + 1)
+    return _days_of(product, span).widened(before=whole_days(feature.reach) + 1)
+
+
+def _rows_for(site: Site, view: TableView, feature: Feature, span: Span | None) -> pa.Table:
+    """Return the rows of a feature table that requests of a span can need: of its days and as far back as rows hold."""
+    product = _maker(site, feature)
+    if not (span and product.start and feature.timed) or feature.reach:
+        return site.tables.read(view.table, days=view.days)
+    keys, days = ", ".join(map(quoted, feature.entities)), _days_of(product, span)
+    newest_before = f"""
+select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
+union all by name select * from rows where {DAY} between date '{days.first}' and date '{days.last}'"""
+    return site.engine.query(newest_before, {"rows": view}, origin=view.table)
+
+
+def _span_of(times: pa.ChunkedArray) -> Span | None:
+    """Return the first and the last of some instants; None of none."""
+    bounds = pc.min_max(times).as_py()
+    return (bounds["min"], bounds["max"]) if bounds["min"] else None
+
+
+def _days_of(product: Identity, span: Span) -> Days:
+    first, last = (local_day(moment, product.timezone) for moment in span)
+    return Days(first, last)
 
 
 def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:

@@ -6,6 +6,7 @@ from headrace.core.errors import DeclarationError, SqlError
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Statement, columns_of, spelled
 from headrace.core.user_code import load_function
+from headrace.features.carried import verify_carried
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.graph import Graph, making_order, schema_for
@@ -29,6 +30,8 @@ def verify(site: Site, graph: Graph) -> None:
             _verify_sql(site, feature, graph, path)
     if graph.label:
         _verify_label(site, graph.label, graph)
+    if site.spark:
+        verify_carried(site, graph)
 
 
 def _verify_windows(windows: Windows, graph: Graph, path: tuple[str, ...]) -> None:

@@ -30,8 +30,8 @@ _OF_VALUES: dict[Aggregation, str] = {
 
 
 def declared_at(site: Site, name: str) -> str:
-    """Return file and line of a feature table's declaration."""
-    return position_of(site.folder / "defs.yaml", ("attributes", "features", name))
+    """Return file, from the project's root on, and line of a feature table's declaration."""
+    return position_of(site.folder / "defs.yaml", ("attributes", "features", name)).removeprefix(f"{site.place.root}/")
 
 
 def defined(feature: Feature, source: Source | None) -> str:

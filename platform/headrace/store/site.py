@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.core.clock import Clock, clock_of
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
-from headrace.core.names import did_you_mean
+from headrace.core.names import did_you_mean, memory_bytes
 from headrace.core.place import Place
 from headrace.store.engine import Engine
 from headrace.store.erasures import Erasures
@@ -16,6 +16,8 @@ from headrace.store.ledger import Ledger
 from headrace.store.log import Log
 from headrace.store.models import Models
 from headrace.store.releases import Releases
+from headrace.store.spark import Spark
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 
 
@@ -47,7 +49,25 @@ class Site:
     @cached_property
     def engine(self) -> Engine:
         """The engine over these tables."""
-        return Engine(self.tables, spill=self.place.spill)
+        return Engine(self.tables, self.spill)
+
+    @cached_property
+    def spill(self) -> Spill:
+        """Where rows lie that the product's memory does not hold."""
+        return Spill(self.place.spill, memory_bytes(self.product.memory))
+
+    @cached_property
+    def spark(self) -> Spark | None:
+        """The cluster that makes the product's features, if it says `engine: spark`; raises DeclarationError if none is named."""
+        if self.product.engine != "spark":
+            return None
+        if not self.place.spark_url:
+            raise DeclarationError(
+                "`engine: spark` needs to know where Spark is: set HEADRACE_SPARK_URL to spark://host:port, local[2], or "
+                "sc://host:port for Spark Connect.",
+                ("engine",),
+            )
+        return Spark(self.place.spark_url, self.tables, self.engine)
 
     @cached_property
     def models(self) -> Models:
