@@ -22,9 +22,11 @@ from headrace.features.declaration import Feature
 from headrace.features.readers import readers_of
 from headrace.features.training import _usable, training_rows
 from headrace.neighbours import users_of
+from headrace.online.lookup import OnlineFeatures
 from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.recipes import recipes_of
+from headrace.store.online import open_online
 from platform_tests.end_to_end.shop import land_days
 from platform_tests.features.leaky import RETURNS_OF_A_CUSTOMER, said
 from platform_tests.features.neighbours import land_calls, make, make_care, make_shop, neighbours
@@ -208,6 +210,28 @@ def test_both_may_share_from_each_other(tmp_path: Path) -> None:
     assert make(project, "shop", "training/set").success
     names = project.load("shop")[1].tables.schema("shop/training/set").names
     assert {"habit_count_3d", "mood_count_2d"} <= set(names)
+
+
+def test_a_shared_table_is_served_online_by_its_user_and_published_again_when_it_changes(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project")
+    declare(project, "care", "  model:", "  serve: {online: {back: 2d}}\n  model:")
+    make_shop(project)
+    assert make(project, "care", "raw/orders", "validated/orders", "online/features").success
+    _, site = project.load("care")
+    steps = [row for row in site.tables.read("shop/features/habit").to_pylist() if row["customer"] == "c1"]
+    at = datetime(2024, 1, 6, 18, tzinfo=UTC)
+    newest = max((row for row in steps if row["time"] <= at), key=lambda row: row["time"])
+    store = open_online(site.place, "care")
+    try:
+        online = OnlineFeatures(store, "care")
+        [told] = online.tables_of(online.request({"customer": "c1"}), at)
+    finally:
+        store.close()
+    assert told.table.table == "shop/features/habit"
+    assert dict(told.values) == {name: newest[name] for name in ("habit_count_3d", "habit_amount_mean_3d")}
+    land_days(project.root, 0, 5, shift=50.0, rows=30)
+    make_shop(project)
+    assert planned(project, "care")["care/online/features"] == ("other content of shop/features/habit",)
 
 
 def unknown_product(project: Project) -> None:

@@ -9,7 +9,7 @@ from headrace.core.assets import asset, is_forced, made, records, spec
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
-from headrace.features.training import Features
+from headrace.features.training import Features, label_statement
 from headrace.online.declaration import Online
 from headrace.online.keys import MANIFEST
 from headrace.online.publish import publish
@@ -21,13 +21,15 @@ from headrace.store.site import Site
 def online_assets(site: Site, features: Features, label: Label | None, online: Online) -> list[dg.AssetsDefinition]:
     """Return online/features."""
     product, table = site.product, site.product.table("online", "features")
+    # The columns of requests are told by the label's sources, which need not be behind any of the tables: these may be shared.
+    sources = [product.table("validated", name) for name in label_statement(site, label).tables] if label else []
 
     @asset(
         spec(
             product,
             "online",
             "features",
-            deps=[dg.AssetKey(name.split("/")) for name in stored_tables(site, features)],
+            deps=[dg.AssetKey(name.split("/")) for name in [*stored_tables(site, features), *sources]],
             kinds={"redis" if site.place.online_server else "sqlite"},
             code_version=version_of(online_parts(site, features, label, online)),
         )
