@@ -99,7 +99,7 @@ def test_a_shared_feature_is_shown_as_its_owner_declares_it_with_the_users_own_s
     shown = headrace("features", "show", "care", "habit_amount_mean_3d").output
     assert "habit_amount_mean_3d, a feature of care" in shown
     assert "mean of `amount` of the orders of one customer in the 3 days before, as of each prediction" in shown
-    assert "declared      platform/products/shop/defs.yaml:" in shown
+    assert "platform/products/shop/defs.yaml:" in shown
     assert "owner         shop@example.com" in shown
     assert "made of       shop.orders.amount, shop.orders.ordered_at" in shown
     rows = both.load("care")[1].tables.count("care/training/set")

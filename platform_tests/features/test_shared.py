@@ -20,7 +20,8 @@ from headrace.core.errors import DeclarationError
 from headrace.definitions import load_platform
 from headrace.features.declaration import Feature
 from headrace.features.readers import readers_of
-from headrace.features.training import _usable, training_rows
+from headrace.features.training import training_rows
+from headrace.features.usable import usable_days
 from headrace.neighbours import users_of
 from headrace.online.lookup import OnlineFeatures
 from headrace.product import build, loop_of
@@ -93,7 +94,7 @@ def test_no_row_that_may_be_used_lies_outside_of_the_owners_days_that_are_read(
     last = first + timedelta(seconds=span_s)
     windows = {"from": "a", "entity": "b", "time": "c", "of": {"d": "d"}, "agg": ["mean"], "over": [f"{reach_s}s"]}
     owner = Identity(product="shop", timezone=zone, start="2020-01-01")
-    days = _usable(owner, Feature.model_validate({"windows": windows}), (first, last))
+    days = usable_days(owner, Feature.model_validate({"windows": windows}), (first, last))
     used = first - timedelta(seconds=reach_s) + place * (last - first + timedelta(seconds=reach_s))
     assert days is not None
     assert days.first <= used.astimezone(ZoneInfo(zone)).date() <= days.last

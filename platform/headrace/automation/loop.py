@@ -49,7 +49,13 @@ class Loop:
         tables = [name for name in self.features if self._reads(name, sources)]
         keys = [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")]
         keys += [product.key("features", name) for name in tables]
-        return [*keys, product.key("online", "features")] if tables and self.serve.online else keys
+        return [*keys, product.key("online", "features")] if tables and self._can_publish(tables) else keys
+
+    def _can_publish(self, made: Collection[str]) -> bool:
+        """Return whether features are served, and every table of them is there once some are made."""
+        stored = [name for name, feature in self.features.items() if not feature.on_request]
+        there = (n in made or self.site.tables.exists(self.site.product.table("features", n)) for n in stored)
+        return self.serve.online is not None and all(there)
 
     def _reads(self, name: str, sources: Collection[str]) -> bool:
         if self.features[name].on_request or self.features[name].shared:
@@ -76,9 +82,11 @@ class Loop:
 
     @property
     def live_keys(self) -> list[list[str]]:
-        """The assets that a live model has: scores, monitors, the report."""
-        product = self.site.product
+        """The assets that a live model has: scores, monitors, the report; and the requests that were served, if they are logged."""
+        product, online = self.site.product, self.serve.online
+        served = [product.key("serving", "requests")] if online and online.log else []
         return [
+            *served,
             product.key("predictions", "batch"),
             product.key("monitoring", "drift"),
             product.key("monitoring", "quality"),

@@ -27,6 +27,7 @@ from headrace.features.graph import Graph
 from headrace.features.leakage import find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.look import Declared
+from headrace.features.parity import Compared, compare_engines
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
 from headrace.features.shared import SharedFeature, own_features
 from headrace.features.statistics import remembered_statistics
@@ -36,7 +37,7 @@ from headrace.features.verify import verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
-LEAKAGE, SUSPECT = "leakage", "suspect"
+LEAKAGE, SUSPECT, PARITY = "leakage", "suspect", "parity"
 
 
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
@@ -58,7 +59,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             "features",
             name,
             deps=deps,
-            kinds={"python" if feature.python else "duckdb", "deltalake"},
+            kinds={"python" if feature.python else site.product.engine, "deltalake"},
             description=_describe(feature),
             code_version=version_of(feature_parts(site, graph, feature)),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
@@ -85,6 +86,10 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     assert label
     upstream = [table_of(site, n, f) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
+    checks = {
+        LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
+        SUSPECT: "No column alone says more about the label than an honest one could.",
+    } | ({PARITY: "DuckDB makes the same features and rows as Spark, cell by cell."} if site.spark else {})
 
     @asset(
         spec(
@@ -92,20 +97,17 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             "training",
             "set",
             deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
-            kinds={"polars", "deltalake"},
+            kinds={"spark" if site.spark else "polars", "deltalake"},
             code_version=version_of(training_parts(site, graph)),
             metadata=dict(column_lineage(product, training_lineage(site, graph))),
         ),
-        checks={
-            LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
-            SUSPECT: "No column alone says more about the label than an honest one could.",
-        },
+        checks=checks,
         blocking={LEAKAGE},
     )
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
         recipe = training_recipe(site, graph)
-        said = [said_before(context, table, check) for check in (LEAKAGE, SUSPECT)]
+        said = [said_before(context, table, check) for check in checks]
         work = site.ledger.work(recipe, forced=is_forced(context) or None in said or not (said[0] and said[0].passed))
         if not work:
             yield from said
@@ -117,6 +119,8 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
             yield _leakage(leaks)
             yield _suspect(find_suspects(site, graph, rows))
+            if site.spark:
+                yield _parity(list(compare_engines(site, graph)))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
             remembered_statistics(site, lambda: rows)
@@ -144,6 +148,12 @@ def _suspect(found: list[Suspicion]) -> dg.AssetCheckResult:
         else "No column says too much about the label."
     )
     return verdict(SUSPECT, not found, what, columns=records([asdict(suspicion) for suspicion in found]))
+
+
+def _parity(compared: list[Compared]) -> dg.AssetCheckResult:
+    found = [f"{c.table}: {c.example}" for c in compared if c.differing]
+    what = f"DuckDB and Spark differ: {'; '.join(found)}" if found else "DuckDB makes the same as Spark."
+    return verdict(PARITY, not found, what, severe=True, tables=records([asdict(c) for c in compared]))
 
 
 def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.AssetDep:

@@ -2,7 +2,7 @@
 
 from headrace.core.errors import SqlError
 from headrace.core.sql import computed_columns
-from headrace.features.compute import sql_of
+from headrace.features.compute import sql_of, table_of
 from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, root_lineage
 from headrace.features.shared import home_of
@@ -23,7 +23,7 @@ def _columns(site: Site, graph: Graph, name: str) -> list[str]:
         return [output.column for output in outputs(name, feature.windows)]
     if feature.on_request:
         return _of_the_request(site, graph, name)
-    table = site.product.table("features", name)
+    table = table_of(site, name, feature)
     stored = site.tables.schema(table).names if site.tables.exists(table) else None
     columns = stored or list(feature_lineage(site, name, feature, graph))
     values = [column for column in columns if column not in {*feature.entities, "time", DAY}]

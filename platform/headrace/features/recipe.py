@@ -90,15 +90,15 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     )
 
 
+def _cluster(site: Site) -> Parts:
+    """Return what Spark adds to what a table is made of; nothing for the local engine."""
+    return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
+
+
 def _known_there(feature: SharedFeature) -> Parts:
     """Return when the sources of a shared table's product are known: they are cut off by that to check for leaks."""
     sources = feature.home.graph.sources.items()
     return {f"{feature.shared}.sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in sources}
-
-
-def _cluster(site: Site) -> Parts:
-    """Return what Spark adds to what a table is made of; nothing for the local engine."""
-    return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
 
 
 def static_reach(feature: Feature) -> Reach:

@@ -83,7 +83,7 @@ def publish(site: Site, features: Features, label: Label | None, online: Online,
         done = Published(0, {table.served.table: table.served.version for table in tables})
         for table in tables:
             _publish_table(site, table, now - online.back, publication, done)
-        manifest = _manifest(site, features, label, tables, now)
+        manifest = _manifest(site, features, label, tables, now).model_copy(update={"log": online.log})
         contents = Contents(tables={table.served.table: table.contents for table in tables})
         publication.put({MANIFEST: manifest.model_dump_json().encode(), CONTENTS: contents.model_dump_json().encode()})
         done.version = publication.commit()
