@@ -7,6 +7,7 @@ from headrace.contracts.declaration import Contract
 from headrace.core.declaration import Identity
 from headrace.core.names import Name
 from headrace.features.declaration import Feature, Label
+from headrace.features.graph import Graph
 from headrace.models.declaration import GateText, Model
 from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
@@ -37,6 +38,11 @@ class ProductDeclaration(Identity):
     """How scores are made."""
     keep: KeepRule = Keep()
     """How long versions stay that no kept model was trained on: `30d`, or `{versions: 30d, models: 10}`."""
+
+    @property
+    def graph(self) -> Graph:
+        """The parts that features and labels refer to."""
+        return Graph(self.sources, self.contracts, self.features, self.label, self.monitors.suspect)
 
     def key_of(self, layer: str, name: str) -> list[str]:
         """Return the columns whose values name one row each of a table; none where rows have no name."""

@@ -12,7 +12,6 @@ from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
 from headrace.features.declaration import Feature
 from headrace.features.shared import Home, SharedFeature, shared_feature
-from headrace.recipes import graph_of
 from headrace.store.site import Site
 
 
@@ -79,7 +78,7 @@ def _resolved(name: str, feature: Feature, site: Site, files: dict[str, Path]) -
     except DeclarationError as error:
         raise DeclarationError(f"what '{owner}' shares is not known: {error}", path) from None
     there = Site(declared, others[owner].parent, site.place, site.environment)
-    return shared_feature(name, owner, Home(there, graph_of(declared)))
+    return shared_feature(name, owner, Home(there, declared.graph))
 
 
 def _product_name(document: Any) -> str | None:

@@ -63,12 +63,12 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
     declared = with_shared(declared, site)
-    graph = graph_of(declared)
+    graph, users = graph_of(declared), users_of(site.place.root, site.product.product)
     online = declared.serve.online
     loop = loop_of(declared, site)
     data = dg.Definitions(
         assets=[
-            *source_assets(site, declared.sources, partial(readers_of, site, graph)),
+            *source_assets(site, declared.sources, partial(readers_of, site, graph, users)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
             *(online_assets(site, declared.features, declared.label, online) if online else ()),

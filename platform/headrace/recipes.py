@@ -18,7 +18,7 @@ from headrace.store.site import Site
 
 def graph_of(declared: ProductDeclaration) -> Graph:
     """Return the parts of a declaration that features and labels refer to."""
-    return Graph(declared.sources, declared.contracts, declared.features, declared.label, declared.monitors.suspect)
+    return declared.graph
 
 
 def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:

@@ -141,8 +141,8 @@ def test_new_rows_of_a_source_ask_for_what_reads_it_through_other_tables(tmp_pat
     assert ["shop", "features", "more"] in loop_of(declared, site).data_keys(["orders"])
     graph = graph_of(declared)
     assert root_lineage(site, "more", graph)["more_twice"] == root_lineage(site, "habit", graph)["habit_count_3d"]
-    assert "features/more" in readers_of(site, graph, "orders", "amount")
-    assert "features/more" not in readers_of(site, graph, "orders", "settled_at")
+    assert "features/more" in readers_of(site, graph, {}, "orders", "amount")
+    assert "features/more" not in readers_of(site, graph, {}, "orders", "settled_at")
     assert make_all(project).success
 
 

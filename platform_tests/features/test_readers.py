@@ -55,11 +55,11 @@ def graph(contract: bool = True) -> Graph:
 def test_a_column_touches_what_reads_it(site: Site, column: str, touched: list[str]) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1)]))
     take(site, CROSSINGS.model_copy(update={"sql": "crossings.sql"}))
-    assert readers_of(site, graph(), "crossings", column) == touched
+    assert readers_of(site, graph(), {}, "crossings", column) == touched
 
 
 def test_without_a_contract_whatever_reads_the_source_counts(site: Site) -> None:
-    assert "label" in readers_of(site, graph(contract=False), "crossings", "ship")
+    assert "label" in readers_of(site, graph(contract=False), {}, "crossings", "ship")
 
 
 def test_the_check_of_a_source_tells_what_a_renamed_column_touches(tmp_path: Path) -> None:

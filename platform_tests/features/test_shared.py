@@ -17,12 +17,17 @@ from headrace.automation.sensors import _late
 from headrace.cli import main
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
+from headrace.definitions import load_platform
 from headrace.features.declaration import Feature
+from headrace.features.readers import readers_of
 from headrace.features.training import training_rows
 from headrace.features.usable import usable_days
+from headrace.neighbours import users_of
+from headrace.online.lookup import OnlineFeatures
 from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.recipes import recipes_of
+from headrace.store.online import open_online
 from platform_tests.end_to_end.shop import land_days
 from platform_tests.features.leaky import RETURNS_OF_A_CUSTOMER, said
 from platform_tests.features.neighbours import land_calls, make, make_care, make_shop, neighbours
@@ -113,6 +118,28 @@ def test_both_products_load_into_one_graph_though_their_calendars_differ(tmp_pat
     assert TRAINING in graph.get(HABIT).child_keys
 
 
+def test_dagster_loads_both_from_their_files_and_says_where_a_wrong_name_stands(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project", timezone="America/New_York")
+    graph = load_platform(project.root / "platform" / "products").resolve_asset_graph()
+    assert HABIT in graph.get(TRAINING).parent_keys
+    unknown_product(project)
+    file = project.root / "platform" / "products" / "care" / "defs.yaml"
+    line = 1 + next(i for i, text in enumerate(file.read_text().splitlines()) if "shared: shops" in text)
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="Did you mean 'shop'") as error:
+        load_platform(project.root / "platform" / "products")
+    assert str(error.value).startswith(f"{file}:{line}: features.habit.shared: ")
+
+
+def test_a_changed_column_of_the_owners_source_touches_the_users_training_set(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project")
+    declared, site = project.load("shop")
+    users = users_of(project.root, "shop")
+    assert users == {"habit": ["care"]}
+    touched = ["features/habit", "label", "training/set", "care/training/set"]
+    assert readers_of(site, declared.graph, users, "orders", "amount") == touched
+    assert readers_of(site, declared.graph, users, "orders", "returned") == ["label", "training/set"]
+
+
 def test_other_rows_of_the_owners_table_make_the_training_set_stale(tmp_path: Path) -> None:
     project = neighbours(tmp_path / "project")
     assert planned(project, "care")["care/training/set"] == ("never made",)
@@ -184,6 +211,28 @@ def test_both_may_share_from_each_other(tmp_path: Path) -> None:
     assert make(project, "shop", "training/set").success
     names = project.load("shop")[1].tables.schema("shop/training/set").names
     assert {"habit_count_3d", "mood_count_2d"} <= set(names)
+
+
+def test_a_shared_table_is_served_online_by_its_user_and_published_again_when_it_changes(tmp_path: Path) -> None:
+    project = neighbours(tmp_path / "project")
+    declare(project, "care", "  model:", "  serve: {online: {back: 2d}}\n  model:")
+    make_shop(project)
+    assert make(project, "care", "raw/orders", "validated/orders", "online/features").success
+    _, site = project.load("care")
+    steps = [row for row in site.tables.read("shop/features/habit").to_pylist() if row["customer"] == "c1"]
+    at = datetime(2024, 1, 6, 18, tzinfo=UTC)
+    newest = max((row for row in steps if row["time"] <= at), key=lambda row: row["time"])
+    store = open_online(site.place, "care")
+    try:
+        online = OnlineFeatures(store, "care")
+        [told] = online.tables_of(online.request({"customer": "c1"}), at)
+    finally:
+        store.close()
+    assert told.table.table == "shop/features/habit"
+    assert dict(told.values) == {name: newest[name] for name in ("habit_count_3d", "habit_amount_mean_3d")}
+    land_days(project.root, 0, 5, shift=50.0, rows=30)
+    make_shop(project)
+    assert planned(project, "care")["care/online/features"] == ("other content of shop/features/habit",)
 
 
 def unknown_product(project: Project) -> None:

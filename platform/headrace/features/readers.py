@@ -1,6 +1,6 @@
 """Who reads a column of a source: feature tables, the training set, and the model that stands on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from headrace.core.errors import SqlError
 from headrace.core.sql import Statement, made_columns
@@ -11,9 +11,10 @@ from headrace.features.training import label_statement
 from headrace.store.site import Site
 
 
-def readers_of(site: Site, graph: Graph, source: str, column: str) -> list[str]:
+def readers_of(site: Site, graph: Graph, users: Mapping[str, Sequence[str]], source: str, column: str) -> list[str]:
     """Return what a change of a landed column touches, in words: `features/<table>`, `training/set`, the live model.
 
+    `users` are the other products that use a feature table: their training sets and live models are touched with it.
     Where the declaration does not tell columns apart (a source without a contract), whatever reads the source counts.
     """
     columns = {column, *_made_of(site, graph, source, column)}
@@ -22,6 +23,10 @@ def readers_of(site: Site, graph: Graph, source: str, column: str) -> list[str]:
         touched.append("training/set")
         live = site.releases.live(site.product.product)
         touched += [f"live model {live.model[:12]}"] if live else []
+    shared = {user for name, of in users.items() if f"features/{name}" in touched for user in of}
+    for user in sorted(shared):
+        live = site.releases.live(user)
+        touched += [f"{user}/training/set", *([f"live model {live.model[:12]} of {user}"] if live else [])]
     return touched
 
 

@@ -10,7 +10,7 @@ from headrace.core.errors import DeclarationError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
-from headrace.features.training import Features
+from headrace.features.training import Features, label_statement
 from headrace.online.declaration import Online
 from headrace.online.keys import MANIFEST
 from headrace.online.publish import publish
@@ -34,13 +34,15 @@ def online_assets(site: Site, features: Features, label: Label | None, online: O
 
 def _published(site: Site, features: Features, label: Label | None, online: Online) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("online", "features")
+    # The columns of requests are told by the label's sources, which need not be behind any of the tables: these may be shared.
+    sources = [product.table("validated", name) for name in label_statement(site, label).tables] if label else []
 
     @asset(
         spec(
             product,
             "online",
             "features",
-            deps=[dg.AssetKey(name.split("/")) for name in stored_tables(site, features)],
+            deps=[dg.AssetKey(name.split("/")) for name in [*stored_tables(site, features), *sources]],
             kinds={"redis" if site.place.online_server else "sqlite"},
             code_version=version_of(online_parts(site, features, label, online)),
         )

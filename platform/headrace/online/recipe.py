@@ -30,7 +30,7 @@ def online_parts(site: Site, features: Features, label: Label | None, online: On
     if label:
         statements[label.sql] = label_statement(site, label)
     texts = {file: sql_version(statement.text) for file, statement in statements.items()}
-    declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in features.items()}
+    declared = {f"features.{name}": f.as_made.model_dump_json(by_alias=True) for name, f in features.items()}
     return code_parts(online, *([label] if label else []), publish) | texts | declared | libraries("polars")
 
 
