@@ -11,6 +11,7 @@ from headrace.cli_erase import erase
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import get, skewcheck
+from headrace.cli_parity import parity
 from headrace.saying import in_words
 
 
@@ -209,6 +210,7 @@ main.add_command(erase)
 main.add_command(features)
 features.add_command(get)
 main.add_command(leakcheck)
+main.add_command(parity)
 main.add_command(quarantine)
 main.add_command(skewcheck)
 

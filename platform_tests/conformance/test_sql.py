@@ -1,5 +1,8 @@
 """What Spark is asked means what DuckDB understands: value by value, type by type; or it is refused by name."""
 
+import re
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -43,6 +46,20 @@ def test_every_function_that_is_carried_is_asked_of_both_engines() -> None:
     assert set(NAMED) - {node.name.lower() for node in nodes} == set()
 
 
+def test_the_page_of_what_is_carried_names_nothing_that_is_not_asked_of_both() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "spark.md").read_text().splitlines()
+    named = {row.split("|")[1].strip(): row for row in rows if row.startswith("| ")}
+    words = {
+        word
+        for kind in ("numbers", "nothing", "texts", "time", "aggregates", "windows")
+        for listed in re.findall(r"`([a-z0-9_ ]+)`", named[kind])
+        for word in listed.split()
+    }
+    asked = " ".join([*EXPRESSIONS, *STATEMENTS, *NEARLY])
+    assert len(words) > 60
+    assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", asked)] == []
+
+
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_could_mean_something_else_is_refused_by_file_line_and_name(sql: str) -> None:
     with pytest.raises(NotCarried, match=r"asked\.sql:\d+: `engine: spark` does not carry `") as refused:
@@ -65,6 +82,13 @@ def test_a_function_that_nobody_knows_is_never_passed_on() -> None:
 def test_an_operand_whose_type_nobody_knows_is_refused_where_it_decides_what_is_meant() -> None:
     with pytest.raises(NotCarried, match="nobody can tell the type of"):
         carried("select a / 2 as half from edges", "asked.sql", {"edges": {"a": "unknown"}})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["stra\u00dfe", "\u03a3\u03a3", "\u0130"])
+def test_letters_that_the_engines_write_differently_stop_spark(both: Both, text: str) -> None:
+    with pytest.raises(DataError, match="of a letter that Spark may write differently"):
+        both.spark.query("select upper(s) as v, lower(s) as w from few", {"few": pa.table({"s": [text]})})
 
 
 @pytest.mark.slow

@@ -79,9 +79,8 @@ def running_connect_server(master: str) -> Iterator[str]:
     port = _free_port()
     settings = [f"--conf=spark.connect.grpc.binding.port={port}", "--conf=spark.connect.grpc.binding.address=127.0.0.1"]
     connect = "org.apache.spark.sql.connect.service.SparkConnectServer"
-    server = _start(
-        ["deploy.SparkSubmit", f"--master={master}", *settings, f"--class={connect}", "spark-internal"], home / "log"
-    )
+    program = ["deploy.SparkSubmit", f"--master={master}", *settings, f"--class={connect}", "spark-internal"]
+    server = _start(program, home / "log", memory="1g")
     try:
         _wait_for(home / "log", "Spark Connect server started", 1, [server])
         yield f"sc://127.0.0.1:{port}"
@@ -99,18 +98,21 @@ def _environment(home: Path) -> Mapping[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(home / "local"),
         "SPARK_WORKER_DIR": str(home / "work"),
-        "SPARK_DAEMON_MEMORY": "256m",
         "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
     }
 
 
-def _start(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(arguments: list[str], log: Path, memory: str = "256m") -> subprocess.Popen[bytes]:
     """Start a Java program of Spark in a process group of its own, which ends with this process."""
     program = [f"{os.environ['SPARK_HOME']}/bin/spark-class", f"org.apache.spark.{arguments[0]}", *arguments[1:]]
     command = [sys.executable, "-c", _BORN_TO_DIE, *program]
     with log.open("wb") as words:
         return subprocess.Popen(
-            command, stdout=words, stderr=words, start_new_session=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}
+            command,
+            stdout=words,
+            stderr=words,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCE), "SPARK_DAEMON_MEMORY": memory},
         )
 
 

@@ -48,6 +48,26 @@ def place(node: exp.Expression) -> exp.Expression:
     return spark(f"cast(instr({said(text)}, {said(sought)}) as bigint)")
 
 
+_NO_CASE = r"\x{2000}-\x{206F}\x{2E80}-\x{9FFF}\x{AC00}-\x{D7A3}\x{1F300}-\x{1FAFF}"
+_ALIKE = {
+    "lower": r"\x{0}-\x{12F}\x{131}-\x{17F}\x{400}-\x{52F}" + _NO_CASE,
+    "upper": r"\x{0}-\x{DE}\x{E0}-\x{148}\x{14A}-\x{17F}\x{400}-\x{52F}" + _NO_CASE,
+}
+"""Letters that both engines write large and small alike: Latin (but for the sharp s and its like), Cyrillic, and what has no case."""
+
+
+def in_case(name: str) -> Rewrite:
+    """Return a function that writes a text large or small, and stops at letters that the engines may not agree on."""
+
+    def rewrite(node: exp.Expression) -> exp.Expression:
+        need(node.this, "text")
+        x, unlike = said(node.this), text_literal(f"[^{_ALIKE[name]}]")
+        stop = f"cast(raise_error('{name} of a letter that Spark may write differently') as string)"
+        return spark(f"(case when {x} rlike {unlike} then {stop} else {name}({x}) end)")
+
+    return rewrite
+
+
 def length(node: exp.Expression) -> exp.Expression:
     """Return how many characters a text has."""
     need(node.this, "text")

@@ -118,7 +118,7 @@ TYPED: Mapping[type[exp.Expression], Mapping[str, Any]] = {
         kind: _always("varchar")
         for kind in (exp.Concat, exp.ConcatWs, exp.DPipe, exp.Pad, exp.Trim, exp.Left, exp.Right)
     },
-    **{kind: _always("varchar") for kind in (exp.Substring, exp.Replace, exp.MD5)},
+    **{kind: _always("varchar") for kind in (exp.Substring, exp.Replace, exp.MD5, exp.Lower, exp.Upper)},
     exp.TimestampTrunc: _by(_truncated),
     exp.Mul: _by(lambda node: _number((kind_of(node.this), kind_of(node.expression)))),
     exp.Extract: _by(lambda node: "double" if node.name.lower() == "epoch" else "bigint"),

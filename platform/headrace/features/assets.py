@@ -21,12 +21,15 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
-from headrace.features.compute import feature_rows, inputs_of, layer_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of, table_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph
-from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
+from headrace.features.leakage import find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
+from headrace.features.look import Declared
+from headrace.features.parity import Compared, compare_engines
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
+from headrace.features.shared import SharedFeature, own_features
 from headrace.features.statistics import remembered_statistics
 from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
@@ -34,13 +37,14 @@ from headrace.features.verify import verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
-LEAKAGE, SUSPECT = "leakage", "suspect"
+LEAKAGE, SUSPECT, PARITY = "leakage", "suspect", "parity"
 
 
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
     """Return an asset for each feature table, and the training set where there is a label."""
     verify(site, graph)
-    tables = [_feature_asset(site, graph, name, f) for name, f in graph.features.items() if not f.on_request]
+    own = own_features(graph.features)
+    tables = [_feature_asset(site, graph, name, f) for name, f in own.items() if not f.on_request]
     return [*tables, _training_set(site, graph)] if graph.label else tables
 
 
@@ -55,7 +59,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
             "features",
             name,
             deps=deps,
-            kinds={"python" if feature.python else "duckdb", "deltalake"},
+            kinds={"python" if feature.python else site.product.engine, "deltalake"},
             description=_describe(feature),
             code_version=version_of(feature_parts(site, graph, feature)),
             metadata=dict(column_lineage(product, feature_lineage(site, name, feature, graph))),
@@ -80,8 +84,12 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
 def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     label, product, table = graph.label, site.product, site.product.table("training", "set")
     assert label
-    upstream = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
+    upstream = [table_of(site, n, f) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
+    checks = {
+        LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
+        SUSPECT: "No column alone says more about the label than an honest one could.",
+    } | ({PARITY: "DuckDB makes the same features and rows as Spark, cell by cell."} if site.spark else {})
 
     @asset(
         spec(
@@ -89,20 +97,17 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             "training",
             "set",
             deps=[dg.AssetKey(name.split("/")) for name in [*sources, *upstream]],
-            kinds={"polars", "deltalake"},
+            kinds={"spark" if site.spark else "polars", "deltalake"},
             code_version=version_of(training_parts(site, graph)),
             metadata=dict(column_lineage(product, training_lineage(site, graph))),
         ),
-        checks={
-            LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
-            SUSPECT: "No column alone says more about the label than an honest one could.",
-        },
+        checks=checks,
         blocking={LEAKAGE},
     )
     def training_set(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every row whose label is known, with what was known of it at its prediction time."""
         recipe = training_recipe(site, graph)
-        said = [said_before(context, table, check) for check in (LEAKAGE, SUSPECT)]
+        said = [said_before(context, table, check) for check in checks]
         work = site.ledger.work(recipe, forced=is_forced(context) or None in said or not (said[0] and said[0].passed))
         if not work:
             yield from said
@@ -114,6 +119,8 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
             yield _leakage(leaks)
             yield _suspect(find_suspects(site, graph, rows))
+            if site.spark:
+                yield _parity(list(compare_engines(site, graph)))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
             remembered_statistics(site, lambda: rows)
@@ -143,6 +150,12 @@ def _suspect(found: list[Suspicion]) -> dg.AssetCheckResult:
     return verdict(SUSPECT, not found, what, columns=records([asdict(suspicion) for suspicion in found]))
 
 
+def _parity(compared: list[Compared]) -> dg.AssetCheckResult:
+    found = [f"{c.table}: {c.example}" for c in compared if c.differing]
+    what = f"DuckDB and Spark differ: {'; '.join(found)}" if found else "DuckDB makes the same as Spark."
+    return verdict(PARITY, not found, what, severe=True, tables=records([asdict(c) for c in compared]))
+
+
 def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.AssetDep:
     key = dg.AssetKey(site.product.key(layer_of(name, graph.sources), name))
     if not (by_day and graph.has_days(name)):
@@ -151,6 +164,12 @@ def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.
         start_offset=-reach.back, end_offset=reach.ahead, allow_nonexistent_upstream_partitions=True
     )
     return dg.AssetDep(key, partition_mapping=mapping)
+
+
+def shared_dep(site: Site, name: str, feature: SharedFeature) -> dg.AssetDep:
+    """Return what days of this product need of another's table: all of it, for its days may be others."""
+    key, home = dg.AssetKey(table_of(site, name, feature).split("/")), feature.home.site.product
+    return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping() if home.start and feature.timed else None)
 
 
 def _describe(feature: Feature) -> str:

@@ -150,7 +150,7 @@ class Layout:
         """
         records, heaps = self._records(rows, starts)
         steps, size = records.tobytes(), self._step.size
-        moments = _int64(times).tobytes() if times is not None else b""
+        moments = pc.cast(times, pa.int64()).to_numpy().tobytes() if times is not None else b""
         for number, left_out in enumerate(dropped):
             first, end = starts[number], starts[number + 1]
             parts = [_HEAD.pack(_MARK, _FORMAT, left_out, end - first)]
@@ -274,8 +274,7 @@ def _raw(cells: pa.Array) -> Any:
     """Return the cells as numpy keeps them in a record; null cells hold anything."""
     kind = cells.type
     if pa.types.is_decimal128(kind):
-        width = 16
-        return np.frombuffer(cells.buffers()[1], "V16", len(cells), cells.offset * width)
+        return np.frombuffer(cells.buffers()[1], "V16", len(cells), cells.offset * 16)
     if pa.types.is_boolean(kind):
         return cells.fill_null(False).to_numpy(zero_copy_only=False).astype("u1")
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -289,10 +288,6 @@ def _heap(cells: pa.Array) -> tuple[Any, memoryview]:
     _, offsets, data = wide.buffers()
     starts = np.frombuffer(offsets, "<i8", len(wide) + 1, wide.offset * 8)
     return starts, memoryview(data if data is not None else b"").cast("B")
-
-
-def _int64(times: pa.ChunkedArray) -> Any:
-    return pc.cast(times, pa.int64()).to_numpy()
 
 
 def microseconds(moment: datetime) -> int:

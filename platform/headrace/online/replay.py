@@ -10,10 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.days import Days, local_day
 from headrace.features.declaration import Label
 from headrace.features.join import FeatureTable, join_features
-from headrace.features.training import Features, feature_tables, with_requests
+from headrace.features.training import Features, with_requests
+from headrace.features.usable import Span, tables_at
 from headrace.online.gather import requests_table
 from headrace.online.log import plain
 from headrace.online.publish import request_columns
@@ -53,7 +53,7 @@ class Replay:
         asked = self.requests if requests is None else requests
         if times is not None:
             asked = asked.set_column(asked.column_names.index(self.label.time), self.label.time, times)
-        tables = list(feature_tables(self.site, features, self._days(asked), versions))
+        tables = list(tables_at(self.site, features, self._span(asked), versions or {}))
         joined = join_features(asked, self.label.time, tables)
         return with_requests(self.site, features, self.label, joined).drop_columns(asked.column_names)
 
@@ -82,12 +82,11 @@ class Replay:
 
     def tables_now(self) -> list[FeatureTable]:
         """Return the stored features as the join sees them."""
-        return list(feature_tables(self.site, self.features, None))
+        return list(tables_at(self.site, self.features, None, {}))
 
-    def _days(self, requests: pa.Table) -> Days:
+    def _span(self, requests: pa.Table) -> Span:
         ends = pc.min_max(requests[self.label.time]).as_py()
-        zone = self.site.product.timezone
-        return Days(local_day(ends["min"], zone), local_day(ends["max"], zone))
+        return ends["min"], ends["max"]
 
 
 def logged(site: Site, features: Features, label: Label, last: int) -> tuple[Replay, int]:

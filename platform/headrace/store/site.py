@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 from headrace.core.clock import Clock, clock_of
@@ -67,6 +68,8 @@ class Site:
                 "sc://host:port for Spark Connect.",
                 ("engine",),
             )
+        if find_spec("pyspark") is None:
+            raise DeclarationError("`engine: spark` needs pyspark: pip install 'headrace[spark]'", ("engine",))
         return Spark(self.place.spark_url, self.tables, self.engine)
 
     @cached_property

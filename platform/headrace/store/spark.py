@@ -4,6 +4,7 @@ The cluster reads the Parquet files that a version of a table consists of; it ne
 time zone is UTC, its casts and sums raise where a value does not fit, and its names are those of one statement alone.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.errors import DataError, DeclarationError, SqlError, StoreError
+from headrace.core.errors import DataError, SqlError, StoreError
 from headrace.core.names import quoted_text
 from headrace.core.spark_sql import carried, schema_of
 from headrace.store.engine import Engine, TableView
@@ -28,7 +29,9 @@ MEANING = {
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
     "spark.sql.caseSensitive": "false",
     "spark.sql.groupByOrdinal": "false",
-    "spark.sql.mapKeyDedupPolicy": "EXCEPTION",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
 }
 """What decides how a statement is understood. How much memory or how many tasks there are is the cluster's own matter."""
 View: TypeAlias = TableView | pa.Table
@@ -81,13 +84,13 @@ class Spark:
     def _frame(self, session: "SparkSession", view: View) -> "DataFrame":
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        if isinstance(view, pa.Table):
-            return session.createDataFrame(_plain(view))
         columns = from_arrow_schema(_plain(self._schema(view).empty_table()).schema)
+        if isinstance(view, pa.Table):
+            return session.createDataFrame(_plain(view), columns)
         files = self._tables.files(view.table, version=view.version)
         if not files:
             return session.createDataFrame([], columns)
-        rows = session.read.schema(columns).parquet(*files)
+        rows = session.read.schema(columns).parquet(*map(_as_glob, files))
         days = view.days
         return rows.where(f"{DAY} between date'{days.first}' and date'{days.last}'") if days else rows
 
@@ -117,6 +120,11 @@ def _plain(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
 
 
+def _as_glob(path: str) -> str:
+    """Return a path as the pattern that matches it alone: Spark takes no other."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string_view(kind) or pa.types.is_large_string(kind) or pa.types.is_string(kind))
 
@@ -124,18 +132,18 @@ def _is_text(kind: pa.DataType) -> bool:
 @cache
 def _session(url: str) -> "SparkSession":
     """Return this process's session at a cluster, started at the first question."""
-    try:
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
-    except ModuleNotFoundError as error:
-        raise DeclarationError(f"`engine: spark` needs pyspark: pip install 'headrace[spark]' ({error.name})") from None
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
     builder = SparkSession.builder.appName("headrace")
     try:
         if url.startswith("sc://"):
             return builder.remote(url).getOrCreate()
         return builder.master(url).getOrCreate()
-    except PySparkException as error:
-        raise StoreError(f"Spark at {url} does not answer: {_first_line(error)}") from error
+    except (PySparkException, Py4JError) as error:
+        place = url.partition(";")[0]
+        raise StoreError(f"Spark at {place} does not answer: {_first_line(error)}") from error
 
 
 @contextmanager
