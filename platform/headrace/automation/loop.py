@@ -17,6 +17,7 @@ from headrace.features.declaration import Feature, Label
 from headrace.features.graph import sources_behind
 from headrace.features.shared import SharedFeature, own_features
 from headrace.features.training import label_statement
+from headrace.features.usable import stored
 from headrace.models.declaration import Model
 from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
@@ -53,8 +54,10 @@ class Loop:
 
     def _can_publish(self, made: Collection[str]) -> bool:
         """Return whether features are served, and every table of them is there once some are made."""
-        stored = [name for name, feature in self.features.items() if not feature.on_request]
-        there = (n in made or self.site.tables.exists(self.site.product.table("features", n)) for n in stored)
+        there = (
+            name in made or self.site.tables.exists(table_of(self.site, name, feature))
+            for name, feature in stored(self.features).items()
+        )
         return self.serve.online is not None and all(there)
 
     def _reads(self, name: str, sources: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -144,12 +145,17 @@ def with_computed(name: str, statement: Statement, requests: pa.Table, numbered:
         raise DataError(
             f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
         )
-    passed_on = set(requests.column_names) | {REQUEST}
-    passed_on -= computed_columns(statement.text, statement.origin)
+    passed_on = (set(requests.column_names) | {REQUEST}) - _computed(statement)
     for column in made.column_names:
         if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])
     return requests
+
+
+@lru_cache(maxsize=256)
+def _computed(statement: Statement) -> frozenset[str]:
+    """Return the columns that SQL computes: parsed once, for requests one by one."""
+    return frozenset(computed_columns(statement.text, statement.origin))
 
 
 def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:

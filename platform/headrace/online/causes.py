@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.fingerprint import sql_version
-from headrace.features.compute import sql_of
+from headrace.features.compute import sql_of, table_of
 from headrace.features.declaration import Feature
 from headrace.features.join import join_features
 from headrace.features.training import with_requests
@@ -119,7 +119,7 @@ def _stale(evidence: Evidence) -> Iterator[Guess]:
             for number, value in zip(numbers, values, strict=True):
                 columns[name][number] = value
     for name, feature in replay.features.items():
-        table = replay.site.product.table("features", name)
+        table = table_of(replay.site, name, feature)
         told = ", ".join(sorted(changed.values())) if feature.on_request else changed.get(table)
         if told:
             yield Guess(f"stale store or late data: {told} as published gives it, newer rows do not", columns, name)

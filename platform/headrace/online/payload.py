@@ -149,7 +149,7 @@ class Layout:
         """
         records, heaps = self._records(rows, starts)
         steps, size = records.tobytes(), self._step.size
-        moments = _int64(times).tobytes() if times is not None else b""
+        moments = pc.cast(times, pa.int64()).to_numpy().tobytes() if times is not None else b""
         for number, left_out in enumerate(dropped):
             first, end = starts[number], starts[number + 1]
             parts = [_HEAD.pack(_MARK, _FORMAT, left_out, end - first)]
@@ -287,10 +287,6 @@ def _heap(cells: pa.Array) -> tuple[Any, memoryview]:
     _, offsets, data = wide.buffers()
     starts = np.frombuffer(offsets, "<i8", len(wide) + 1, wide.offset * 8)
     return starts, memoryview(data if data is not None else b"").cast("B")
-
-
-def _int64(times: pa.ChunkedArray) -> Any:
-    return pc.cast(times, pa.int64()).to_numpy()
 
 
 def microseconds(moment: datetime) -> int:

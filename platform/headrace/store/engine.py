@@ -132,7 +132,7 @@ class Prepared:
         """Return what the statement makes of some rows."""
         try:
             connection, statement = self._prepared()
-            connection.register(self._view, rows)
+            connection.register(self._view, rows.combine_chunks())
             return connection.execute(statement).to_arrow_table()
         except duckdb.Error as error:
             raise SqlError(_explained(error, self._origin)) from error

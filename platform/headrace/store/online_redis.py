@@ -89,15 +89,13 @@ class RedisStore:
         self._where, self._begun = self._prefix + b"\0pointer", self._prefix + b"\0begun"
         self._known = (b"", _Pointer())
         self._local = threading.local()
-        from redis.exceptions import ConnectionError as Away
-        from redis.exceptions import TimeoutError as Late
+        from redis import exceptions
 
-        self._away = (Away, Late)
+        self._away = (exceptions.ConnectionError, exceptions.TimeoutError)
 
     def read(self, keys: Sequence[bytes]) -> Reading:
         """Return what keys hold, all in one version, by one MGET."""
-        prefix = self._prefix
-        raw, *values = self._mget([self._where, *[prefix + key for key in keys]])
+        raw, *values = self._mget([self._where, *[self._prefix + key for key in keys]])
         pointer = self._pointer(raw)
         return Reading(pointer.version, pointer.shown_of(values))
 
@@ -193,22 +191,20 @@ class _Batches:
         for batch in batches:
             self.put(batch)
         for keys in self._store._keys(prefix):
-            values = self._redis.mget(keys)
-            others = [
-                (k, v) for k, v in zip(keys, values, strict=True) if v and _HEAD.unpack_from(v)[0] != self._version
-            ]
+            there = zip(keys, self._redis.mget(keys), strict=True)
+            others = [(k, v) for k, v in there if v and _HEAD.unpack_from(v)[0] != self._version]
             if others:
                 self._stage([key for key, _ in others], [None] * len(others), [value for _, value in others])
 
     def commit(self) -> int:
         """Let readers see the new version, then remove what held before it."""
         lost = self._before.lost | set(range(self._before.version + 1, self._version))
-        now = _Pointer(self._version, frozenset(lost))
         failpoint("online_uncommitted")
         with self._store._fences.holding(self._fence):
             swap = self._redis.register_script(_SWAP)
             keys = [self._store._begun, self._store._where]
-            if not swap(keys=keys, args=[str(self._version), self._raw, now.packed()]):
+            pointer = _Pointer(self._version, frozenset(lost)).packed()
+            if not swap(keys=keys, args=[str(self._version), self._raw, pointer]):
                 raise _lost(self._store._product)
         failpoint("online_unswept")
         self._sweep()
@@ -225,8 +221,7 @@ class _Batches:
     def _sweep(self) -> None:
         """Remove what held before; nobody reads it any more, as pointer and values are read together."""
         for keys in self._touched():
-            values = self._redis.mget(keys)
-            kept = [_swept(value, self._version) for value in values]
+            kept = [_swept(value, self._version) for value in self._redis.mget(keys)]
             if not self._write(keys, kept):
                 return  # a later publication has begun: it writes these values anew, or leaves them as they are
 
