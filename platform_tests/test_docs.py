@@ -50,6 +50,11 @@ def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: 
     assert max(value or 0 for value in returns.to_pylist()) > 1
 
 
+@pytest.mark.parametrize("text", blocks(ROOT / "docs" / "features.md", "python"))
+def test_the_example_of_what_a_value_means_is_true(text: str) -> None:
+    exec(compile(text, "features.md", "exec"), {})
+
+
 def test_every_page_that_is_linked_is_there() -> None:
     for page in [*PAGES, *(ROOT / "docs" / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):

@@ -8,7 +8,9 @@ import click
 
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
+from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
+from headrace.cli_online import get
 from headrace.cli_parity import parity
 from headrace.saying import in_words
 
@@ -95,12 +97,13 @@ def sql(query: str) -> None:
     """Run QUERY over the project's tables: "select count(*) from flight_delays_raw_flights"."""
     from headrace.project import Project
     from headrace.store.engine import Engine, TableView
+    from headrace.store.spill import Spill
     from headrace.store.tables import Tables
 
     place = Project.around(Path.cwd()).place
     tables = Tables(place.tables)
     views = {name.replace("/", "_"): TableView(name) for name in tables.names()}
-    click.echo(Engine(tables, spill=place.spill).text(query, views))
+    click.echo(Engine(tables, Spill(place.spill)).text(query, views))
 
 
 @main.command()
@@ -126,11 +129,12 @@ def diff(table: str, before: int, after: int) -> None:
     from headrace.project import Project
     from headrace.store.diff import diff_versions
     from headrace.store.engine import Engine
+    from headrace.store.spill import Spill
     from headrace.store.tables import Tables
 
     project = Project.around(Path.cwd())
     tables = Tables(project.place.tables)
-    engine = Engine(tables, spill=project.place.spill)
+    engine = Engine(tables, Spill(project.place.spill))
     click.echo(str(diff_versions(tables, engine, table, (before, after), project.key_of(table))))
 
 
@@ -203,6 +207,8 @@ def run() -> None:
 
 main.add_command(contract)
 main.add_command(erase)
+main.add_command(features)
+features.add_command(get)
 main.add_command(leakcheck)
 main.add_command(parity)
 main.add_command(quarantine)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @in_words
 def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: bool) -> None:
     """Erase a person from every version of every table of PRODUCT, its models, reports and logs, and keep them out."""
+    from headrace.online.erase import entities_of, erase_entities
     from headrace.project import Project
     from headrace.resources import refuse_runs_since, refuse_while_running
     from headrace.sources.erase import holding_files, remove_rows
@@ -41,21 +42,33 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
     landed = list(holding_files(site, declared.sources, person))
     if dry_run:
         _say(look(site, person, others), landed, person, "would go", landing=landing)
+        _say_entities(entities_of(site, person), "would go")
         _say_what_is_yours(declared, site, person)
         return
     found = take_out(site, person, now, others, live_too=live_too)
+    served = erase_entities(site, person)
     for file in landed if landing else ():
         remove_rows(file, person)
     remaining = left(site, person, others)
     refuse_runs_since(now)
-    counts = {"landing": sum(file.rows > 0 for file in landed) if landing else 0, "left": len(remaining)}
+    counts = {
+        "landing": sum(file.rows > 0 for file in landed) if landing else 0,
+        "left": len(remaining),
+        "online": served,
+    }
     entry = site.erasures.certify(person, now, found.facts | counts)
     landed = list(holding_files(site, declared.sources, person)) if landing else landed
     _say(found, landed, person, "erased", landing=False)
+    _say_entities(served, "erased")
     for path in remaining:
         click.echo(f"still holds the value: {path}")
     _say_what_is_yours(declared, site, person)
     click.echo(f"Entry {entry['number']} of logs/{product}/erasures says so, without the value.")
+
+
+def _say_entities(served: int, word: str) -> None:
+    if served:
+        click.echo(f"online features: {served} entities {word}")
 
 
 def _say_what_is_yours(declared: "ProductDeclaration", site: "Site", person: "Person") -> None:

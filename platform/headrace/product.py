@@ -20,6 +20,7 @@ from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
+from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
@@ -61,12 +62,14 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
     graph = graph_of(declared)
+    online = declared.serve.online
     loop = loop_of(declared, site)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources, partial(readers_of, site, graph)),
             *contract_assets(site, declared.sources, declared.contracts),
             *feature_assets(site, graph),
+            *(online_assets(site, declared.features, declared.label, online) if online else ()),
         ],
         sensors=data_automation(loop),
     )
@@ -100,6 +103,6 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
         *serving_assets(site, declared.features, label),
-        *monitoring_assets(site, declared.sources, label, monitors),
+        *monitoring_assets(site, graph_of(declared), label, monitors),
     ]
     return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))

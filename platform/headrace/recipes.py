@@ -10,6 +10,7 @@ from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.verify import verify
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
+from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
 
@@ -30,6 +31,8 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     for name in making_order(site, declared.features):
         if not declared.features[name].on_request:
             yield feature_recipe(site, graph, name, declared.features[name])
+    if declared.serve.online:
+        yield online_recipe(site, declared.features, declared.label, declared.serve.online)
     if declared.label:
         yield training_recipe(site, graph)
     if declared.label and declared.model:

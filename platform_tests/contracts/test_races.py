@@ -101,6 +101,7 @@ def test_an_older_run_writes_nothing_between_two_pieces_of_a_later_one(site: Sit
     assert set(site.tables.read(VALIDATED)["passengers"].to_pylist()) == {200}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_between_two_pieces_has_left_its_claim_and_the_next_writes_all(site: Site) -> None:
     with running(site, "kill"):
         pass

@@ -16,6 +16,8 @@ import pytest
 from headrace.definitions import load_platform
 from headrace.monitoring.declaration import Monitors
 from headrace.monitoring.facts import product_facts
+from headrace.monitoring.registry import registry_of
+from headrace.monitoring.registry_page import write_registry
 from headrace.monitoring.report import write_report
 from headrace.project import Project
 from platform_tests.end_to_end.browser import CHROMIUM, Browser, browsing
@@ -23,6 +25,7 @@ from platform_tests.end_to_end.shop import land_days, make_project
 from platform_tests.end_to_end.test_crash import environment, wait_for
 from platform_tests.models.shop import LABEL
 from platform_tests.monitoring.test_assets import run as monitored
+from platform_tests.monitoring.test_registry import graph, released, site_with_features
 from platform_tests.monitoring.watched import SOURCES, watched_shop
 
 pytestmark = [
@@ -122,6 +125,28 @@ def test_the_report_of_a_new_product_says_that_there_is_nothing_yet(tmp_path: Pa
     assert texts(browser, "h2") == HEADINGS
     assert texts(browser, ".tile b") == ["nothing", "not known", "not measured", "late", "none"]
     assert overlapping(boxes(browser, ".card, h2")) == []
+    assert (browser.troubles, asked_of_others(browser, "file://")) == ([], [])
+
+
+@pytest.mark.parametrize("width", [1200, 390], ids=["on a desk", "on a phone"])
+def test_features_are_found_by_typing_and_fit_the_window(tmp_path: Path, browser: Browser, width: int) -> None:
+    site = site_with_features(tmp_path / "shop")
+    released(site)
+    page = write_registry(site, graph(), registry_of(site, graph()))
+    browser.open(page.as_uri(), width)
+
+    seen = "[...document.querySelectorAll('tbody tr')].filter(r => r.offsetHeight).map(r => r.querySelector('b').innerText)"
+    assert browser.see(seen) == ["habit_price_mean_3d", "gifts_gift", "extra_noise"]
+    typed = "(() => { const box = document.getElementById('find'); box.value = '%s'; box.dispatchEvent(new Event('input')) })()"
+    browser.see(typed % "  ONE country ")
+    assert browser.see(seen) == ["habit_price_mean_3d"]
+    assert texts(browser, "#shown") == ["1 of 3"]
+    browser.see(typed % "")
+    assert len(browser.see(seen)) == 3
+    small = [box for box in boxes(browser, "svg.spread") if box[2] - box[0] < 100 or box[3] - box[1] < 20]
+    assert small == []
+    assert overlapping(boxes(browser, ".card, h2")) == []
+    assert browser.see("document.documentElement.scrollWidth") <= width
     assert (browser.troubles, asked_of_others(browser, "file://")) == ([], [])
 
 

@@ -209,6 +209,7 @@ def test_the_sql_of_a_source_reads_what_landed_and_nothing_else(tmp_path: Path, 
         take(site, CROSSINGS.model_copy(update={"sql": "crossings.sql"}))
 
 
+@pytest.mark.slow
 def test_twenty_orders_of_arrival_give_the_same_table(tmp_path: Path) -> None:
     files = {f"crossings/{n}.csv": csv([crossing(n), crossing(n + 50, "2013-03-07")]) for n in range(6)}
     digests = set()

@@ -86,6 +86,7 @@ def materialize(site: Site) -> None:
     assert dg.materialize(source_assets(site, {"crossings": CROSSINGS}), tags=march).success
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_source_at_once_write_down_what_the_table_holds(tmp_path: Path) -> None:
     site = ferry_line(tmp_path)
     land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2, "2013-03-06")]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headrace.core.errors import StoreError
 from headrace.store.diff import Diff, diff_versions
 from headrace.store.engine import Engine
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 
 
@@ -24,7 +25,7 @@ def diff(tables: Tables, *versions: pa.Table, key: str = "") -> Diff:
     for rows in versions:
         tables.replace("p/t", rows)
     newest = tables.version("p/t") or 0
-    engine = Engine(tables, spill=Path("/tmp"))
+    engine = Engine(tables, Spill(Path("/tmp")))
     return diff_versions(tables, engine, "p/t", (newest - len(versions) + 1, newest), [key] if key else [])
 
 
@@ -77,7 +78,7 @@ def test_the_summary_says_it_in_words(tables: Tables) -> None:
 def test_a_version_that_is_not_there_is_named(tables: Tables) -> None:
     tables.replace("p/t", BEFORE)
     with pytest.raises(StoreError, match="no version 3"):
-        diff_versions(tables, Engine(tables, spill=Path("/tmp")), "p/t", (0, 3), [])
+        diff_versions(tables, Engine(tables, Spill(Path("/tmp"))), "p/t", (0, 3), [])
 
 
 VALUES = st.dictionaries(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 3)), max_size=8)
@@ -99,7 +100,7 @@ def test_a_diff_by_key_is_that_of_two_dictionaries(
     first = tables.version("p/t") or 0
     tables.replace("p/t", versions[1])
     second = tables.version("p/t") or 0
-    found = diff_versions(tables, Engine(tables, spill=Path("/tmp")), "p/t", (first, second), ["id"])
+    found = diff_versions(tables, Engine(tables, Spill(Path("/tmp"))), "p/t", (first, second), ["id"])
     assert found.added == len(after.keys() - before.keys())
     assert found.removed == len(before.keys() - after.keys())
     assert found.changed_rows == sum(1 for k in before.keys() & after.keys() if before[k] != after[k])

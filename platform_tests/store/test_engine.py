@@ -13,6 +13,7 @@ from headrace.contracts.declaration import Column
 from headrace.core.errors import SqlError
 from headrace.core.names import quoted
 from headrace.store.engine import Engine, TableView, query_rows
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 from platform_tests.sources.ferries import ferry_line
 
@@ -25,7 +26,7 @@ def engine(tmp_path: Path) -> Engine:
     for name in (MINE, YOURS):
         tables.replace(name, pa.table({"n": [1, 2, 3]}))
     (tmp_path / "secret.csv").write_text("n\n7\n")
-    return Engine(tables, spill=tmp_path / "spill", memory="100MB")
+    return Engine(tables, Spill(tmp_path / "spill", 200 << 20))
 
 
 def asks(folder: Path) -> list[str]:

@@ -189,6 +189,14 @@ def test_a_model_that_names_the_person_goes_and_one_that_learned_from_the_rows_i
     assert site.models.recorded(naming, "profile") == {"categories": ["*" * len(ANNA.value)]}
 
 
+def test_the_pages_of_the_report_go_where_they_hold_the_person_and_those_of_other_products_stay(site: Site) -> None:
+    site.place.reports.mkdir(parents=True)
+    for name in ("shop.html", "shop.features.html", "shopping.html"):
+        (site.place.reports / name).write_text(f"<p>{ANNA.value}</p>" if name != "shop.html" else "<p>bert</p>")
+    out(site)
+    assert sorted(path.name for path in site.place.reports.iterdir()) == ["shop.html", "shopping.html"]
+
+
 def test_the_certificate_names_tables_rows_and_a_keyed_digest_and_never_the_value(site: Site) -> None:
     site.tables.replace(RAW, rows(ANNA.value, "bert"))
     entry = site.erasures.certify(ANNA, NOW, out(site).facts)

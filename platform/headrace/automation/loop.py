@@ -42,12 +42,12 @@ class Loop:
     model: Model | None = None
 
     def data_keys(self, sources: Collection[str]) -> list[list[str]]:
-        """Return the assets from some sources to the features that read them."""
+        """Return the assets from some sources to the features that read them, and what publishes these."""
         product = self.site.product
         tables = [name for name in self.features if self._reads(name, sources)]
-        return [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")] + [
-            product.key("features", name) for name in tables
-        ]
+        keys = [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")]
+        keys += [product.key("features", name) for name in tables]
+        return [*keys, product.key("online", "features")] if tables and self.serve.online else keys
 
     def _reads(self, name: str, sources: Collection[str]) -> bool:
         if self.features[name].on_request:

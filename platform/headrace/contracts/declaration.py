@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 import polars as pl
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
-from headrace.core.names import Duration, Name, parse_duration
+from headrace.core.names import Duration, Memory, Name, memory_bytes, parse_duration
 
 ColumnType = Literal["string", "integer", "double", "boolean", "timestamp", "date"]
 OnFail = Literal["quarantine", "fail", "warn"]
@@ -168,10 +168,6 @@ class Volume(Declaration):
         return self
 
 
-Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(MiB|GiB)$")]
-"""An amount of memory, written "2GiB"."""
-
-
 class Contract(Declaration):
     """What every row of a source must be."""
 
@@ -233,7 +229,7 @@ class Contract(Declaration):
     @property
     def memory_bytes(self) -> int:
         """The memory that validation may take, in bytes."""
-        return int(self.memory[:-3]) * 1024 ** (2 if self.memory.endswith("MiB") else 3)
+        return memory_bytes(self.memory)
 
 
 def _refuse_empty(what: str, least: float | None, most: float | None) -> None:

@@ -15,7 +15,7 @@ from headrace.contracts.judge import Rows, judge_rows, without
 from headrace.contracts.landed import days_with_rows, landed_rows
 from headrace.contracts.times import find_wrong_times
 from headrace.contracts.verdict import Verdict, joined
-from headrace.core.days import Days
+from headrace.core.days import Days, in_pieces
 from headrace.core.errors import DataError
 from headrace.core.names import did_you_mean
 from headrace.sources.convert import OWN
@@ -105,23 +105,17 @@ def _verdict_on_the_whole(site: Site, name: str, contract: Contract, days: Days 
 
 def _pieces(site: Site, name: str, contract: Contract, days: Days | None) -> Iterator[Days | None]:
     """Yield ranges of days, in order, whose landed text is a sixteenth of the memory, or one day if that is more."""
-    counts = days_with_rows(site, name, days) if days else {}
+    told = days_with_rows(site, name, days) if days else {}
+    counts = {date.fromisoformat(day): rows for day, rows in told.items()}
     if days is None or not counts:
         yield days
         return
-    most_rows = contract.memory_bytes / PIECES / _row_bytes(site, name, counts)
-    first, rows = days.first, 0
-    for day in days:
-        rows += counts.get(str(day), 0)
-        following = counts.get(str(Days(day, day).widened(after=1).last), 0)
-        if day == days.last or rows + following > most_rows:
-            yield Days(first, day)
-            first, rows = Days(day, day).widened(after=1).last, 0
+    yield from in_pieces(days, counts, contract.memory_bytes / PIECES / _row_bytes(site, name, counts))
 
 
-def _row_bytes(site: Site, name: str, counts: Mapping[str, int]) -> float:
+def _row_bytes(site: Site, name: str, counts: Mapping[date, int]) -> float:
     """Return what a landed row weighs in memory, by the median day."""
-    day = date.fromisoformat(sorted(counts, key=lambda day: counts[day])[len(counts) // 2])
+    day = sorted(counts, key=lambda day: counts[day])[len(counts) // 2]
     rows = landed_rows(site, name, Days(day, day))
     return float(max(1, rows.nbytes // rows.num_rows))
 

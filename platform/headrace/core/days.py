@@ -1,6 +1,6 @@
 """Calendar days of a product: ranges of them, and the day an instant belongs to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -47,6 +47,23 @@ def unbroken(days: Iterable[date]) -> list[Days]:
         else:
             ranges.append(Days(day, day))
     return ranges
+
+
+def in_pieces(days: Days, rows: Mapping[date, int], most: float, back: int = 0) -> Iterator[Days]:
+    """Yield a range in pieces, in order, each with `most` rows in it and the days that it looks back on, or one day.
+
+    `rows` of days that are left out are none. A piece is no shorter than `back`, so that no row is looked at more than twice.
+    """
+    first, seen = days.first, _rows_before(days.first, rows, back)
+    for day in days:
+        seen += rows.get(day, 0)
+        if day == days.last or (len(Days(first, day)) >= back and seen + rows.get(day + DAY, 0) > most):
+            yield Days(first, day)
+            first, seen = day + DAY, _rows_before(day + DAY, rows, back)
+
+
+def _rows_before(day: date, rows: Mapping[date, int], back: int) -> int:
+    return sum(rows.get(day - DAY * n, 0) for n in range(1, back + 1))
 
 
 def local_day(moment: datetime, timezone: str) -> date:

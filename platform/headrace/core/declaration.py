@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headrace.core.clock import ClockKind
-from headrace.core.names import Name, did_you_mean
+from headrace.core.names import Memory, Name, did_you_mean
 
 
 class Declaration(BaseModel):
@@ -48,6 +48,8 @@ class Identity(Declaration):
     the environment variable HEADRACE_SPARK_URL names."""
     description: str = Field(default="", max_length=2000)
     """What the product is for, in a sentence."""
+    memory: Memory = "2GiB"
+    """About how much memory a query, a feature table or the training set may take: what is larger lies on disk meanwhile."""
 
     @field_validator("timezone")
     @classmethod

@@ -72,6 +72,15 @@ Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), P
 """A number of bytes, written "16MB"."""
 
 
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(MiB|GiB)$")]
+"""An amount of memory, written "2GiB"."""
+
+
+def memory_bytes(memory: Memory) -> int:
+    """Return an amount of memory in bytes."""
+    return int(memory[:-3]) * 1024 ** (2 if memory.endswith("MiB") else 3)
+
+
 def quoted(identifier: str) -> str:
     """Return the identifier quoted for SQL."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPLAY_CLOCK = ".replay_clock"
+_NAMES = ("HOME", "MLFLOW_URI", "ONLINE_URL", "SPARK_URL")
 
 
 @dataclass(frozen=True)
@@ -15,23 +16,29 @@ class Place:
     home: Path
     mlflow_server: str | None = field(default=None, repr=False)
     """The address of an MLflow server, if the project has one; never shown, for it may hold a password."""
-
+    online_server: str | None = field(default=None, repr=False)
+    """The address of the server that holds online features, if the project has one; never shown, either."""
     spark_url: str | None = field(default=None, repr=False)
     """The Spark cluster, if the project has one: `spark://host:port`, `local[2]`, or `sc://host:port` for Spark Connect; never
     shown, for it may hold a token."""
 
     @classmethod
     def at(
-        cls, root: Path, home: str | None = None, mlflow_server: str | None = None, spark_url: str | None = None
+        cls,
+        root: Path,
+        home: str | None = None,
+        mlflow_server: str | None = None,
+        online_server: str | None = None,
+        spark_url: str | None = None,
     ) -> "Place":
         """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
-        home_folder = Path(home).resolve() if home else root.resolve() / ".headrace"
-        return cls(root.resolve(), home_folder, mlflow_server, spark_url)
+        folder = Path(home).resolve() if home else root.resolve() / ".headrace"
+        return cls(root.resolve(), folder, mlflow_server, online_server, spark_url)
 
     @classmethod
     def of_environment(cls, root: Path, environment: Mapping[str, str]) -> "Place":
-        """Return the place of the project at `root` as HEADRACE_HOME, HEADRACE_MLFLOW_URI and HEADRACE_SPARK_URL say."""
-        return cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in ("HOME", "MLFLOW_URI", "SPARK_URL")))
+        """Return the place of the project at `root` as HEADRACE_HOME and the addresses of servers in the environment say."""
+        return cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in _NAMES))
 
     @property
     def tables(self) -> Path:
@@ -52,6 +59,11 @@ class Place:
     def ledger(self) -> Path:
         """The folder of the ledger: what each day of each table was made of."""
         return self.home / "ledger"
+
+    @property
+    def online(self) -> Path:
+        """The folder of online features, where no server holds them."""
+        return self.home / "online"
 
     @property
     def reports(self) -> Path:

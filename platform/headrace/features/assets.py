@@ -28,6 +28,7 @@ from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summar
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.parity import Compared, compare_engines
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
+from headrace.features.statistics import remembered_statistics
 from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
 from headrace.features.verify import verify
@@ -119,6 +120,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
                 yield _parity(list(compare_engines(site, graph)))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
+            remembered_statistics(site, lambda: rows)
         site.ledger.record(recipe, work, [commit])
         metadata = {
             **table_metadata(rows.num_rows, rows.schema, commit.version, table),

@@ -1,19 +1,19 @@
 """Feature tables: rows that say what holds for an entity from an instant on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import pyarrow as pa
 
-from headrace.core.days import Days
+from headrace.core.days import Days, in_pieces, whole_days
 from headrace.core.errors import DataError
 from headrace.core.names import quoted, quoted_text
 from headrace.core.sql import Statement
 from headrace.core.user_code import load_function, told_in_words
 from headrace.features import spark
 from headrace.features.declaration import Feature, Windows
-from headrace.features.steps import local_days, step_function
-from headrace.features.windows import EVENTS, events_sql, instant
+from headrace.features.steps import bytes_of_an_event, local_days, step_function
+from headrace.features.windows import EVENTS, events_by_day_sql, events_sql, instant
 from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 from headrace.store.site import Site
@@ -38,10 +38,7 @@ def feature_rows(site: Site, name: str, feature: Feature, sources: Mapping[str, 
         tables_there = input_views(site, feature, sources)
         return spark.sql_rows(site, spark.SqlTable(name, feature, sql_of(site, feature)), tables_there, days)
     if feature.windows:
-        source = feature.windows.source
-        asked = events_sql(feature.windows, sources[source], _span(site, days))
-        events = site.engine.query(asked, {EVENTS: views[source]}, origin=origin)
-        return window_rows(site, name, feature.windows, events, days)
+        return _window_rows(site, name, feature.windows, sources, days)
     if feature.python:
         tables = {source: site.engine.query(in_order(source), views, origin=name) for source in views}
         views = {RETURNED: call_function(site, name, feature, tables)}
@@ -88,6 +85,26 @@ def sql_of(site: Site, feature: Feature) -> Statement:
     return Statement(site.text(file), f"{site.folder / file}")
 
 
+def _window_rows(site: Site, name: str, windows: Windows, sources: Mapping[str, Source], days: Days | None) -> pa.Table:
+    """Return the step function of windows, made of as many days at a time as fit into half of the memory."""
+    view = {EVENTS: source_views(site, [windows.source])[windows.source]}
+
+    def made(piece: Days | None) -> pa.Table:
+        asked = events_sql(windows, sources[windows.source], _span(site, piece))
+        return window_rows(site, name, windows, site.engine.query(asked, view, origin=f"features.{name}"), piece)
+
+    pieces = _pieces(site, windows, view, days) if days else iter([days])
+    return site.spill.concat(map(made, pieces))
+
+
+def _pieces(site: Site, windows: Windows, view: Mapping[str, TableView], days: Days) -> Iterator[Days]:
+    back = whole_days(max(windows.over)) + 1
+    asked = events_by_day_sql(windows, site.product.timezone, days.widened(before=back))
+    counts = site.engine.query(asked, view)
+    by_day = dict(zip(counts["day"].to_pylist(), counts["events"].to_pylist(), strict=True))
+    return in_pieces(days, by_day, site.spill.memory / 2 / bytes_of_an_event(windows), back)
+
+
 def window_rows(site: Site, name: str, windows: Windows, events: pa.Table, days: Days | None) -> pa.Table:
     """Return the step function of windows, with the day of each step; `events` are those of `events_sql`."""
     steps = step_function(name, windows, events, _span(site, days))
@@ -126,9 +143,8 @@ def static_sql(name: str, feature: Feature, statement: Statement) -> str:
     """Return SQL for a feature table whose rows hold for all time: one row an entity, the least of several."""
     keys = _list(feature.entities)
     return f"""
-select {keys}, columns(* exclude ({keys})) as "{name}_\\0" from ({statement.text}
-) as made where {_present(feature.entities)}
-qualify row_number() over (partition by {keys} order by made) = 1 order by {keys}"""
+{_one_of_each(statement, keys, _present(feature.entities))}
+select {keys}, columns(* exclude ({keys})) as "{name}_\\0" from _one order by {keys}"""
 
 
 def timed_sql(site: Site, name: str, feature: Feature, statement: Statement, days: Days | None) -> str:
@@ -140,11 +156,22 @@ def timed_sql(site: Site, name: str, feature: Feature, statement: Statement, day
     return _with_day(
         site,
         f"""
+{_one_of_each(statement, f"{keys}, {time}", f"{_present([*feature.entities, feature.time])}{during}")}
 select {keys}, cast({time} as timestamptz) as "time", columns(* exclude ({keys}, {time})) as "{name}_\\0"
-from ({statement.text}
-) as made where {_present([*feature.entities, feature.time])}{during}
-qualify row_number() over (partition by {keys}, {time} order by made) = 1 order by "time", {keys}""",
+from _one order by "time", {keys}""",
     )
+
+
+def _one_of_each(statement: Statement, keys: str, where: str) -> str:
+    """Return SQL that names the rows of a statement, the least for each key, `_one`.
+
+    Only keys that come twice are sorted: a sort of all rows does not always fit into memory, and DuckDB gives up then.
+    """
+    return f"""with _made as materialized (select * from ({statement.text}
+) where {where}),
+_doubles as materialized (select {keys} from _made group by all having count(*) > 1),
+_one as (select * from _made anti join _doubles using ({keys}) union all
+  select * from _made semi join _doubles using ({keys}) qualify row_number() over (partition by {keys} order by _made) = 1)"""
 
 
 def _span(site: Site, days: Days | None) -> tuple[datetime, datetime] | None:

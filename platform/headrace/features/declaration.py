@@ -9,6 +9,8 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Name
 from headrace.core.user_code import PLACE
 
+FORMS = ("windows", "sql", "python", "on_request")
+"""What a feature table may be: exactly one of these."""
 Aggregation = Literal["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 
 
@@ -64,10 +66,14 @@ class Feature(Declaration):
     """With `sql` or `python`: how long a row may be used; older ones count as missing."""
     age: bool = False
     """With `sql` or `python`: add the row's age at the prediction time, in minutes, as a feature."""
+    owner: str | None = None
+    """Who answers for it; by default the product's owner."""
+    description: str = Field(default="", max_length=2000)
+    """What it says, for whoever looks for features: `headrace features`."""
 
     @model_validator(mode="after")
     def _one_form(self) -> "Feature":
-        forms = [form for form in ("windows", "sql", "python", "on_request") if getattr(self, form) is not None]
+        forms = [form for form in FORMS if getattr(self, form) is not None]
         if len(forms) != 1:
             raise ValueError("a feature table is exactly one of `windows`, `sql`, `python` or `on_request`")
         if self.written and not self.entity:
@@ -81,6 +87,16 @@ class Feature(Declaration):
         if (self.ttl or self.age) and not self.time:
             raise ValueError("`ttl` and `age` need `time`")
         return self
+
+    @property
+    def form(self) -> str:
+        """Which of its forms a feature table has."""
+        return next(form for form in FORMS if getattr(self, form) is not None)
+
+    @property
+    def as_made(self) -> "Feature":
+        """The declaration without what changes no value: who answers for it, and what it says."""
+        return self.model_copy(update={"owner": None, "description": ""})
 
     @property
     def written(self) -> bool:

@@ -62,8 +62,10 @@ def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
         return code_parts(feature.windows, feature_rows) | {"known_at": f"{known_at}"} | engine | sweeps
     if feature.python:
         function = load_function(site.folder, site.product.product, feature.python)
-        return code_parts(feature, feature_rows, function) | libraries("pyarrow") | engine
-    return code_parts(feature, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
+        return code_parts(feature.as_made, feature_rows, function) | libraries("pyarrow") | engine
+    return (
+        code_parts(feature.as_made, feature_rows) | {f"{feature.sql}": sql_version(sql_of(site, feature).text)} | engine
+    )
 
 
 def training_parts(site: Site, graph: Graph) -> Parts:
@@ -72,7 +74,7 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     statements = {graph.label.sql: label_statement(site, graph.label)}
     statements |= {f.on_request: sql_of(site, f) for f in graph.features.values() if f.on_request}
     texts = {file: sql_version(statement.text) for file, statement in statements.items()}
-    declared = {f"features.{name}": f.model_dump_json(by_alias=True) for name, f in graph.features.items()}
+    declared = {f"features.{name}": f.as_made.model_dump_json(by_alias=True) for name, f in graph.features.items()}
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
     place = {"days": site.product.calendar} | _cluster(site)
     return (

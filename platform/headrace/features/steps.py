@@ -30,8 +30,8 @@ def step_function(
 ) -> pa.Table:
     """Return the changes in [start, end), or all: entities, `time`, a column for each output; by time and entities.
 
-    `events` are those of `events_sql`, in any order. Memory: twice the result, and some 100 bytes an event beside it; a
-    result that is too large is made in fewer days at once, to the same bytes.
+    `events` are those of `events_sql`, in any order. Memory: twice the result, and some 100 bytes an event beside it; what
+    is too large for that is made in fewer days at once, to the same bytes.
     """
     keys, entities = _numbered(events.select(range(len(windows.entities))))
     values = events.select(range(len(windows.entities), events.num_columns)).append_column(ENTITY, pa.array(entities))
@@ -39,6 +39,12 @@ def step_function(
     pieces = (values.take(pa.array(rows)) for rows in _pieces(order, entities[order], piece))
     rows = pa.concat_tables(_changes(name, windows, keys, part, span) for part in pieces)
     return rows.take(pa.array(np.argsort(_ints(rows["time"].cast(pa.int64())), kind="stable")))
+
+
+def bytes_of_an_event(windows: Windows) -> int:
+    """Return about how much memory one event takes while `step_function` works: twice its steps, and some."""
+    step = 8 * len(list(outputs("", windows))) + 24 * len(windows.entities) + 24
+    return 100 + 2 * step * (1 + len(windows.over))
 
 
 def local_days(times: pa.ChunkedArray, timezone: str) -> pa.Array:

@@ -44,14 +44,14 @@ def find_suspects(site: Site, graph: Graph, training_set: pa.Table) -> list[Susp
 
 
 def _too_telling(training_set: pa.Table, label: Label, suspect: Suspect) -> Iterator[Suspicion]:
-    rows = pl.DataFrame(training_set)
-    truth = rows[label.column].cast(pl.Boolean)
+    truth = pl.Series(training_set[label.column]).cast(pl.Boolean)
     if min(truth.sum(), (~truth).sum()) < LEAST_OF_A_CLASS:
         return
     left_out = {label.entity, label.time, label.column, *suspect.ignore}
-    for column in rows.iter_columns():
-        if column.name in left_out or column.name.startswith("_"):
+    for name in training_set.column_names:
+        if name in left_out or name.startswith("_"):
             continue
+        column = pl.Series(name, training_set[name])
         if _is_the_label(column, truth):
             yield Suspicion(
                 column.name, f"is '{label.column}' under another name: one value for each class, on every row"

@@ -17,8 +17,11 @@ from headrace.features.join import REQUEST, FeatureTable, join_features
 from headrace.features.windows import instant, since_columns, zero_columns
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.tables import DAY
 
 Features = Mapping[str, Feature]
+VALUE_BYTES = 8
+"""What a feature of a row weighs."""
 SCORED = ("score", "model", "release")
 """The columns that a score adds to its row: which score, by which model, of which release."""
 
@@ -77,12 +80,25 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
-    days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    views = feature_views(site, features, days)
-    tables = list(_feature_tables(site, features, views))
     if site.spark:
+        days = _days_of(site, rows[label.time]) if rows.num_rows else None
+        tables, views = list(_feature_tables(site, features, days)), feature_views(site, features, days)
         return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
-    return with_requests(site, features, label, join_features(rows, label.time, tables))
+    return site.spill.concat(_with_features(site, features, label, piece) for piece in _pieces(site, features, rows))
+
+
+def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
+    days = _days_of(site, rows[label.time]) if rows.num_rows else None
+    joined = join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    return with_requests(site, features, label, joined)
+
+
+def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows, which are in the order of time, in pieces that with all features fill a quarter of the memory."""
+    tables = [site.product.table("features", name) for name, feature in features.items() if not feature.on_request]
+    added = VALUE_BYTES * sum(len(site.tables.schema(table)) for table in tables)
+    most = max(1, site.spill.most // max(1, added + rows.nbytes // max(1, rows.num_rows)))
+    return (rows.slice(start, most) for start in range(0, max(1, rows.num_rows), most))
 
 
 def feature_views(site: Site, features: Features, days: Days | None) -> dict[str, TableView]:
@@ -115,32 +131,44 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     Columns of the request that the SQL only passes on, as `select *` does, are not added again.
     """
     statement = sql_of(site, feature)
+    numbered = numbered_requests(requests, label.column)
+    made = _asked(site, request_sql(statement), {"request": numbered}, statement.origin)
+    return with_computed(name, statement, requests, numbered, made)
+
+
+def numbered_requests(requests: pa.Table, hidden: str | None) -> pa.Table:
+    """Return requests as SQL on them sees them: each with its number, and without the label."""
     numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
-    made = _asked(
-        site,
-        f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}",
-        {"request": numbered.drop_columns([label.column]) if label.column in numbered.column_names else numbered},
-        statement.origin,
-    )
+    return numbered.drop_columns([hidden]) if hidden in numbered.column_names else numbered
+
+
+def request_sql(statement: Statement) -> str:
+    """Return what is asked of the view `request`: what the SQL makes of each, in their order."""
+    return f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}"
+
+
+def with_computed(name: str, statement: Statement, requests: pa.Table, numbered: pa.Table, made: pa.Table) -> pa.Table:
+    """Return requests with the columns that were made of them; raises DataError where a request was lost or doubled."""
     if not made[REQUEST].equals(numbered[REQUEST]):
         raise DataError(
             f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
         )
-    passed_on = set(numbered.column_names) - computed_columns(statement.text, statement.origin)
+    passed_on = set(requests.column_names) | {REQUEST}
+    passed_on -= computed_columns(statement.text, statement.origin)
     for column in made.column_names:
         if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])
     return requests
 
 
-def _feature_tables(site: Site, features: Features, views: Mapping[str, TableView]) -> Iterator[FeatureTable]:
+def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
     """Yield the tables to join; their rows stay where they are if the join is elsewhere."""
-    for name, view in views.items():
+    for name, view in feature_views(site, features, days).items():
         feature = features[name]
-        table = view.table
+        empty = site.tables.schema(view.table).empty_table()
         yield FeatureTable(
             name=name,
-            rows=site.tables.schema(table).empty_table() if site.spark else site.tables.read(table, days=view.days),
+            rows=empty if site.spark else _rows_for(site, view, feature, days),
             entities=feature.entities,
             time="time" if feature.timed else None,
             ttl=feature.ttl,
@@ -148,6 +176,17 @@ def _feature_tables(site: Site, features: Features, views: Mapping[str, TableVie
             since=since_columns(name, feature.windows) if feature.windows else {},
             zeros=zero_columns(name, feature.windows) if feature.windows else [],
         )
+
+
+def _rows_for(site: Site, view: TableView, feature: Feature, days: Days | None) -> pa.Table:
+    """Return the rows of a feature table that requests of some days can need: of these days and as far back as rows hold."""
+    if not (days and site.product.start and feature.timed) or feature.reach:
+        return site.tables.read(view.table, days=view.days)
+    keys = ", ".join(map(quoted, feature.entities))
+    newest_before = f"""
+select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
+union all by name select * from rows where {DAY} between date '{days.first}' and date '{days.last}'"""
+    return site.engine.query(newest_before, {"rows": view}, origin=view.table)
 
 
 def _days_of(site: Site, times: pa.ChunkedArray) -> Days:

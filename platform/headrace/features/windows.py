@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from headrace.core.names import duration_text, quoted
+from headrace.core.days import Days
+from headrace.core.names import duration_text, quoted, quoted_text
 from headrace.core.sql import columns_of
 from headrace.features.declaration import Aggregation, Windows
 from headrace.sources.declaration import Source
@@ -78,6 +79,14 @@ def events_sql(windows: Windows, source: Source, span: tuple[datetime, datetime]
     return f"""
 with happened as ({_happened(windows, known_when(windows, source), span)})
 select *{ranks} from happened"""
+
+
+def events_by_day_sql(windows: Windows, timezone: str, days: Days) -> str:
+    """Return SQL over EVENTS for how many happened on each of the local days: `day`, `events`."""
+    time, (start, end) = quoted(windows.time), days.instants(timezone)
+    return f"""
+select cast(timezone({quoted_text(timezone)}, cast({time} as timestamptz)) as date) as day, count(*) as events
+from {EVENTS} where {time} >= {instant(start)} and {time} < {instant(end)} group by all"""
 
 
 def known_times(source: Source) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
+from headrace.features.statistics import STATISTICS, as_facts, statistics_of
 from headrace.models.declaration import Model
 from headrace.models.encode import Input
 from headrace.models.predict import SCORE, load_predictor, score_rows
@@ -32,7 +33,7 @@ class Candidate:
 def train_candidate(
     site: Site, label: Label, model: Model, version: int, say: Say
 ) -> tuple[str, Meta, dict[str, float]]:
-    """Train on a version of the training set and store model, meta and profile; return digest, meta, importance."""
+    """Train on a version of the training set and store model, meta, profile and statistics; return digest, meta, importance."""
     split = split_version(site, label, model, version)
     trained = train_model(split.train, label, model, say)
     meta = trained.meta.model_dump_json().encode()
@@ -43,6 +44,7 @@ def train_candidate(
     shares = importance(trained.text, trained.meta.inputs)
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(shares.items())})
+    site.models.record(digest, STATISTICS, as_facts(statistics_of(split.train)))
     return digest, trained.meta, shares
 
 

@@ -1,6 +1,6 @@
 """Drift, quality and the product's report as assets, with the checks that the control loop listens to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -8,6 +8,7 @@ from headrace.core.assets import asset, records, spec, verdict
 from headrace.core.charts import bars, markdown
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
+from headrace.features.graph import Graph
 from headrace.models.predict import SCORE
 from headrace.monitoring.charts import quality_over_time
 from headrace.monitoring.declaration import Drift, Monitors, Quality
@@ -21,9 +22,10 @@ from headrace.monitoring.quality import (
     realized_by_day,
     realized_rows,
 )
+from headrace.monitoring.registry import registry_of
+from headrace.monitoring.registry_page import write_registry
 from headrace.monitoring.report import write_report
 from headrace.monitoring.watch import live_drift, with_history
-from headrace.sources.declaration import Source
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -33,14 +35,12 @@ BARS = 12
 NOT_LIVE = "no model is live yet"
 
 
-def monitoring_assets(
-    site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors
-) -> list[dg.AssetsDefinition]:
+def monitoring_assets(site: Site, graph: Graph, label: Label, monitors: Monitors) -> list[dg.AssetsDefinition]:
     """Return monitoring/drift, monitoring/quality and reports/product."""
     return [
         _drift(site, monitors.drift),
         _quality(site, label, monitors.quality),
-        _report(site, sources, label, monitors),
+        _report(site, graph, label, monitors),
     ]
 
 
@@ -162,7 +162,7 @@ def _quality_check(found: Realized | None, policy: Quality, what: str) -> dg.Ass
     return verdict(AUC, passed, what, severe=True, value=value, limit=policy.floor)
 
 
-def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> dg.AssetsDefinition:
+def _report(site: Site, graph: Graph, label: Label, monitors: Monitors) -> dg.AssetsDefinition:
     product = site.product
     upstream = [("model", "champion"), ("monitoring", "drift"), ("monitoring", "quality")]
 
@@ -173,15 +173,20 @@ def _report(site: Site, sources: Mapping[str, Source], label: Label, monitors: M
             "product",
             deps=[product.key(*key) for key in upstream],
             kinds={"html"},
-            code_version=code_version(monitors, write_report, product_facts),
+            code_version=code_version(monitors, write_report, product_facts, write_registry, registry_of),
         ),
     )
     def report() -> dg.MaterializeResult:
-        """One page: what is live and why, how well it does, what has moved, what arrived."""
-        facts = product_facts(site, sources, label, monitors)
+        """One page: what is live and why, how well it does, what has moved, what arrived; and beside it one of the features."""
+        facts = product_facts(site, graph.sources, label, monitors)
+        features = write_registry(site, graph, registry_of(site, graph))
         path = write_report(facts, site.place.reports / f"{product.product}.html")
         return dg.MaterializeResult(
-            metadata={"report": dg.MetadataValue.url(path.as_uri()), "path": dg.MetadataValue.path(str(path))}
+            metadata={
+                "report": dg.MetadataValue.url(path.as_uri()),
+                "path": dg.MetadataValue.path(str(path)),
+                "features": dg.MetadataValue.url(features.as_uri()),
+            }
         )
 
     return report

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from headrace.core.charts import svg
@@ -23,9 +23,14 @@ MOST_ROWS = 12
 
 def write_report(facts: ProductFacts, path: Path) -> Path:
     """Write the page, whole or not at all, and return where it is."""
+    return write_page(report_html(facts), path)
+
+
+def write_page(text: str, path: Path) -> Path:
+    """Write a page, whole or not at all, and return where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}")
-    staged.write_text(report_html(facts), encoding="utf-8")
+    staged.write_text(text, encoding="utf-8")
     failpoint("report_staged")
     staged.replace(path)
     return path
@@ -33,6 +38,16 @@ def write_report(facts: ProductFacts, path: Path) -> Path:
 
 def report_html(facts: ProductFacts) -> str:
     """Return the page as text."""
+    return template("report.html.j2").render(
+        f=facts,
+        charts={name: _inline(figure) for name, figure in report_charts(facts).items()},
+        drift=newest_drift(facts)[:MOST_ROWS],
+        alarms=alarming(facts),
+    )
+
+
+def template(name: str) -> Template:
+    """Return a template of a page; what it is given is text and never markup."""
     environment = Environment(
         loader=PackageLoader("headrace.monitoring"),
         autoescape=True,
@@ -41,12 +56,7 @@ def report_html(facts: ProductFacts) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "count": _count}
-    return environment.get_template("report.html.j2").render(
-        f=facts,
-        charts={name: _inline(figure) for name, figure in report_charts(facts).items()},
-        drift=newest_drift(facts)[:MOST_ROWS],
-        alarms=alarming(facts),
-    )
+    return environment.get_template(name)
 
 
 def _inline(figure: "Figure") -> Markup:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from headrace.core.declaration import Declaration
+from headrace.online.declaration import Online
 
 
 class Batch(Declaration):
@@ -21,3 +22,5 @@ class Serve(Declaration):
 
     batch: Batch = Batch()
     """Scores of whole days."""
+    online: Online | None = None
+    """Features for requests one by one: `online: {}` publishes the newest values of every entity."""

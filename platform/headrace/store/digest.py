@@ -7,15 +7,18 @@ import pyarrow as pa
 
 from headrace.core.recipe import ALL
 from headrace.store.layout import DAY
+from headrace.store.spill import BATCH
 
 
-def rows_digest(rows: pa.Table) -> str:
+def rows_digest(rows: pa.Table | pa.RecordBatchReader) -> str:
     """Return a digest of the rows as a multiset: equal rows in any order give an equal digest."""
-    if not rows.num_columns:
+    if not rows.schema.names:
         return bytes_digest(b"")
-    frame = pl.DataFrame(rows.select(sorted(rows.column_names)))
-    hashes = frame.hash_rows(seed=0).sort()
-    return sha256(",".join(_columns(frame)).encode() + hashes.to_numpy().tobytes()).hexdigest()
+    names = sorted(rows.schema.names)
+    none = pl.DataFrame(rows.schema.empty_table().select(names))
+    batches = rows.to_batches(BATCH) if isinstance(rows, pa.Table) else rows
+    hashes = [none.hash_rows(seed=0), *(pl.DataFrame(batch.select(names)).hash_rows(seed=0) for batch in batches)]
+    return sha256(",".join(_columns(none)).encode() + pl.concat(hashes).sort().to_numpy().tobytes()).hexdigest()
 
 
 def contents_of(rows: pa.RecordBatchReader) -> dict[str, str]:

@@ -4,10 +4,10 @@ SQL is written by users and reads what strangers sent: a connection sees the fil
 nothing else of the disk, the network or this process, and no SQL can change that.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,7 +16,11 @@ import pyarrow as pa
 from headrace.core.days import Days
 from headrace.core.errors import SqlError
 from headrace.core.names import quoted, quoted_text
+from headrace.store.spill import BATCH, Spill
 from headrace.store.tables import DAY, MONTH, Tables
+
+LEAST = 64 << 20
+"""How much memory DuckDB gets at the least, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,30 @@ class TableView:
 class Engine:
     """Runs SQL over snapshots of tables and over Arrow tables. The session's time zone is always UTC."""
 
-    def __init__(self, tables: Tables, *, spill: Path, memory: str = "1GB") -> None:
+    def __init__(self, tables: Tables, spill: Spill) -> None:
         self._tables = tables
         self._spill = spill
-        self._memory = memory
 
     def query(self, sql: str, views: Mapping[str, TableView | pa.Table], *, origin: str = "") -> pa.Table:
-        """Return the rows of one SQL statement; `origin` names the file that an error should point to."""
+        """Return the rows of one SQL statement; `origin` names the file that an error should point to.
+
+        Rows beyond a quarter of the product's memory lie on disk.
+        """
         try:
             with self._connection(views) as connection:
-                return connection.execute(sql).to_arrow_table()
+                answer = connection.execute(sql).to_arrow_reader(BATCH)
+                return self._spill.gather(answer.schema, _batches(answer, origin))
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, origin)) from error
+
+    @contextmanager
+    def reading(
+        self, sql: str, views: Mapping[str, TableView | pa.Table], *, size: int, origin: str = ""
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds."""
+        try:
+            with self._connection(views) as connection:
+                yield connection.execute(sql).to_arrow_reader(size)
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
 
@@ -61,10 +79,10 @@ class Engine:
             yield Session(connection)
 
     def _connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
-        self._spill.mkdir(parents=True, exist_ok=True)
+        self._spill.folder.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(":memory:")
-        connection.execute(f"set memory_limit = {quoted_text(self._memory)}")
-        connection.execute(f"set temp_directory = {quoted_text(str(self._spill))}")
+        connection.execute(f"set memory_limit = '{max(self._spill.memory // 2, LEAST) >> 20}MiB'")
+        connection.execute(f"set temp_directory = {quoted_text(str(self._spill.folder))}")
         files = [file for name, view in views.items() for file in self._show(connection, name, view)]
         return _fenced(connection, files)
 
@@ -81,6 +99,14 @@ class Engine:
         return files
 
 
+def _batches(answer: pa.RecordBatchReader, origin: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of an answer; what goes wrong in the middle of it is not DuckDB's error any more, but Arrow's."""
+    try:
+        yield from answer
+    except OSError as error:
+        raise SqlError(_explained(error, origin)) from error
+
+
 def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> pa.Table:
     """Return the rows of one SQL statement over Arrow tables alone, without any store."""
     with duckdb.connect(":memory:") as connection:
@@ -90,6 +116,34 @@ def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> 
             return _fenced(connection, []).execute(sql).to_arrow_table()
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
+
+
+class Prepared:
+    """One SQL statement over one Arrow table, parsed once and asked again and again, by any number of threads.
+
+    The settings are those of every query; a connection has one thread of its own, for questions about a few rows.
+    """
+
+    def __init__(self, sql: str, view: str, *, origin: str) -> None:
+        self._sql, self._view, self._origin = sql, view, origin
+        self._local = threading.local()
+
+    def rows(self, rows: pa.Table) -> pa.Table:
+        """Return what the statement makes of some rows."""
+        try:
+            connection, statement = self._prepared()
+            connection.register(self._view, rows)
+            return connection.execute(statement).to_arrow_table()
+        except duckdb.Error as error:
+            raise SqlError(_explained(error, self._origin)) from error
+
+    def _prepared(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.Statement]:
+        known: tuple[duckdb.DuckDBPyConnection, duckdb.Statement] | None = getattr(self._local, "prepared", None)
+        if known is None:
+            connection = _fenced(duckdb.connect(":memory:", config={"threads": 1}), [])
+            known = connection, connection.extract_statements(self._sql)[0]
+            self._local.prepared = known
+        return known
 
 
 def verify_sql(sql: str, tables: Mapping[str, pa.Schema]) -> None:
@@ -160,6 +214,6 @@ def _fenced(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> duck
     return connection
 
 
-def _explained(error: duckdb.Error, origin: str) -> str:
+def _explained(error: Exception, origin: str) -> str:
     text = str(error).strip()
     return f"{origin}: {text}" if origin else text

@@ -156,10 +156,10 @@ def _end_live(site: Site, found: Erasure) -> None:
 
 
 def _going(site: Site, person: Person) -> Iterator[Path]:
-    """Yield the report if it holds the person, and copies that nobody needs while nothing runs."""
-    report = site.place.reports / f"{site.product.product}.html"
-    if report.exists() and holds(report, person):
-        yield report
+    """Yield the report's pages that hold the person, and copies that nobody needs while nothing runs."""
+    for page in sorted(site.place.reports.glob(f"{site.product.product}.*html")):
+        if holds(page, person):
+            yield page
     for folder in (site.place.home / "fetched", site.place.spill):
         yield from sorted(folder.glob("*"))
 

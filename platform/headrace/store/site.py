@@ -9,7 +9,7 @@ from pathlib import Path
 from headrace.core.clock import Clock, clock_of
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
-from headrace.core.names import did_you_mean
+from headrace.core.names import did_you_mean, memory_bytes
 from headrace.core.place import Place
 from headrace.store.engine import Engine
 from headrace.store.erasures import Erasures
@@ -18,6 +18,7 @@ from headrace.store.log import Log
 from headrace.store.models import Models
 from headrace.store.releases import Releases
 from headrace.store.spark import Spark
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 
 
@@ -49,7 +50,12 @@ class Site:
     @cached_property
     def engine(self) -> Engine:
         """The engine over these tables."""
-        return Engine(self.tables, spill=self.place.spill)
+        return Engine(self.tables, self.spill)
+
+    @cached_property
+    def spill(self) -> Spill:
+        """Where rows lie that the product's memory does not hold."""
+        return Spill(self.place.spill, memory_bytes(self.product.memory))
 
     @cached_property
     def spark(self) -> Spark | None:

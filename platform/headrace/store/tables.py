@@ -125,7 +125,7 @@ class Tables:
                 return self.replace(name, rows, days=days, fence=own, why=why)
         digest = rows_digest(rows)
         there = self._open(name) if self.exists(name) else None
-        if there and rows_digest(self._scanner(name, there, days).to_table()) == digest:
+        if there and rows_digest(self._scanner(name, there, days).to_reader()) == digest:
             with self._fences.holding(fence):
                 left = snapshot_of(there)
                 return Commit(name, left.version, digest, rows.num_rows, changed=False, days=days, snapshot=left.digest)

@@ -15,7 +15,7 @@ from headrace.store.person import Person, held_by, is_text
 from headrace.store.publish import publish
 
 _SQLITE, _GZIP, _ZLIB = b"SQLite format 3\0", b"\x1f\x8b", b"x\x9c"
-_WHOLE = ("tables", "models", "logs", "ledger", "fetched", "spill", "reports", "erasure.key")
+_WHOLE = ("tables", "models", "logs", "ledger", "fetched", "spill", "reports", "online", "erasure.key")
 """What is not masked: it is rewritten, removed, or held against a digest."""
 
 
@@ -43,7 +43,8 @@ def mask(path: Path, person: Person) -> None:
 
 def traces(home: Path, person: Person) -> Iterator[Path]:
     """Yield every file below a home that holds a person: Parquet decoded, gzip unpacked."""
-    return (path for path in _files(home) if holds(path, person))
+    # Looking into a database lets SQLite remove its log, which stands in the list behind it.
+    return (path for path in _files(home) if path.exists() and holds(path, person))
 
 
 def holds(path: Path, person: Person) -> bool:

@@ -1,0 +1,1 @@
+"""Online features: the newest values of every entity, served as of the instant of a request."""

@@ -1,0 +1,61 @@
+"""The published features as an asset."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from headrace.core.assets import asset, is_forced, made, records, spec
+from headrace.core.fingerprint import version_of
+from headrace.core.recipe import ALL
+from headrace.features.declaration import Label
+from headrace.features.training import Features
+from headrace.online.declaration import Online
+from headrace.online.keys import MANIFEST
+from headrace.online.publish import publish
+from headrace.online.recipe import online_parts, online_recipe, stored_tables
+from headrace.store.online import open_online
+from headrace.store.site import Site
+
+
+def online_assets(site: Site, features: Features, label: Label | None, online: Online) -> list[dg.AssetsDefinition]:
+    """Return online/features."""
+    product, table = site.product, site.product.table("online", "features")
+
+    @asset(
+        spec(
+            product,
+            "online",
+            "features",
+            deps=[dg.AssetKey(name.split("/")) for name in stored_tables(site, features)],
+            kinds={"redis" if site.place.online_server else "sqlite"},
+            code_version=version_of(online_parts(site, features, label, online)),
+        )
+    )
+    def published(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """The newest values of every entity, and those that are to come as events leave their windows, for requests one by one."""
+        store = open_online(site.place, product.product)
+        try:
+            recipe = online_recipe(site, features, label, online)
+            nothing = store.read([MANIFEST]).version == 0
+            work = site.ledger.work(recipe, forced=is_forced(context) or nothing)
+            metadata: dict[str, Any] = {}
+            contents = {ALL: version_of({"code": recipe.code, **work.wanted[ALL].inputs})}
+            if work:
+                done = publish(site, features, label, online, store)
+                metadata = {
+                    "store": store.kind,
+                    "published version": done.version,
+                    "entities written": done.written,
+                    "entities removed": done.removed,
+                    "written as a whole": ", ".join(done.whole) or "none",
+                    "tables": records([{"table": name, "version": v} for name, v in done.versions.items()]),
+                    "seconds": done.seconds,
+                    "lag seconds": done.lag_seconds,
+                }
+                site.ledger.note(recipe, work, contents)
+        finally:
+            store.close()
+        yield from made(context, table, work, site.ledger.contents(table), metadata)
+
+    return [published]

@@ -1,0 +1,170 @@
+"""Online features: what holds of a request's entities as of its own instant, as the point-in-time join would say."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.core.errors import DataError, Refused
+from headrace.core.names import did_you_mean
+from headrace.online.keys import MANIFEST, typed
+from headrace.online.manifest import Manifest, ServedTable
+from headrace.online.payload import microseconds
+from headrace.online.view import View
+from headrace.store.online import OnlineStore
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Served(NamedTuple):
+    """The features of one request."""
+
+    values: dict[str, Any]
+    """Feature → value, in the order of the training set."""
+    version: int
+    """The published version that they are of."""
+
+
+class Instant(NamedTuple):
+    """What one table says of one entity."""
+
+    table: ServedTable
+    since: datetime | None
+    """From when on it holds; None where nothing does, or in a table without time."""
+    values: dict[str, Any]
+
+
+class OnlineFeatures:
+    """The features of requests, by one round trip each. Opened once, for any number of threads.
+
+    It follows new versions by itself: each request is answered from one version, whole.
+    """
+
+    def __init__(self, store: OnlineStore, product: str) -> None:
+        self._store = store
+        self._product = product
+        self._view: View | None = None
+
+    @property
+    def view(self) -> View:
+        """The version that was read last; raises Refused where nothing is published yet."""
+        return self._view or self._follow()
+
+    def one(self, request: Mapping[str, Any], at: datetime) -> Served:
+        """Return the features of one request as of an instant: those of the training set, in its order.
+
+        Raises DataError where the request lacks an entity of a table or holds another type of it, lacks a column that SQL
+        on the request needs, or where `at` lies before what is published; Refused where nothing is.
+        """
+        if not self.view.computed:
+            return self.stored(request, at)
+        row, view = self.features(self.view.table_of([request], at))
+        return Served(row.to_pylist()[0], view.version)
+
+    def stored(self, request: Mapping[str, Any], at: datetime) -> Served:
+        """Return the features of one request that stand in tables, without those that are made of the request itself."""
+        instant = microseconds(at)
+        view, payloads = self._read([request])
+        values: dict[str, Any] = {}
+        for table, payload in zip(view.tables, payloads, strict=True):
+            values.update(table.row(table.find(payload, instant), instant, at))
+        return Served(values, view.version)
+
+    def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
+        """Return the features of request rows, each as of its own instant; and of which version they are.
+
+        The rows have the columns of the label's SQL without the label; what comes back are the features of the training
+        set, with the same names, types and order. Columns that the training set's rows do not have are not looked at.
+        """
+        while True:
+            view = self.view
+            asked = view.requests_of(requests)
+            stored, read = self.rows(asked, asked[view.manifest.time or ""])
+            if read is view:
+                break
+        for name in stored.column_names:
+            asked = asked.append_column(name, stored[name])
+        for computed in view.computed:
+            asked = computed.added_to(asked)
+        own = view.manifest.requests.names
+        return asked.drop_columns([name for name in asked.column_names if name in own]), view
+
+    def rows(self, requests: pa.Table, instants: pa.ChunkedArray) -> tuple[pa.Table, View]:
+        """Return the stored features of many requests, each as of its own instant, in their order; and of which version."""
+        moments = pc.cast(instants, pa.timestamp("us", "UTC")).cast(pa.int64())
+        if moments.null_count:
+            raise DataError("Every request needs an instant; some are null.")
+        places = moments.to_pylist()
+        needed = {entity for table in self.view.tables for entity in table.served.entities}
+        listed = requests.select([name for name in requests.column_names if name in needed]).to_pylist()
+        view, payloads = self._read(listed)
+        columns: dict[str, pa.Array] = {}
+        for number, table in enumerate(view.tables):
+            mine = payloads[number :: len(view.tables)]
+            found = [table.find(payload, at) for payload, at in zip(mine, places, strict=True)]
+            arrays = table.columns(found, moments.to_numpy())
+            columns |= dict(zip(table.served.features.names, arrays, strict=True))
+        if not columns:
+            return requests.select([]), view
+        return pa.table(columns), view
+
+    def request(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Return what was given as texts in the types of the entities; raises DataError for a column that no table has."""
+        served = [table.served for table in self.view.tables]
+        kinds = {name: kind for table in served for name, kind in zip(table.entities, table.kinds, strict=True)}
+        for column in given:
+            if column not in kinds:
+                raise DataError(
+                    f"No feature table of {self._product} is looked up by '{column}'; there are "
+                    f"{', '.join(sorted(kinds))}.{did_you_mean(column, kinds)}"
+                )
+        return {column: typed(text, kinds[column]) for column, text in given.items()}
+
+    def tables_of(self, request: Mapping[str, Any], at: datetime) -> list[Instant]:
+        """Return what each table says all of whose entity columns are given; raises DataError where there is none."""
+        instant = microseconds(at)
+        view, told = self.view, []
+        given = [n for n, table in enumerate(view.tables) if all(e in request for e in table.served.entities)]
+        if not given:
+            needed = "; ".join(f"{t.served.name}: {', '.join(t.served.entities)}" for t in view.tables)
+            raise DataError(f"No table is looked up by {', '.join(request)} alone. They need: {needed}")
+        absent = {entity: None for table in view.tables for entity in table.served.entities}
+        view, payloads = self._read([absent | dict(request)])
+        for number in given:
+            table = view.tables[number]
+            found = table.find(payloads[number], instant)
+            since = at - (instant - found.instant) * _MICROSECOND if found and table.served.timed else None
+            told.append(Instant(table.served, since, table.row(found, instant, at)))
+        return told
+
+    def _read(self, requests: Sequence[Mapping[str, Any]]) -> tuple[View, list[bytes | None]]:
+        """Return the payloads of requests, for each of them one a table, all of one version."""
+        view = self.view
+        while True:
+            keys = [table.key(request) for request in requests for table in view.tables]
+            reading = self._read_once(keys)
+            if reading[0] == view.version:
+                return view, reading[1]
+            view = self._follow()
+
+    def _read_once(self, keys: list[bytes | None]) -> tuple[int, list[bytes | None]]:
+        """Return the payloads of keys, of which several may be the same or none."""
+        if len(keys) < 16 and None not in keys:
+            return self._store.read(keys)  # type: ignore[arg-type]
+        distinct = list({key for key in keys if key is not None})
+        version, payloads = self._store.read(distinct)
+        held = dict(zip(distinct, payloads, strict=True))
+        return version, [held.get(key) if key is not None else None for key in keys]
+
+    def _follow(self) -> View:
+        """Read what the newest version consists of."""
+        version, [data] = self._store.read([MANIFEST])
+        if data is None:
+            raise Refused(
+                f"No features of {self._product} are published yet: say `serve: {{online: {{}}}}` and materialize "
+                f"{self._product}/online/features."
+            )
+        self._view = View.of(version, Manifest.model_validate_json(data))
+        return self._view
