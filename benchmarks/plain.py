@@ -9,7 +9,8 @@ from benchmarks.project import FIRST, LAST
 from headrace.contracts.validate import validate
 from headrace.core.days import Days
 from headrace.features.compute import feature_rows
-from headrace.features.leakage import Declared, find_leaks
+from headrace.features.leakage import find_leaks
+from headrace.features.look import Declared
 from headrace.features.training import training_rows
 from headrace.models.candidate import Candidate, remember, train_candidate
 from headrace.models.judgement import judge_candidate

@@ -7,6 +7,7 @@ import pytest
 
 from headrace.project import Project
 from platform_tests.features.leaky import make_all, shop_with
+from platform_tests.features.neighbours import make_care, make_shop, neighbours
 from platform_tests.test_cli import headrace
 
 LARGEST = '{sql: largest.sql, entity: customer, time: ordered_at, owner: "team:sales", description: The largest order so far.}'
@@ -68,3 +69,39 @@ def test_a_feature_that_is_not_there_suggests_a_near_one(project: Project) -> No
     shown = headrace("features", "show", "shop", "habits")
     assert shown.exit_code == 1
     assert "Did you mean 'habit'?" in shown.output
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    project = neighbours(tmp_path / "project")
+    monkeypatch.chdir(project.root)
+    make_shop(project)
+    assert make_care(project).success
+    return project
+
+
+def test_a_shared_table_is_listed_with_its_owner_and_at_its_owners_with_its_users(both: Project) -> None:
+    assert both.products()
+    assert "habit: shared by shop, windows by customer; newest change " in headrace("features", "list", "care").output
+    assert "    used by care\n" in headrace("features", "list", "shop").output
+    facts = json.loads(headrace("features", "list", "--json").output)
+    told = [(fact["product"], fact["feature"], fact["kind"], fact["owner_product"], fact["used_by"]) for fact in facts]
+    assert told == [
+        ("care", "habit_count_3d", "shared", "shop", ["care"]),
+        ("care", "habit_amount_mean_3d", "shared", "shop", ["care"]),
+        ("shop", "habit_count_3d", "windows", "shop", ["care"]),
+        ("shop", "habit_amount_mean_3d", "windows", "shop", ["care"]),
+    ]
+
+
+def test_a_shared_feature_is_shown_as_its_owner_declares_it_with_the_users_own_statistics(both: Project) -> None:
+    shown = headrace("features", "show", "care", "habit_amount_mean_3d").output
+    assert "habit_amount_mean_3d, a feature of care" in shown
+    assert "mean of `amount` of the orders of one customer in the 3 days before, as of each prediction" in shown
+    assert "platform/products/shop/defs.yaml:" in shown
+    assert "owner         shop@example.com" in shown
+    assert "made of       shop.orders.amount, shop.orders.ordered_at" in shown
+    rows = both.load("care")[1].tables.count("care/training/set")
+    assert f"statistics of all {rows:,} rows of the stored training set" in shown
+    assert "habit_count_3d  (integer, 0.0% missing)" in headrace("features", "show", "care", "habit").output

@@ -55,10 +55,17 @@ def test_the_example_of_what_a_value_means_is_true(text: str) -> None:
     exec(compile(text, "features.md", "exec"), {})
 
 
-def test_every_page_that_is_linked_is_there() -> None:
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_and_heading_that_is_linked_is_there() -> None:
     for page in [*PAGES, *(ROOT / "docs" / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name} links {link}"
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            linked = page.parent / link if link else page
+            assert linked.exists(), f"{page.name} links {link}"
+            assert not anchor or anchor in anchors(linked), f"{page.name} links {link}#{anchor}"
 
 
 def test_the_readme_names_the_two_commands_and_fits_on_two_screens() -> None:

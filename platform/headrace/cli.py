@@ -10,7 +10,7 @@ from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
-from headrace.cli_online import get
+from headrace.cli_online import get, skewcheck
 from headrace.cli_parity import parity
 from headrace.saying import in_words
 
@@ -212,6 +212,7 @@ features.add_command(get)
 main.add_command(leakcheck)
 main.add_command(parity)
 main.add_command(quarantine)
+main.add_command(skewcheck)
 
 if __name__ == "__main__":
     sys.exit(main())

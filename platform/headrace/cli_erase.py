@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 @in_words
 def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: bool) -> None:
     """Erase a person from every version of every table of PRODUCT, its models, reports and logs, and keep them out."""
-    from headrace.online.erase import entities_of, erase_entities
+    from headrace.online.erase import entities_of
     from headrace.project import Project
     from headrace.resources import refuse_runs_since, refuse_while_running
     from headrace.sources.erase import holding_files, remove_rows
-    from headrace.store.erase import erase as take_out
     from headrace.store.erase import left, look
     from headrace.store.person import Person
 
@@ -45,8 +44,7 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
         _say_entities(entities_of(site, person), "would go")
         _say_what_is_yours(declared, site, person)
         return
-    found = take_out(site, person, now, others, live_too=live_too)
-    served = erase_entities(site, person)
+    found, served = _taken_out(site, person, now, others, live_too=live_too)
     for file in landed if landing else ():
         remove_rows(file, person)
     remaining = left(site, person, others)
@@ -64,6 +62,18 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
         click.echo(f"still holds the value: {path}")
     _say_what_is_yours(declared, site, person)
     click.echo(f"Entry {entry['number']} of logs/{product}/erasures says so, without the value.")
+
+
+def _taken_out(
+    site: "Site", person: "Person", now: datetime, others: "list[Path]", *, live_too: bool
+) -> "tuple[Erasure, int]":
+    """Take a person out of the tables, where requests that were served are gathered first, and out of the online store."""
+    from headrace.online.erase import erase_entities
+    from headrace.online.gather import gather
+    from headrace.store.erase import erase as take_out
+
+    gather(site)
+    return take_out(site, person, now, others, live_too=live_too), erase_entities(site, person)
 
 
 def _say_entities(served: int, word: str) -> None:

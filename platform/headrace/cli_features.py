@@ -22,12 +22,15 @@ def list_features(product: str | None, as_json: bool) -> None:
 
     from headrace.monitoring.listing import listing_facts, listing_text
     from headrace.monitoring.registry import registry_of
+    from headrace.neighbours import users_of
     from headrace.project import Project
     from headrace.recipes import graph_of
 
     project = Project.around(Path.cwd())
     loaded = [project.load(name) for name in ([product] if product else project.products())]
-    found = [registry_of(site, graph_of(declared)) for declared, site in loaded]
+    found = [
+        registry_of(site, graph_of(declared), users_of(project.root, site.product.product)) for declared, site in loaded
+    ]
     if as_json:
         click.echo(json.dumps([facts for registry in found for facts in listing_facts(registry)], indent=1))
     else:
@@ -45,10 +48,12 @@ def show(product: str, what: str, as_json: bool) -> None:
 
     from headrace.monitoring.card import card_of, card_text
     from headrace.monitoring.registry import registry_of
+    from headrace.neighbours import users_of
     from headrace.project import Project
     from headrace.recipes import graph_of
 
-    declared, site = Project.around(Path.cwd()).load(product)
+    project = Project.around(Path.cwd())
+    declared, site = project.load(product)
     graph = graph_of(declared)
-    card = card_of(site, graph, registry_of(site, graph), what)
+    card = card_of(site, graph, registry_of(site, graph, users_of(project.root, product)), what)
     click.echo(json.dumps(card, indent=1) if as_json else card_text(card))

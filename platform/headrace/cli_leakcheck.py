@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 def leakcheck(product: str, rows: int, most: int) -> None:
     """Compute features of PRODUCT's stored training set anew from what was known then; exit code 1 where any differs."""
     from headrace.features.explain import explain_leaks
-    from headrace.features.leakage import Declared, find_leaks, summarize
+    from headrace.features.leakage import find_leaks, summarize
+    from headrace.features.look import Declared
     from headrace.features.suspect import find_suspects
     from headrace.project import Project
     from headrace.recipes import graph_of
 
-    declared, site = Project.around(Path.cwd()).load(product)
+    project = Project.around(Path.cwd())
+    declared, site = project.load(product)
     if declared.label is None:
         raise click.ClickException(f"{product} has no label: there is no training set to check.")
     training_set = site.tables.read(site.product.table("training", "set"))
@@ -46,7 +48,7 @@ def leakcheck(product: str, rows: int, most: int) -> None:
         return
     for found in summarize(leaks):
         click.echo(f"{found['feature']} differs in {found['cells']} of {looked:,} rows")
-    for leak, later in explain_leaks(site, known, leaks[:most], lambda name: declared.key_of("validated", name)):
+    for leak, later in explain_leaks(site, known, leaks[:most], project.key_of):
         click.echo(f"\n{leak}")
         for row in later:
             click.echo(f"  made of {row}")

@@ -1,5 +1,6 @@
 """The command that shows features as they are served online."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,33 @@ def get(product: str, entities: tuple[str, ...], at: str | None, *, as_json: boo
         )
         for name, value in table.values.items():
             click.echo(f"{name:<40} {value!s:<24} {table.table.name}@{table.table.version}  {since}")
+
+
+@click.command()
+@click.argument("product")
+@click.option(
+    "--last", default=10_000, show_default=True, type=click.IntRange(1), help="How many of the newest requests."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@in_words
+def skewcheck(product: str, last: int, *, as_json: bool) -> None:
+    """Compute PRODUCT's logged requests anew, as training does, and compare what was served; exit code 1 where it differs."""
+    import json
+
+    from headrace.online.skew import check_skew
+    from headrace.project import Project
+
+    declared, site = Project.around(Path.cwd()).load(product)
+    if declared.label is None:
+        raise click.ClickException(f"{product} has no label: there is no training to hold requests against.")
+    checked = check_skew(site, declared.features, declared.label, last)
+    if as_json:
+        facts = {**vars(checked), "skews": [vars(skew) for skew in checked.skews]}
+        click.echo(json.dumps(facts, indent=1, default=str))
+    else:
+        click.echo("\n".join([f"{checked}", *(f"{skew}" for skew in checked.skews)]))
+    if checked.skews:
+        sys.exit(1)
 
 
 def _facts(told: "Instant") -> dict[str, Any]:

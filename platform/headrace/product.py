@@ -20,6 +20,7 @@ from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
+from headrace.neighbours import users_of, with_shared
 from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.resources import mlflow_resources
@@ -61,6 +62,7 @@ class Product(dg.Component):
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
     verify_triggers(declared.retrain, declared.monitors)
+    declared = with_shared(declared, site)
     graph = graph_of(declared)
     online = declared.serve.online
     loop = loop_of(declared, site)
@@ -103,6 +105,6 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
         *serving_assets(site, declared.features, label),
-        *monitoring_assets(site, graph_of(declared), label, monitors),
+        *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
     ]
     return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))

@@ -4,16 +4,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from headrace.core.document import is_declaration, read_document
+from headrace.core.document import read_document
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
+from headrace.neighbours import declared_files, declared_product, with_shared
 from headrace.store.site import Site
 
 EVENTS_AT_ONCE = "1000"
@@ -58,9 +56,7 @@ class Project:
 
     def products(self) -> dict[str, Path]:
         """Return the declaration file of each product."""
-        files = sorted((self.root / "platform" / "products").glob("*/defs.yaml"))
-        named = {file: _product_name(read_document(file)) for file in files if is_declaration(file)}
-        return {name: file for file, name in named.items() if name}
+        return declared_files(self.root)
 
     def key_of(self, table: str) -> list[str]:
         """Return the columns that name a row of a table, by the declaration of its product; none where there is none."""
@@ -79,7 +75,13 @@ class Project:
             )
         file = files[product]
         declared = declared_product(read_document(file), file)
-        return declared, Site(declared, file.parent, self.place, os.environ)
+        site = Site(declared, file.parent, self.place, os.environ)
+        try:
+            return with_shared(declared, site), site
+        except DeclarationError as error:
+            if not error.path:
+                raise
+            raise DeclarationError(f"{position_of(file, ('attributes', *error.path))}: {error}", error.path) from None
 
     def source(self, named: str) -> tuple[ProductDeclaration, Site, str]:
         """Return the declaration, the site and the source's name of "<product>.<source>"."""
@@ -92,24 +94,3 @@ class Project:
                 f"Write <product>.<source>, such as {product}.{next(iter(declared.sources))}"
             )
         return declared, site, name
-
-
-def declared_product(document: Any, file: Path) -> ProductDeclaration:
-    """Return the product that a document declares; raises DeclarationError with file, line and key."""
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    if not isinstance(attributes, dict):
-        raise DeclarationError(f"{file}:1: `attributes:` is missing: what the product is stands below it.")
-    try:
-        return ProductDeclaration.model_validate(attributes)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = tuple(str(part) for part in first["loc"])
-        raise DeclarationError(
-            f"{position_of(file, ('attributes', *path))}: {'.'.join(path)}: {first['msg']}", path
-        ) from None
-
-
-def _product_name(document: Any) -> str | None:
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    name = attributes.get("product") if isinstance(attributes, dict) else None
-    return name if isinstance(name, str) else None

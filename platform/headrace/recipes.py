@@ -8,6 +8,7 @@ from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
 from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
+from headrace.features.shared import own_features
 from headrace.features.verify import verify
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
 from headrace.online.recipe import online_recipe
@@ -28,8 +29,9 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     for name, source in declared.sources.items():
         yield raw_recipe(site, name, source)
         yield validated_recipe(site, name, source, contracts.get(name))
-    for name in making_order(site, declared.features):
-        if not declared.features[name].on_request:
+    own = own_features(declared.features)
+    for name in making_order(site, own):
+        if not own[name].on_request:
             yield feature_recipe(site, graph, name, declared.features[name])
     if declared.serve.online:
         yield online_recipe(site, declared.features, declared.label, declared.serve.online)

@@ -132,7 +132,7 @@ def test_the_report_of_a_new_product_says_that_there_is_nothing_yet(tmp_path: Pa
 def test_features_are_found_by_typing_and_fit_the_window(tmp_path: Path, browser: Browser, width: int) -> None:
     site = site_with_features(tmp_path / "shop")
     released(site)
-    page = write_registry(site, graph(), registry_of(site, graph()))
+    page = write_registry(site, graph(), registry_of(site, graph(), {}))
     browser.open(page.as_uri(), width)
 
     seen = "[...document.querySelectorAll('tbody tr')].filter(r => r.offsetHeight).map(r => r.querySelector('b').innerText)"

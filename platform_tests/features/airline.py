@@ -11,7 +11,7 @@ from headrace.contracts.declaration import Column, Contract
 from headrace.core.declaration import Identity
 from headrace.core.place import Place
 from headrace.features.declaration import Feature, Label
-from headrace.features.leakage import Declared
+from headrace.features.look import Declared
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 

@@ -7,7 +7,8 @@ from click.testing import CliRunner, Result
 
 from headrace.cli import main
 from headrace.features.explain import explain_leaks
-from headrace.features.leakage import Declared, find_leaks
+from headrace.features.leakage import find_leaks
+from headrace.features.look import Declared
 from headrace.project import Project
 from platform_tests.features.leaky import RETURNS_OF_A_CUSTOMER, declare, make_all, shop_with, write_unchecked
 

@@ -11,8 +11,9 @@ from headrace.core.errors import DeclarationError
 from headrace.features.declaration import Feature
 from headrace.features.explain import explain_leaks
 from headrace.features.graph import Graph, making_order, sources_behind
-from headrace.features.leakage import Declared, find_leaks
+from headrace.features.leakage import find_leaks
 from headrace.features.lineage import root_lineage
+from headrace.features.look import Declared
 from headrace.features.readers import readers_of
 from headrace.features.verify import verify
 from headrace.product import build, loop_of

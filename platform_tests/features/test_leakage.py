@@ -9,7 +9,8 @@ import pytest
 from headrace.core.errors import LeakFound
 from headrace.features.compute import feature_rows
 from headrace.features.declaration import Aggregation, Feature
-from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
+from headrace.features.leakage import find_leaks, refuse_leaks, summarize
+from headrace.features.look import Declared
 from headrace.features.training import request_rows
 from headrace.sources.declaration import Source
 from headrace.store.site import Site

@@ -71,6 +71,16 @@ def test_the_honest_form_of_it_raises_no_alarm(tmp_path: Path, declared: str, sq
     assert said(result, "suspect").passed
 
 
+def test_sql_of_the_request_may_read_how_long_ago_an_event_was(tmp_path: Path) -> None:
+    project = shop_with(
+        tmp_path / "shop",
+        "{on_request: more.sql}",
+        {"more.sql": "select habit_since_3d / 60 as hours from request"},
+    )
+    declare(project, "agg: [mean, count]", "agg: [mean, since]")
+    assert leaking(make_all(project)) == set()
+
+
 def fill_in(project: Project, day: str, column: str, value: str) -> None:
     """Land a day's file again, with another value in one column of its first row."""
     path = project.root / "landing" / "orders" / f"{day}.csv"

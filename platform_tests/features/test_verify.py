@@ -11,7 +11,8 @@ from headrace.contracts.declaration import Column, Contract
 from headrace.core.errors import DeclarationError
 from headrace.features.compute import feature_rows
 from headrace.features.declaration import Label
-from headrace.features.leakage import Declared, find_leaks
+from headrace.features.leakage import find_leaks
+from headrace.features.look import Declared
 from headrace.features.training import training_rows
 from headrace.features.verify import Graph, verify
 from headrace.sources.declaration import Source

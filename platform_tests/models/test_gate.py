@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from headrace.models.declaration import METRICS, Gate, GateText
+from headrace.models.declaration import METRICS, SKEW, Gate, GateText
 from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
 from headrace.models.gate import Duel, judge
 from platform_tests.models.shop import gates
 
-METRIC = st.sampled_from(METRICS)
+METRIC = st.sampled_from([metric for metric in METRICS if metric != SKEW])
 LIMIT = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 4))
 
 
@@ -137,3 +137,18 @@ def test_a_slice_that_was_never_measured_is_refused() -> None:
 def test_without_gates_a_candidate_must_at_least_be_measurable() -> None:
     assert [v.passed for v in judge([], evaluation(measured(auc=0.5)), None)] == [True]
     assert [v.passed for v in judge([], evaluation(measured(note="one class only")), None)] == [False]
+
+
+def test_no_skew_is_a_gate_of_its_own() -> None:
+    assert gates("skew == 0") == [Gate(metric="skew", comparison="==", limit=0)]
+    assert str(gates("skew == 0")[0]) == "skew == 0"
+    assert passes("skew == 0", evaluation(measured(skew=0.0)))
+    assert not passes("skew == 0", evaluation(measured(skew=2.0)))
+    assert why("skew == 0", evaluation(measured(skew=2.0))) == "2.0000 is not == 0.0000"
+    assert why("skew == 0", evaluation(measured())) == "no skew: it was not measured"
+
+
+@pytest.mark.parametrize("text", ["skew >= 0", "auc == 0.5", "skew by origin == 0", "skew == champion"])
+def test_what_is_counted_and_what_is_measured_are_compared_each_in_its_way(text: str) -> None:
+    with pytest.raises(ValidationError, match="write skew == 0; metrics are held against >= or <="):
+        TypeAdapter(list[GateText]).validate_python([text])

@@ -11,10 +11,23 @@ import pytest
 
 from headrace.core.errors import DigestMismatch, Refused, StoreError
 from headrace.models.judgement import RECORD
+from headrace.models.recipe import evaluation_recipe
 from headrace.models.release import Request, release_model
+from headrace.store.log import Log
 from headrace.store.releases import Release
 from headrace.store.site import Site
-from platform_tests.models.shop import gates, judged, mislabelled, model, orders, relabelled, shop, trained, trained_on
+from platform_tests.models.shop import (
+    LABEL,
+    gates,
+    judged,
+    mislabelled,
+    model,
+    orders,
+    relabelled,
+    shop,
+    trained,
+    trained_on,
+)
 
 PROMOTE = """
 import sys, time
@@ -242,3 +255,19 @@ def test_a_killed_release_run_again_leaves_one_entry(site: Site, failpoint: str)
     assert killed.returncode == -signal.SIGKILL
     assert release(site, digest, "auc >= 0.6").outcome == "released"
     assert [entry.model for entry in site.releases.all("shop")] == [digest]
+
+
+def test_a_candidate_is_refused_while_what_is_served_differs_from_training(tmp_path: Path) -> None:
+    site = shop(tmp_path)
+    digest = trained(site)
+    seen = Log(site.place.logs / "shop" / "skew")
+    assert all(verdict.passed for verdict in judged(site, digest, "skew == 0").verdicts(gates("skew == 0")))
+    seen.append({"at": "2024-04-10T00:00:00+00:00", "requests": 20, "features": ["price"]}, after=0)
+    before = evaluation_recipe(site, LABEL, model(), gates("skew == 0")).facts
+    [refused] = judged(site, digest, "skew == 0").verdicts(gates("skew == 0"))
+    assert not refused.passed
+    assert refused.why == "1.0000 is not == 0.0000"
+    seen.append({"at": "2024-04-11T00:00:00+00:00", "requests": 20, "features": []}, after=1)
+    assert evaluation_recipe(site, LABEL, model(), gates("skew == 0")).facts != before
+    [passed] = judged(site, digest, "skew == 0").verdicts(gates("skew == 0"))
+    assert passed.passed

@@ -37,7 +37,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def run(site: Site, instance: dg.DagsterInstance, declared: Monitors | None = None) -> dg.ExecuteInProcessResult:
-    assets = monitoring_assets(site, GRAPH, LABEL, declared or monitors())
+    assets = monitoring_assets(site, GRAPH, LABEL, declared or monitors(), {})
     return dg.materialize(assets, instance=instance, raise_on_error=False)
 
 
@@ -196,7 +196,7 @@ def test_the_page_is_linked_from_its_asset(tmp_path: Path, instance: dg.DagsterI
 
 def test_changed_limits_make_drift_stale_and_a_changed_floor_quality(tmp_path: Path) -> None:
     def versions(declared: Monitors) -> dict[str, str | None]:
-        assets = monitoring_assets(open_shop(tmp_path), GRAPH, LABEL, declared)
+        assets = monitoring_assets(open_shop(tmp_path), GRAPH, LABEL, declared, {})
         return {asset.key.path[-1]: next(iter(asset.code_versions_by_key.values())) for asset in assets}
 
     usual = versions(monitors())

@@ -18,7 +18,7 @@ from platform_tests.monitoring.test_registry import graph, released, site_with_f
 
 
 def card(site: Site, what: str, **features: Feature) -> dict[str, Any]:
-    return card_of(site, graph(**features), registry_of(site, graph(**features)), what)
+    return card_of(site, graph(**features), registry_of(site, graph(**features), {}), what)
 
 
 def moved(site: Site, **changes: Any) -> None:

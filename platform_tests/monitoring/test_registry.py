@@ -62,7 +62,7 @@ def released(site: Site, trees: int = 20) -> str:
 
 
 def found(site: Site) -> Registry:
-    return registry_of(site, graph())
+    return registry_of(site, graph(), {})
 
 
 def test_before_anything_is_made_the_declaration_tells_which_features_there_are(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_table_that_another_reads_says_so(tmp_path: Path) -> None:
     site = site_with_features(tmp_path)
     (tmp_path / "more.sql").write_text("select country, time as at, habit_price_mean_3d as habit from habit")
     more = Feature.model_validate({"sql": "more.sql", "entity": "country", "time": "at"})
-    registry = registry_of(site, graph(more=more))
+    registry = registry_of(site, graph(more=more), {})
     assert registry.tables[0].read_by == ["more"]
     assert "used by features/more" in listing_text(registry)
 
@@ -146,7 +146,7 @@ def test_every_line_fits_a_terminal_and_columns_are_aligned(tmp_path: Path) -> N
     released(site)
     windows = {**HABIT, "of": {"a_value_whose_name_is_as_long_as_a_name_in_a_declaration_may_be": "price"}}
     long = Feature.model_validate({"windows": {**windows, "entity": [f"entity_{i}" for i in range(20)]}})
-    lines = listing_text(registry_of(site, graph(a_table_whose_name_is_long_too=long))).splitlines()
+    lines = listing_text(registry_of(site, graph(a_table_whose_name_is_long_too=long), {})).splitlines()
     assert max(map(len, lines)) <= WIDTH
     head = next(line for line in lines if line.startswith("  feature"))
     place = head.index("missing") + len("missing")

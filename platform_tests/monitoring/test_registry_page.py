@@ -19,7 +19,7 @@ from platform_tests.monitoring.test_report import EVIL, Page
 
 
 def page_of(site: Site, **features: Feature) -> str:
-    return registry_html(site, graph(**features), registry_of(site, graph(**features)))
+    return registry_html(site, graph(**features), registry_of(site, graph(**features), {}))
 
 
 def bare(folder: Path) -> Site:
@@ -81,7 +81,7 @@ def test_what_users_write_is_text_and_never_markup(tmp_path: Path) -> None:
 def test_a_text_that_comes_most_is_text_in_the_picture_too(tmp_path: Path) -> None:
     statistics = statistics_of(pa.table({"column": [EVIL] * 3}))["column"]
     assert "<script" not in histogram_svg(statistics)
-    registry = registry_of(site_with_features(tmp_path), graph())
+    registry = registry_of(site_with_features(tmp_path), graph(), {})
     habit = registry.tables[0]
     evil = replace(habit.features[0], statistics=statistics)
     tables = [replace(habit, features=[evil]), *registry.tables[1:]]
@@ -101,7 +101,7 @@ def test_code_in_words_is_code_and_the_rest_is_text() -> None:
 
 def test_the_page_lies_beside_the_report_under_a_name_that_no_report_has(tmp_path: Path) -> None:
     site = live(tmp_path)
-    path = write_registry(site, graph(), registry_of(site, graph()))
+    path = write_registry(site, graph(), registry_of(site, graph(), {}))
     assert path == site.place.reports / "shop.features.html"
     assert path.read_text().endswith("</html>")
     with pytest.raises(ValueError, match="pattern"):

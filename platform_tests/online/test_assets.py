@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -10,11 +11,17 @@ from click.testing import CliRunner, Result
 
 from headrace.cli import main
 from headrace.core.assets import SKIPPED
-from headrace.product import loop_of
+from headrace.core.errors import DeclarationError
+from headrace.online.gather import log_folder
+from headrace.online.log import RequestLog
+from headrace.online.lookup import OnlineFeatures
+from headrace.online.skew import skewed_features
+from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.recipes import recipes_of
+from headrace.store.online import open_online
 from platform_tests.end_to_end.shop import land_days
-from platform_tests.online.project import DATA, make_shop, materialize
+from platform_tests.online.project import DATA, DEFS, ONLINE, make_shop, materialize
 from platform_tests.online.redis_server import PASSWORD
 
 pytestmark = pytest.mark.slow
@@ -76,6 +83,17 @@ def test_a_new_day_publishes_the_entities_that_it_touches(project: Project, inst
 
 def test_the_sensor_asks_for_it_with_the_features(project: Project) -> None:
     assert loop_of(*project.load("shop")).data_keys(["orders"])[-1] == ["shop", "online", "features"]
+
+
+def test_the_sensor_asks_for_it_only_once_every_table_is_there_or_made(project: Project) -> None:
+    more = ONLINE.replace("  contracts:", '    people: {files: "landing/people.csv"}\n  contracts:')
+    more = more.replace("  label:", "    person: {sql: person.sql, entity: customer}\n  label:")
+    (project.root / DEFS).write_text(more)
+    (project.root / "platform/products/shop/person.sql").write_text("select customer, name from people")
+    loop = loop_of(*project.load("shop"))
+    online = ["shop", "online", "features"]
+    assert online not in loop.data_keys(["orders"])
+    assert online in loop.data_keys(["orders", "people"])
 
 
 def test_a_store_that_is_gone_is_published_anew(project: Project, instance: dg.DagsterInstance) -> None:
@@ -169,3 +187,73 @@ def test_the_command_says_that_nothing_is_published(project: Project) -> None:
     shown = headrace("features", "get", "shop", "customer=c3")
     assert shown.exit_code == 1
     assert "No features of shop are published yet" in shown.output
+
+
+LOGGED = ONLINE.replace("back: 1d", "back: 2d, log: 100%").replace(
+    "gates: [auc >= 0.6,", "gates: [skew == 0, auc >= 0.6,"
+)
+
+
+def serve_some(project: Project) -> None:
+    _, site = project.load("shop")
+    store, log = open_online(site.place, "shop"), RequestLog(log_folder(site))
+    online, at = OnlineFeatures(store, "shop", log), datetime(2024, 1, 10, 20, tzinfo=UTC)
+    for number in range(20):
+        online.one({"customer": f"c{number}", "amount": 12.5}, at)
+    log.close()
+    store.close()
+
+
+def skew_said(done: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    [said] = [said for said in done.get_asset_check_evaluations() if said.check_name == "skew"]
+    return said
+
+
+def test_what_was_served_is_held_against_training_by_command_check_and_gate(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    (project.root / DEFS).write_text(LOGGED)
+    declared, site = project.load("shop")
+    assert ["shop", "serving", "requests"] in loop_of(declared, site).live_keys
+    assert headrace("skewcheck", "shop").output == "No request is logged yet.\n"
+    materialize(project, instance, *DATA)
+    serve_some(project)
+    honest = headrace("skewcheck", "shop")
+    assert (honest.exit_code, honest.output) == (0, "20 requests, 80 values: nothing differs.\n")
+    assert skew_said(materialize(project, instance, "serving/requests")).passed
+    assert skewed_features(site) == 0
+
+    calendar = project.root / "platform/products/shop/calendar.sql"
+    calendar.write_text(calendar.read_text().replace("amount *", "amount +"))
+    skewed = headrace("skewcheck", "shop")
+    assert skewed.exit_code == 1
+    assert "20 requests, 80 values: 1 features differ." in skewed.output
+    assert "calendar_worth (calendar) differs in 20 requests" in skewed.output
+    assert "likely cause: SQL: calendar.sql was edited since it was published" in skewed.output
+    said = skew_said(materialize(project, instance, "serving/requests"))
+    assert not said.passed
+    assert said.severity == dg.AssetCheckSeverity.ERROR
+    assert json.loads(headrace("skewcheck", "shop", "--json").output)["skews"][0]["feature"] == "calendar_worth"
+    assert skewed_features(project.load("shop")[1]) == 1
+
+
+def test_a_log_without_a_label_is_refused(project: Project) -> None:
+    text = LOGGED[: LOGGED.index("    calendar:")] + "  serve: {online: {log: 1%}}\n"
+    (project.root / DEFS).write_text(text)
+    with pytest.raises(DeclarationError, match="`log` needs `label:`"):
+        build(*project.load("shop"))
+
+
+def test_an_erased_person_leaves_the_logged_requests(project: Project, instance: dg.DagsterInstance) -> None:
+    (project.root / DEFS).write_text(LOGGED)
+    materialize(project, instance, *DATA)
+    _, site = project.load("shop")
+    store, log = open_online(site.place, "shop"), RequestLog(log_folder(site))
+    online = OnlineFeatures(store, "shop", log)
+    for customer in ("c-10482", "c3"):
+        online.one({"customer": customer, "amount": 1.0}, datetime(2024, 1, 10, 20, tzinfo=UTC))
+    log.close()
+    store.close()
+    erased = headrace("erase", "shop", "--entity", "customer=c-10482")
+    assert "still holds the value" not in erased.output, erased.output
+    assert headrace("skewcheck", "shop").output.startswith("1 requests, ")

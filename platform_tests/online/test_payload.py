@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
@@ -53,6 +53,7 @@ def packed(rows: pa.Table, starts: list[int], **more: Any) -> list[bytes]:
 
 
 @given(ROWS, st.integers(0, 6))
+@settings(deadline=None)
 def test_every_value_of_every_step_comes_back(rows: list[dict[str, Any]], cut: int) -> None:
     table, layout = pa.Table.from_pylist(rows, schema=SCHEMA), Layout(SCHEMA, timed=True)
     starts = sorted({0, min(cut, len(rows)), len(rows)})

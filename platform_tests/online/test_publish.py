@@ -230,6 +230,15 @@ def test_redis_holds_nothing_of_earlier_versions_after_a_publication(tmp_path: P
     assert once < twice < once * 1.2
 
 
+def test_a_connection_that_was_cut_is_made_again(tmp_path: Path, redis_address: str) -> None:
+    site = site_of(tmp_path, flights(), at=AT, address=redis_address)
+    with opened(site) as (store, online), Redis.from_url(redis_address) as client:
+        published(site, store)
+        before = online.stored({"origin": "EWR", "tailnum": "N1"}, AT)
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert online.stored({"origin": "EWR", "tailnum": "N1"}, AT) == before
+
+
 def test_a_redis_that_would_drop_features_is_refused(tmp_path: Path) -> None:
     with running_redis("--maxmemory-policy", "allkeys-lru") as address:
         site = site_of(tmp_path, flights(), address=address)

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.core.errors import DataError
+from headrace.core.errors import DataError, Refused
 from headrace.features.training import label_rows, with_features
+from headrace.online.declaration import Online
 from headrace.online.lookup import OnlineFeatures
+from headrace.online.publish import publish
 from headrace.store.online import open_online
 from headrace.store.site import Site
 from platform_tests.features.airline import LABEL, NOON
-from platform_tests.online.served import FEATURES, flights, opened, published, requests, site_of
+from platform_tests.online.served import FEATURES, STORED, flights, opened, published, requests, site_of
 from platform_tests.online.test_lookup import different
 
 AT = NOON + timedelta(hours=2)
@@ -103,3 +105,13 @@ def test_threads_share_one_object(tmp_path: Path, address: str | None) -> None:
         thread.join()
     assert seen == [[]] * 20
     store.close()
+
+
+def test_a_product_without_a_label_serves_its_tables(tmp_path: Path, address: str | None) -> None:
+    site = site_of(tmp_path, flights(), at=AT, address=address)
+    with opened(site) as (store, online):
+        publish(site, STORED, None, Online(), store)
+        served = online.one({"origin": "EWR", "tailnum": "N1"}, AT)
+        assert next(iter(served.values)) == "now_count_2h"
+        with pytest.raises(Refused, match="air has no label: nobody knows what a request has"):
+            online.features(requests(1, first=AT))

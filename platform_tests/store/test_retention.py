@@ -141,6 +141,20 @@ def test_a_model_that_goes_lets_its_versions_go_with_it(site: Site) -> None:
     assert readable(site, SET) == {1: [{"v": 2}]}
 
 
+def test_a_version_that_another_products_model_was_trained_on_stays_as_long_as_that_model(site: Site) -> None:
+    write(site, ORDERS, 0, 1, 2)
+    digest = site.models.put({"model.txt": b"tree"})
+    trained = Training("care", "care/training/set", 4, {ORDERS: 0}, in_days(0).isoformat())
+    site.models.record_training(digest, trained)
+    kept = gc(site, days=400)
+    assert set(readable(site, ORDERS)) == {0, 2}
+    [why] = [fate.why for fate in kept.fates if fate.name == f"{ORDERS}@0"]
+    assert why == f"care/training/set@4, which model {digest[:12]} was trained on, is made of it"
+    site.models.remove(digest)
+    gc(site, days=400)
+    assert set(readable(site, ORDERS)) == {2}
+
+
 def test_the_newest_models_stay_and_released_ones_and_the_candidate(site: Site) -> None:
     digests = [train(site, version, days=version) for version in range(6)]
     release(site, digests[0])

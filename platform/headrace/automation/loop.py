@@ -1,6 +1,6 @@
 """What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -12,8 +12,10 @@ from headrace.automation.declaration import Retrain
 from headrace.automation.plan import stale
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.recipe import Recipe, Work
+from headrace.features.compute import table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import sources_behind
+from headrace.features.shared import SharedFeature, own_features
 from headrace.features.training import label_statement
 from headrace.models.declaration import Model
 from headrace.monitoring.declaration import Monitors
@@ -47,12 +49,29 @@ class Loop:
         tables = [name for name in self.features if self._reads(name, sources)]
         keys = [product.key(layer, s) for s in sources for layer in ("raw", "validated", "quarantine")]
         keys += [product.key("features", name) for name in tables]
-        return [*keys, product.key("online", "features")] if tables and self.serve.online else keys
+        return [*keys, product.key("online", "features")] if tables and self._can_publish(tables) else keys
+
+    def _can_publish(self, made: Collection[str]) -> bool:
+        """Return whether features are served, and every table of them is there once some are made."""
+        stored = [name for name, feature in self.features.items() if not feature.on_request]
+        there = (n in made or self.site.tables.exists(self.site.product.table("features", n)) for n in stored)
+        return self.serve.online is not None and all(there)
 
     def _reads(self, name: str, sources: Collection[str]) -> bool:
-        if self.features[name].on_request:
+        if self.features[name].on_request or self.features[name].shared:
             return False
         return not set(sources_behind(self.site, self.features, name)).isdisjoint(sources)
+
+    def sources_watched(self) -> Iterator[tuple[Site, str, Source]]:
+        """Yield what must be fresh for a training, each with its site: the product's sources, and those behind shared tables."""
+        yield from ((self.site, name, source) for name, source in self.sources.items())
+        shared = {name: feature.home for name, feature in self.features.items() if isinstance(feature, SharedFeature)}
+        behind = {
+            (home.site.product.product, source): (home.site, source, home.graph.sources[source])
+            for name, home in shared.items()
+            for source in sources_behind(home.site, home.graph.features, name)
+        }
+        yield from behind.values()
 
     @property
     def model_keys(self) -> list[list[str]]:
@@ -63,9 +82,11 @@ class Loop:
 
     @property
     def live_keys(self) -> list[list[str]]:
-        """The assets that a live model has: scores, monitors, the report."""
-        product = self.site.product
+        """The assets that a live model has: scores, monitors, the report; and the requests that were served, if they are logged."""
+        product, online = self.site.product, self.serve.online
+        served = [product.key("serving", "requests")] if online and online.log else []
         return [
+            *served,
             product.key("predictions", "batch"),
             product.key("monitoring", "drift"),
             product.key("monitoring", "quality"),
@@ -85,7 +106,7 @@ class Loop:
         return Days(max(touched.first - DAY, self._start()), last)
 
     def _windows_over(self, sources: Collection[str] | None) -> list[Feature]:
-        windows = {name: feature for name, feature in self.features.items() if feature.windows}
+        windows = {name: feature for name, feature in own_features(self.features).items() if feature.windows}
         return [feature for name, feature in windows.items() if sources is None or self._reads(name, sources)]
 
     def ranges_to_make(self, touched: Collection[date], sources: Collection[str] | None = None) -> list[Days]:
@@ -140,6 +161,9 @@ class Loop:
         missing = [name for name in self.sources if not tables.exists(product.table("validated", name))]
         if missing or not (self.label and self.model):
             return "no data yet"
+        elsewhere = [table_of(self.site, name, f) for name, f in self.features.items() if f.shared]
+        for table in (table for table in elsewhere if not tables.exists(table)):
+            return f"'{table}' of another product is not made yet"
         known = Days(self._start(), self.newest_day()) if self.newest_day() >= self._start() else None
         for name in label_statement(self.site, self.label).tables:
             table = product.table("validated", name)

@@ -240,11 +240,11 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
 
 def _late(loop: Loop) -> Iterator[str]:
     """Yield which sources are late at this very moment: time passes between two looks of a check."""
-    for name, source in loop.sources.items():
+    for site, name, source in loop.sources_watched():
         if source.fresh_within:
-            found = freshness(loop.site, name, source)
+            found = freshness(site, name, source)
             if not found.fresh:
-                yield found.what
+                yield found.what if site is loop.site else f"{site.product.product}: {found.what}"
 
 
 def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[tuple[str, str, str], str]]:

@@ -236,11 +236,13 @@ def records(rows: Sequence[dict[str, Any]]) -> dg.TableMetadataValue:
 def column_lineage(
     product: Identity, lineage: dict[str, set[tuple[str, str, str]]]
 ) -> Iterator[tuple[str, dg.TableColumnLineage]]:
-    """Yield the column lineage metadata: output column ← (layer, table, column) of the same product."""
+    """Yield the column lineage metadata: output column ← (layer, table, column); another product's layer is `<product>/<layer>`."""
     if lineage:
         deps = {
             column: [
-                dg.TableColumnDep(dg.AssetKey(product.key(layer, table)), source)
+                dg.TableColumnDep(
+                    dg.AssetKey([*layer.split("/"), table] if "/" in layer else product.key(layer, table)), source
+                )
                 for layer, table, source in sorted(found)
             ]
             for column, found in lineage.items()

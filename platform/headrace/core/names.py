@@ -72,6 +72,27 @@ Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), P
 """A number of bytes, written "16MB"."""
 
 
+def parse_share(text: Any) -> float:
+    """Return the share of "1%", "0.5%", or of a number from 0 to 1."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and 0 <= text <= 1:
+        return float(text)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", str(text).strip())
+    if not match or float(match[1]) > 100:
+        raise ValueError(f"'{text}' is not a share: write a percentage, such as 1%, or a number from 0 to 1")
+    return float(match[1]) / 100
+
+
+def share_text(share: float) -> str:
+    """Return a short text that `parse_share` reads back."""
+    return f"{share * 100:g}%"
+
+
+Share = Annotated[
+    float, BeforeValidator(parse_share, json_schema_input_type=str), PlainSerializer(share_text, return_type=str)
+]
+"""A part of a whole, written "1%"."""
+
+
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(MiB|GiB)$")]
 """An amount of memory, written "2GiB"."""
 

@@ -21,13 +21,15 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
-from headrace.features.compute import feature_rows, inputs_of, layer_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of, table_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph
-from headrace.features.leakage import Declared, find_leaks, refuse_leaks, summarize
+from headrace.features.leakage import find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
+from headrace.features.look import Declared
 from headrace.features.parity import Compared, compare_engines
 from headrace.features.recipe import feature_parts, feature_recipe, static_reach, training_parts, training_recipe
+from headrace.features.shared import SharedFeature, own_features
 from headrace.features.statistics import remembered_statistics
 from headrace.features.suspect import Suspicion, find_suspects
 from headrace.features.training import label_statement, training_rows
@@ -41,7 +43,8 @@ LEAKAGE, SUSPECT, PARITY = "leakage", "suspect", "parity"
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
     """Return an asset for each feature table, and the training set where there is a label."""
     verify(site, graph)
-    tables = [_feature_asset(site, graph, name, f) for name, f in graph.features.items() if not f.on_request]
+    own = own_features(graph.features)
+    tables = [_feature_asset(site, graph, name, f) for name, f in own.items() if not f.on_request]
     return [*tables, _training_set(site, graph)] if graph.label else tables
 
 
@@ -81,7 +84,7 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
 def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     label, product, table = graph.label, site.product, site.product.table("training", "set")
     assert label
-    upstream = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
+    upstream = [table_of(site, n, f) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
     checks = {
         LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
@@ -161,6 +164,12 @@ def _dep(site: Site, graph: Graph, name: str, reach: Reach, by_day: bool) -> dg.
         start_offset=-reach.back, end_offset=reach.ahead, allow_nonexistent_upstream_partitions=True
     )
     return dg.AssetDep(key, partition_mapping=mapping)
+
+
+def shared_dep(site: Site, name: str, feature: SharedFeature) -> dg.AssetDep:
+    """Return what days of this product need of another's table: all of it, for its days may be others."""
+    key, home = dg.AssetKey(table_of(site, name, feature).split("/")), feature.home.site.product
+    return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping() if home.start and feature.timed else None)
 
 
 def _describe(feature: Feature) -> str:

@@ -7,6 +7,7 @@ from headrace.core.spark_sql import carried, refuse_uncarried
 from headrace.core.sql import Schema, Statement
 from headrace.features.compute import sql_of
 from headrace.features.graph import Graph
+from headrace.features.shared import own_features
 from headrace.features.spark_windows import seen_sql
 from headrace.features.training import label_statement
 from headrace.features.windows import EVENTS
@@ -27,7 +28,7 @@ def verify_carried(site: Site, graph: Graph) -> None:
 
 
 def _statements(site: Site, graph: Graph) -> Iterator[tuple[Statement, Schema | None, tuple[str, ...]]]:
-    for name, feature in graph.features.items():
+    for name, feature in own_features(graph.features).items():
         path = ("features", name)
         if feature.windows:
             text = seen_sql(feature.windows, graph.sources[feature.windows.source], None)

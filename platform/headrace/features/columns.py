@@ -2,9 +2,10 @@
 
 from headrace.core.errors import SqlError
 from headrace.core.sql import computed_columns
-from headrace.features.compute import sql_of
+from headrace.features.compute import sql_of, table_of
 from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, root_lineage
+from headrace.features.shared import home_of
 from headrace.features.windows import outputs
 from headrace.store.site import Site
 from headrace.store.tables import DAY
@@ -12,12 +13,17 @@ from headrace.store.tables import DAY
 
 def feature_columns(site: Site, graph: Graph, name: str) -> list[str]:
     """Return the columns that a feature table adds to a row, in their order: as stored, else as far as its declaration tells."""
+    home = home_of(site, graph, name)
+    return _columns(home.site, home.graph, name)
+
+
+def _columns(site: Site, graph: Graph, name: str) -> list[str]:
     feature = graph.features[name]
     if feature.windows:
         return [output.column for output in outputs(name, feature.windows)]
     if feature.on_request:
         return _of_the_request(site, graph, name)
-    table = site.product.table("features", name)
+    table = table_of(site, name, feature)
     stored = site.tables.schema(table).names if site.tables.exists(table) else None
     columns = stored or list(feature_lineage(site, name, feature, graph))
     values = [column for column in columns if column not in {*feature.entities, "time", DAY}]
@@ -25,13 +31,17 @@ def feature_columns(site: Site, graph: Graph, name: str) -> list[str]:
 
 
 def origins_of(site: Site, graph: Graph, name: str, column: str) -> list[str]:
-    """Return the columns that a feature is made of, as `source.column`; none where the declaration does not tell."""
+    """Return the columns that a feature is made of, as `source.column`; none where the declaration does not tell.
+
+    Those of another product come with its name before them.
+    """
     feature = graph.features[name]
     if feature.on_request:
         return _request_columns(site, graph, name, column)
     stored = {output.column: output.stored for output in outputs(name, feature.windows)} if feature.windows else {}
     key = "time" if feature.age and column == f"{name}_age_minutes" else stored.get(column, column)
-    return sorted(f"{source}.{of}" for _, source, of in root_lineage(site, name, graph).get(key, set()))
+    owner = f"{feature.shared}." if feature.shared else ""
+    return sorted(f"{owner}{source}.{of}" for _, source, of in root_lineage(site, name, graph).get(key, set()))
 
 
 def _request_columns(site: Site, graph: Graph, name: str, column: str) -> list[str]:

@@ -67,6 +67,12 @@ def input_views(site: Site, feature: Feature, sources: Mapping[str, Source]) -> 
     return {name: TableView(site.product.table(layer_of(name, sources), name)) for name in names}
 
 
+def table_of(site: Site, name: str, feature: Feature) -> str:
+    """Return the table that a feature table's rows lie in: its owner's if it is shared."""
+    table = site.product.table("features", name)
+    return "/".join([feature.shared, *table.split("/")[1:]]) if feature.shared else table
+
+
 def layer_of(name: str, sources: Mapping[str, Source]) -> str:
     """Return where the rows lie that a name stands for in a feature's SQL: a source, or else another feature table."""
     return "validated" if name in sources else "features"

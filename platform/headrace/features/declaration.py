@@ -9,7 +9,7 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Name
 from headrace.core.user_code import PLACE
 
-FORMS = ("windows", "sql", "python", "on_request")
+FORMS = ("shared", "windows", "sql", "python", "on_request")
 """What a feature table may be: exactly one of these."""
 Aggregation = Literal["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 
@@ -46,7 +46,7 @@ class Windows(Declaration):
 
 
 class Feature(Declaration):
-    """A feature table: declared windows, SQL, a function in Python, or SQL on the request itself."""
+    """A feature table: declared windows, SQL, a function in Python, SQL on the request itself, or another product's table."""
 
     windows: Windows | None = None
     """Trailing windows over one source."""
@@ -66,6 +66,8 @@ class Feature(Declaration):
     """With `sql` or `python`: how long a row may be used; older ones count as missing."""
     age: bool = False
     """With `sql` or `python`: add the row's age at the prediction time, in minutes, as a feature."""
+    shared: Name | None = None
+    """The product of the same project whose feature table of this name it is. It is made there alone."""
     owner: str | None = None
     """Who answers for it; by default the product's owner."""
     description: str = Field(default="", max_length=2000)
@@ -75,7 +77,9 @@ class Feature(Declaration):
     def _one_form(self) -> "Feature":
         forms = [form for form in FORMS if getattr(self, form) is not None]
         if len(forms) != 1:
-            raise ValueError("a feature table is exactly one of `windows`, `sql`, `python` or `on_request`")
+            raise ValueError("a feature table is exactly one of `windows`, `sql`, `python`, `on_request` or `shared`")
+        if self.shared and len(self.model_fields_set) > 1:
+            raise ValueError("a shared table is as its owner declares it: `shared` stands alone")
         if self.written and not self.entity:
             raise ValueError(
                 "a feature table in SQL or Python needs `entity`: the columns that say whom a row is about"
@@ -92,6 +96,11 @@ class Feature(Declaration):
     def form(self) -> str:
         """Which of its forms a feature table has."""
         return next(form for form in FORMS if getattr(self, form) is not None)
+
+    @property
+    def making(self) -> str:
+        """How its rows are made: its form; of a shared table the one that its owner gave it."""
+        return next(form for form in FORMS[1:] if getattr(self, form) is not None)
 
     @property
     def as_made(self) -> "Feature":

@@ -13,25 +13,15 @@ from typing import Any
 
 from headrace.core.names import quoted
 from headrace.features.graph import sources_behind
-from headrace.features.leakage import (
-    Declared,
-    Leak,
-    Look,
-    everything,
-    honest_values,
-    is_same,
-    looking,
-    show_known,
-    show_tables,
-    truncated,
-)
+from headrace.features.leakage import Leak, honest_values, is_same, show_known, show_tables, truncated
+from headrace.features.look import Declared, Look, everything, looking
 from headrace.features.windows import instant, known_times
 from headrace.sources.declaration import Source
 from headrace.sources.read import FILE, ROW
 from headrace.store.site import Site
 
 Keys = Callable[[str], Sequence[str]]
-"""Source → the columns that name one of its rows; none where the declaration knows none."""
+"""Table of a source → the columns that name one of its rows; none where the declaration knows none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +29,7 @@ class LaterRow:
     """A row of a source that a cell was made of and that was not known, or not wholly, at the prediction time."""
 
     source: str
+    """Its name; that of another product with the product's before it."""
     named: dict[str, Any]
     """File and row, or the key, or the whole row."""
     known: datetime | None
@@ -53,9 +44,12 @@ def explain_leaks(
     site: Site, declared: Declared, leaks: Sequence[Leak], keys: Keys, most: int = 3
 ) -> Iterator[tuple[Leak, list[LaterRow]]]:
     """Yield each leak with the later rows that explain it, the first known first, `most` of them."""
-    with looking(site, declared) as look:
+    with looking(site, declared) as looks:
         for leak in leaks:
-            yield leak, list(islice(_later_rows(replace(look, row=dict(leak.row)), leak, keys), most))
+            [look, *_] = [look for look in looks if leak.table in look.tables] or looks
+            found = list(islice(_later_rows(replace(look, row=dict(leak.row)), leak, keys), most))
+            owner = "" if look.site is site else f"{look.site.product.product}."
+            yield leak, [replace(row, source=f"{owner}{row.source}") for row in found]
 
 
 def _later_rows(look: Look, leak: Leak, keys: Keys) -> Iterator[LaterRow]:
@@ -73,7 +67,7 @@ def _later_rows(look: Look, leak: Leak, keys: Keys) -> Iterator[LaterRow]:
             continue
         rows = _number_later_rows(look, name, moments)
         for number in _telling(look, known, name, range(rows)):
-            yield _named(look, name, number, keys(name))
+            yield _named(look, name, number, keys(look.site.product.table("validated", name)))
         look.session.show(name, truncated(everything(name), source, look.moment))
 
 

@@ -1,6 +1,6 @@
 """The declared parts that features and labels refer to, and what feature tables read of each other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from headrace.contracts.declaration import Contract
@@ -48,8 +48,10 @@ class Graph:
 
 
 def upstream_of(site: Site, features: Features, feature: Feature) -> list[str]:
-    """Return the feature tables that a feature table reads: only SQL reads any."""
-    return [name for name in sql_of(site, feature).tables if name in features] if feature.sql else []
+    """Return the feature tables that a feature table reads: only SQL of one's own reads any."""
+    if not feature.sql or feature.shared:
+        return []
+    return [name for name in sql_of(site, feature).tables if name in features]
 
 
 def making_order(site: Site, features: Features) -> list[str]:
@@ -76,9 +78,19 @@ def _visit(site: Site, features: Features, way: list[str], done: dict[str, None]
     done[name] = None
 
 
+def tables_behind(site: Site, features: Features, names: Iterable[str]) -> list[str]:
+    """Return feature tables and all that they read, directly or not, each after those that it reads."""
+    done: dict[str, None] = {}
+    for name in names:
+        _visit(site, features, [name], done)
+    return list(done)
+
+
 def sources_behind(site: Site, features: Features, name: str) -> list[str]:
-    """Return the sources that a feature table is made of, also through other feature tables."""
+    """Return the product's own sources that a feature table is made of, also through other feature tables."""
     feature = features[name]
+    if feature.shared:
+        return []
     upstream = upstream_of(site, features, feature)
     own = [table for table in inputs_of(site, feature) if table not in upstream]
     return sorted({*own, *(source for table in upstream for source in sources_behind(site, features, table))})

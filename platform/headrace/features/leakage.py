@@ -7,7 +7,6 @@ A feature that saw the future differs.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -24,17 +23,16 @@ from headrace.features.compute import (
     in_order,
     inputs_of,
     sql_of,
+    table_of,
     table_sql,
     window_rows,
 )
-from headrace.features.declaration import Feature, Label, Windows
-from headrace.features.graph import making_order, upstream_of
+from headrace.features.declaration import Feature, Windows
+from headrace.features.look import Declared, Look, everything, looking
 from headrace.features.training import label_columns, with_requests
-from headrace.features.windows import EVENTS, events_sql, instant, known_times
+from headrace.features.windows import EVENTS, events_sql, instant, known_times, outputs
 from headrace.sources.declaration import Source
-from headrace.store.engine import Session, TableView
 from headrace.store.site import Site
-from headrace.store.tables import DAY
 
 SAMPLE = 24
 
@@ -57,35 +55,6 @@ class Leak:
         return f"{self.feature} of {self.entity} at {self.at:%Y-%m-%d %H:%M} UTC is {self.stored}, but {self.honest} was known then"
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What the check needs to know of a product."""
-
-    sources: Mapping[str, Source]
-    features: Mapping[str, Feature]
-    label: Label
-
-
-@dataclass(frozen=True)
-class Look:
-    """One row of the training set, and a session in which the sources end at its prediction time."""
-
-    site: Site
-    declared: Declared
-    columns: Mapping[str, list[str]]
-    """The columns that each feature table in SQL or Python adds to a row."""
-    read: Sequence[str]
-    """The feature tables that others read, each after those that it reads."""
-    session: Session
-    row: dict[str, Any]
-
-    @property
-    def moment(self) -> datetime:
-        """When the prediction was made."""
-        at: datetime = self.row[self.declared.label.time]
-        return at
-
-
 def find_leaks(
     site: Site,
     declared: Declared,
@@ -101,36 +70,21 @@ def find_leaks(
     rows = _evenly(training_set, sample)
     asked = any(feature.on_request for feature in declared.features.values())
     requests = rows.select(_given(site, declared, rows.column_names)) if asked else None
-    with looking(site, declared) as look:
+    with looking(site, declared) as looks:
         for number, row in enumerate(rows.to_pylist()):
-            leaks += _leaks_of_row(replace(look, row=row))
+            for look in looks:
+                leaks += _leaks_of_row(replace(look, row=row))
             if requests:
                 leaks += _leaks_of_request(site, declared, requests.slice(number, 1), row)
             told(1)
     return leaks
 
 
-@contextmanager
-def looking(site: Site, declared: Declared) -> Iterator[Look]:
-    """Yield a look at no row yet, with all sources in memory."""
-    columns = {
-        name: _sql_columns(site, name, feature) for name, feature in declared.features.items() if feature.written
-    }
-    with site.engine.session(_tables_used(site, declared)) as session:
-        yield Look(site, declared, columns, _read_by_others(site, declared.features), session, {})
-
-
-def _read_by_others(site: Site, features: Mapping[str, Feature]) -> list[str]:
-    read = {name for feature in features.values() for name in upstream_of(site, features, feature)}
-    return [name for name in making_order(site, features) if name in read]
-
-
 def _leaks_of_row(look: Look) -> Iterator[Leak]:
     declared, row = look.declared, look.row
     show_known(look)
-    tables = {name: feature for name, feature in declared.features.items() if not feature.on_request}
-    for name, feature in tables.items():
-        for column, value in honest_values(look, name, feature).items():
+    for name in look.tables:
+        for column, value in honest_values(look, name, declared.features[name]).items():
             if not is_same(row[column], value):
                 yield Leak(column, str(row[declared.label.entity]), look.moment, row[column], value, name, row)
 
@@ -174,16 +128,12 @@ def _leaks_of_request(site: Site, declared: Declared, request: pa.Table, stored:
 
 def _given(site: Site, declared: Declared, columns: Sequence[str]) -> list[str]:
     """Return the columns that a request has before its own SQL adds to them, in their order."""
-    tables = [site.product.table("features", name) for name, f in declared.features.items() if not f.on_request]
+    tables = [table_of(site, name, f) for name, f in declared.features.items() if not f.on_request]
     given = {column for table in tables for column in site.tables.schema(table).names}
     given |= {f"{name}_age_minutes" for name, feature in declared.features.items() if feature.age}
+    given |= {o.column for name, f in declared.features.items() if f.windows for o in outputs(name, f.windows)}
     given |= set(label_columns(site, declared.label))
     return [column for column in columns if column in given]
-
-
-def everything(source: str) -> str:
-    """Return what a source is called in a session while its own name stands for what was known of it."""
-    return f"_all_{source}"
 
 
 def truncated(table: str, source: Source, moment: datetime) -> str:
@@ -241,15 +191,6 @@ def _named(name: str, feature: Feature, made: dict[str, Any], look: Look) -> dic
         since = values.get(f"{name}_{feature.time}")
         honest[f"{name}_age_minutes"] = (look.moment - since).total_seconds() // 1 / 60 if since else None
     return honest
-
-
-def _sql_columns(site: Site, name: str, feature: Feature) -> list[str]:
-    stored = site.tables.schema(site.product.table("features", name)).names
-    return [column for column in stored if column not in {*feature.entities, "time", DAY}]
-
-
-def _tables_used(site: Site, declared: Declared) -> dict[str, TableView]:
-    return {everything(name): TableView(site.product.table("validated", name)) for name in declared.sources}
 
 
 def _evenly(rows: pa.Table, sample: int) -> pa.Table:

@@ -4,16 +4,21 @@ from headrace.core.sql import columns_of
 from headrace.features.compute import layer_of, sql_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph, schema_for
+from headrace.features.shared import SharedFeature, home_of
 from headrace.features.training import label_statement
 from headrace.features.windows import since_columns, window_columns
 from headrace.store.site import Site
 
 Lineage = dict[str, set[tuple[str, str, str]]]
-"""Column → the (layer, table, column) it is made of."""
+"""Column → the (layer, table, column) it is made of; what lies in another product has the layer `<product>/<layer>`."""
 
 
 def feature_lineage(site: Site, name: str, feature: Feature, graph: Graph) -> Lineage:
     """Return the origins of a feature table's columns, as far as its declaration tells."""
+    if isinstance(feature, SharedFeature):
+        home = feature.home
+        there = feature_lineage(home.site, name, home.graph.features[name], home.graph)
+        return _elsewhere(f"{feature.shared}", there)
     if feature.windows:
         w = feature.windows
         used = {(("validated", w.source, c)) for e in [*w.expressions] for c in columns_of(e, name)}
@@ -39,6 +44,9 @@ def root_lineage(site: Site, name: str, graph: Graph) -> Lineage:
 
     None where one of these tables does not tell.
     """
+    home = home_of(site, graph, name)
+    if home.graph is not graph:
+        return _elsewhere(home.site.product.product, root_lineage(home.site, name, home.graph))
     roots: Lineage = {}
     for column, origins in feature_lineage(site, name, graph.features[name], graph).items():
         roots[column] = set()
@@ -55,11 +63,9 @@ def training_lineage(site: Site, graph: Graph) -> Lineage:
     lineage = label_lineage(site, graph)
     for name, feature in graph.features.items():
         columns = feature_lineage(site, name, feature, graph) if not feature.on_request else {}
-        keys = {*feature.entities, "time"}
+        keys, layer = {*feature.entities, "time"}, f"{feature.shared}/features" if feature.shared else "features"
         joined = since_columns(name, feature.windows) if feature.windows else {}
-        lineage |= {
-            joined.get(column, column): {("features", name, column)} for column in columns if column not in keys
-        }
+        lineage |= {joined.get(column, column): {(layer, name, column)} for column in columns if column not in keys}
     return lineage
 
 
@@ -71,6 +77,14 @@ def label_lineage(site: Site, graph: Graph) -> Lineage:
         return {}
     found = statement.lineage(graph.schema)
     return {column: {("validated", t, s) for t, s in origins} for column, origins in found.items()}
+
+
+def _elsewhere(product: str, lineage: Lineage) -> Lineage:
+    """Return the lineage of another product's columns as seen from here."""
+    return {
+        column: {(f"{product}/{layer}", table, of) for layer, table, of in origins}
+        for column, origins in lineage.items()
+    }
 
 
 def _same(layer: str, table: str, columns: list[str]) -> Lineage:

@@ -15,6 +15,7 @@ from headrace.features.carried import verify_carried
 from headrace.features.compute import feature_rows, source_views
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
+from headrace.features.shared import own_features
 from headrace.features.training import label_rows, label_statement, request_rows
 from headrace.store.site import Site
 
@@ -48,7 +49,7 @@ def compare_engines(site: Site, graph: Graph, rows: int = ROWS) -> Iterator[Comp
     if spark.spark:
         verify_carried(spark, graph)
     days = _days(local, graph.label, rows) if site.product.start else None
-    for name, feature in graph.features.items():
+    for name, feature in own_features(graph.features).items():
         if feature.windows or feature.sql:
             some = days if feature.timed else None
             made = [feature_rows(at, name, feature, graph.sources, some) for at in (local, spark)]

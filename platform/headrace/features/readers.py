@@ -6,6 +6,7 @@ from headrace.core.errors import SqlError
 from headrace.core.sql import Statement, made_columns
 from headrace.features.graph import Graph, sources_behind
 from headrace.features.lineage import root_lineage, training_lineage
+from headrace.features.shared import own_features
 from headrace.features.training import label_statement
 from headrace.store.site import Site
 
@@ -25,7 +26,7 @@ def readers_of(site: Site, graph: Graph, source: str, column: str) -> list[str]:
 
 
 def _tables(site: Site, graph: Graph, source: str, columns: set[str]) -> Iterator[str]:
-    for name, feature in graph.features.items():
+    for name, feature in own_features(graph.features).items():
         if feature.on_request:
             continue
         read = sources_behind(site, graph.features, name)

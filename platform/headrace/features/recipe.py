@@ -10,9 +10,10 @@ from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
 from headrace.core.user_code import load_function
-from headrace.features.compute import feature_rows, inputs_of, layer_of, sql_of
+from headrace.features.compute import feature_rows, inputs_of, layer_of, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
+from headrace.features.shared import SharedFeature
 from headrace.features.training import label_statement, training_rows
 from headrace.features.windows import known_when
 from headrace.store.engine import TableView
@@ -43,7 +44,7 @@ def training_recipe(site: Site, graph: Graph) -> Recipe:
     """Return what the training set is made of; while labels are still to come, the time is part of it."""
     label, product = graph.label, site.product
     assert label
-    tables = [product.table("features", n) for n, f in graph.features.items() if not f.on_request]
+    tables = [table_of(site, n, f) for n, f in graph.features.items() if not f.on_request]
     sources = [product.table("validated", n) for n in label_statement(site, label).tables]
     return Recipe(
         table=product.table("training", "set"),
@@ -76,6 +77,8 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     texts = {file: sql_version(statement.text) for file, statement in statements.items()}
     declared = {f"features.{name}": f.as_made.model_dump_json(by_alias=True) for name, f in graph.features.items()}
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
+    for feature in graph.features.values():
+        known |= _known_there(feature) if isinstance(feature, SharedFeature) else {}
     place = {"days": site.product.calendar} | _cluster(site)
     return (
         code_parts(graph.label, graph.suspect, training_rows)
@@ -90,6 +93,12 @@ def training_parts(site: Site, graph: Graph) -> Parts:
 def _cluster(site: Site) -> Parts:
     """Return what Spark adds to what a table is made of; nothing for the local engine."""
     return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
+
+
+def _known_there(feature: SharedFeature) -> Parts:
+    """Return when the sources of a shared table's product are known: they are cut off by that to check for leaks."""
+    sources = feature.home.graph.sources.items()
+    return {f"{feature.shared}.sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in sources}
 
 
 def static_reach(feature: Feature) -> Reach:

@@ -16,6 +16,7 @@ from headrace.core.days import Days
 from headrace.core.names import quoted
 from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, label_lineage
+from headrace.features.shared import own_features
 from headrace.features.windows import instant, known_times
 from headrace.store.commits import Version
 from headrace.store.engine import TableView
@@ -84,8 +85,9 @@ def _used(site: Site, graph: Graph) -> set[tuple[str, str]]:
     """Return the (source, column) pairs that features and requests are made of, as far as declarations tell; the label is none."""
     assert graph.label
     label = graph.label.column
-    tables = [feature_lineage(site, name, f, graph) for name, f in graph.features.items() if not f.on_request]
-    python = {(name, c) for f in graph.features.values() for name in f.reads or [] for c in graph.schema.get(name, {})}
+    own = own_features(graph.features)
+    tables = [feature_lineage(site, name, f, graph) for name, f in own.items() if not f.on_request]
+    python = {(name, c) for f in own.values() for name in f.reads or [] for c in graph.schema.get(name, {})}
     request = {column: origins for column, origins in label_lineage(site, graph).items() if column != label}
     return python | {
         (source, column)

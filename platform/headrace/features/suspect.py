@@ -11,6 +11,7 @@ from headrace.features.declaration import Label, Suspect
 from headrace.features.graph import Graph
 from headrace.features.lineage import feature_lineage, label_lineage
 from headrace.features.rewritten import find_rewritten
+from headrace.features.shared import own_features
 from headrace.features.windows import known_times
 from headrace.store.site import Site
 
@@ -104,7 +105,7 @@ def _auc(scores: pl.Series, truth: pl.Series) -> float:
 def _made_of_the_label(site: Site, graph: Graph) -> Iterator[Suspicion]:
     """Yield the columns of tables in SQL that are made of what the label is made of, and never look at when that is known."""
     assert graph.label
-    for name, feature in graph.features.items():
+    for name, feature in own_features(graph.features).items():
         if not feature.sql:
             continue
         lineage = feature_lineage(site, name, feature, graph)

@@ -6,18 +6,18 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.days import Days, local_day, whole_days
+from headrace.core.days import Days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
 from headrace.core.sql import Statement, computed_columns, with_column
 from headrace.features import spark
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
-from headrace.features.join import REQUEST, FeatureTable, join_features
-from headrace.features.windows import instant, since_columns, zero_columns
+from headrace.features.join import REQUEST, join_features
+from headrace.features.usable import as_joined, usable_tables, usable_views
+from headrace.features.windows import instant
 from headrace.store.engine import TableView
 from headrace.store.site import Site
-from headrace.store.tables import DAY
 
 Features = Mapping[str, Feature]
 VALUE_BYTES = 8
@@ -80,36 +80,27 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
-    if site.spark:
-        days = _days_of(site, rows[label.time]) if rows.num_rows else None
-        tables, views = list(_feature_tables(site, features, days)), feature_views(site, features, days)
-        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, tables, views))
-    return site.spill.concat(_with_features(site, features, label, piece) for piece in _pieces(site, features, rows))
+    pieces = [rows] if site.spark else _pieces(site, features, rows)
+    return site.spill.concat(_with_features(site, features, label, piece) for piece in pieces)
 
 
 def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
-    days = _days_of(site, rows[label.time]) if rows.num_rows else None
-    joined = join_features(rows, label.time, list(_feature_tables(site, features, days)))
+    bounds = pc.min_max(rows[label.time]).as_py()
+    span = (bounds["min"], bounds["max"]) if rows.num_rows else None
+    if site.spark:
+        views = usable_views(site, features, span)
+        empty = [as_joined(n, features[n], site.tables.schema(view.table).empty_table()) for n, view in views.items()]
+        return with_requests(site, features, label, spark.join_features(site.spark, rows, label.time, empty, views))
+    joined = join_features(rows, label.time, list(usable_tables(site, features, span)))
     return with_requests(site, features, label, joined)
 
 
 def _pieces(site: Site, features: Features, rows: pa.Table) -> Iterator[pa.Table]:
     """Yield the rows, which are in the order of time, in pieces that with all features fill a quarter of the memory."""
-    tables = [site.product.table("features", name) for name, feature in features.items() if not feature.on_request]
+    tables = [view.table for view in usable_views(site, features, None).values()]
     added = VALUE_BYTES * sum(len(site.tables.schema(table)) for table in tables)
     most = max(1, site.spill.most // max(1, added + rows.nbytes // max(1, rows.num_rows)))
     return (rows.slice(start, most) for start in range(0, max(1, rows.num_rows), most))
-
-
-def feature_views(site: Site, features: Features, days: Days | None) -> dict[str, TableView]:
-    """Return what of each feature table the requests of some days may need, by name."""
-    made = {name: feature for name, feature in features.items() if not feature.on_request}
-    return {name: TableView(site.product.table("features", name), _reach(site, f, days)) for name, f in made.items()}
-
-
-def _reach(site: Site, feature: Feature, days: Days | None) -> Days | None:
-    back = whole_days(feature.reach) + 1 if feature.reach else None
-    return days.widened(before=back) if days and back and site.product.start and feature.timed else None
 
 
 def _asked(site: Site, sql: str, views: Mapping[str, TableView | pa.Table], origin: str) -> pa.Table:
@@ -159,39 +150,6 @@ def with_computed(name: str, statement: Statement, requests: pa.Table, numbered:
         if column not in passed_on and not column.startswith(REQUEST):
             requests = requests.append_column(f"{name}_{column}", made[column])
     return requests
-
-
-def _feature_tables(site: Site, features: Features, days: Days | None) -> Iterator[FeatureTable]:
-    """Yield the tables to join; their rows stay where they are if the join is elsewhere."""
-    for name, view in feature_views(site, features, days).items():
-        feature = features[name]
-        empty = site.tables.schema(view.table).empty_table()
-        yield FeatureTable(
-            name=name,
-            rows=empty if site.spark else _rows_for(site, view, feature, days),
-            entities=feature.entities,
-            time="time" if feature.timed else None,
-            ttl=feature.ttl,
-            age=feature.age,
-            since=since_columns(name, feature.windows) if feature.windows else {},
-            zeros=zero_columns(name, feature.windows) if feature.windows else [],
-        )
-
-
-def _rows_for(site: Site, view: TableView, feature: Feature, days: Days | None) -> pa.Table:
-    """Return the rows of a feature table that requests of some days can need: of these days and as far back as rows hold."""
-    if not (days and site.product.start and feature.timed) or feature.reach:
-        return site.tables.read(view.table, days=view.days)
-    keys = ", ".join(map(quoted, feature.entities))
-    newest_before = f"""
-select * from rows where {DAY} < date '{days.first}' qualify row_number() over (partition by {keys} order by "time" desc) = 1
-union all by name select * from rows where {DAY} between date '{days.first}' and date '{days.last}'"""
-    return site.engine.query(newest_before, {"rows": view}, origin=view.table)
-
-
-def _days_of(site: Site, times: pa.ChunkedArray) -> Days:
-    bounds = pc.min_max(times).as_py()
-    return Days(local_day(bounds["min"], site.product.timezone), local_day(bounds["max"], site.product.timezone))
 
 
 def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:

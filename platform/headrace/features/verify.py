@@ -10,6 +10,7 @@ from headrace.features.carried import verify_carried
 from headrace.features.compute import sql_of
 from headrace.features.declaration import Feature, Label, Windows
 from headrace.features.graph import Graph, making_order, schema_for
+from headrace.features.shared import own_features
 from headrace.features.training import label_statement
 from headrace.store.site import Site
 
@@ -19,7 +20,7 @@ def verify(site: Site, graph: Graph) -> None:
     for name in graph.contracts:
         _known("source", name, graph.sources, ("contracts", name))
     making_order(site, graph.features)
-    for name, feature in graph.features.items():
+    for name, feature in own_features(graph.features).items():
         path = ("features", name)
         if feature.windows:
             _verify_windows(feature.windows, graph, (*path, "windows"))
@@ -83,6 +84,13 @@ def _verify_table(table: str, statement: Statement, graph: Graph, path: tuple[st
         raise DeclarationError(
             f"{statement.origin}: '{table}' is a source and a feature table, too: nobody can tell which is meant. "
             "Give one of them another name.",
+            path,
+        )
+    if table in graph.features and graph.features[table].shared:
+        owner = graph.features[table].shared
+        raise DeclarationError(
+            f"{statement.origin}: '{table}' is shared from '{owner}': it goes into the training set as it is, and SQL of other "
+            f"tables cannot read it. Declare the table that reads it in '{owner}', and share that one.",
             path,
         )
     if table in graph.features and graph.features[table].on_request:

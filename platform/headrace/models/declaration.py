@@ -10,7 +10,9 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, did_you_mean
 from headrace.models.parameters import refuse_unknown
 
-METRICS = ("auc", "average_precision", "log_loss", "brier", "calibration_error")
+SKEW = "skew"
+"""How many features were served otherwise than they are trained on, when that was looked at last."""
+METRICS = ("auc", "average_precision", "log_loss", "brier", "calibration_error", SKEW)
 
 
 class Split(Declaration):
@@ -46,11 +48,11 @@ class Model(Declaration):
 
 
 class Gate(Declaration):
-    """One condition that a candidate must meet: `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`."""
+    """One condition that a candidate must meet: `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`, `skew == 0`."""
 
     metric: str
     by: str | None = None
-    comparison: Literal[">=", "<="]
+    comparison: Literal[">=", "<=", "=="]
     champion: bool = False
     """Whether the limit is relative to the live model on the same rows."""
     limit: float = Field(allow_inf_nan=False)
@@ -65,7 +67,7 @@ class Gate(Declaration):
 
 
 _GATE = re.compile(
-    r"(?P<metric>\w+)(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=)\s*"
+    r"(?P<metric>\w+)(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=|==)\s*"
     r"(?:(?P<champion>champion)(?:\s*(?P<sign>[+-])\s*(?P<distance>\d+(?:\.\d+)?))?|(?P<number>-?\d+(?:\.\d+)?))"
 )
 
@@ -80,6 +82,10 @@ def parse_gate(text: Any) -> Any:
     metric = found["metric"]
     if metric not in METRICS:
         raise ValueError(f"no metric '{metric}'; there are {', '.join(METRICS)}.{did_you_mean(metric, METRICS)}")
+    if (metric == SKEW) != (found["comparison"] == "==") or (metric == SKEW and (found["by"] or found["champion"])):
+        raise ValueError(
+            f"'{text}' is not a gate: `skew` is counted, so write skew == 0; metrics are held against >= or <="
+        )
     distance = float(found["distance"] or 0) * (-1 if found["sign"] == "-" else 1)
     limit = distance if found["champion"] else float(found["number"])
     return {

@@ -82,7 +82,7 @@ def _verdict(name: str, gate: Gate, measured: Measured, other: Measured | None) 
         if theirs is None or not math.isfinite(theirs):
             return Verdict(name, False, value, None, f"the champion has no {gate.metric} on the same rows")
         limit += theirs
-    passed = value >= limit if gate.comparison == ">=" else value <= limit
+    passed = {">=": value >= limit, "<=": value <= limit, "==": value == limit}[gate.comparison]
     words = gate.comparison if passed else f"is not {gate.comparison}"
     return Verdict(name, passed, value, limit, f"{value:.4f} {words} {limit:.4f}")
 

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, split_version
-from headrace.models.declaration import Gate, Model
+from headrace.models.declaration import SKEW, Gate, Model
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
 from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
 RECORD = "evaluation"
@@ -45,6 +46,9 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     digest = candidate.digest
     test = split_version(site, label, model, candidate.version).test
     slices = sorted({gate.by for gate in gates if gate.by})
+    evaluation = _evaluated(site, label, digest, test, slices)
+    if any(gate.metric == SKEW for gate in gates):
+        evaluation.overall.metrics[SKEW] = float(skewed_features(site))
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
     judgement = Judgement(
@@ -52,7 +56,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         training_set=site.product.table("training", "set"),
         version=candidate.version,
         newest=pc.max(test[label.time]).as_py(),
-        evaluation=_evaluated(site, label, digest, test, slices),
+        evaluation=evaluation,
         champion=champion,
         duel=_duel(site, label, (digest, champion), test, slices) if champion else None,
     )

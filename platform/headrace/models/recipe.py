@@ -6,8 +6,9 @@ from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import Gate, Model
+from headrace.models.declaration import SKEW, Gate, Model
 from headrace.models.judgement import RECORD, judge_candidate
+from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
 NO_MODEL = "none"
@@ -33,7 +34,8 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
         facts={
             "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
             "live model": _opponent(site, candidate.digest if candidate else NO_MODEL),
-        },
+        }
+        | ({"skew": f"{skewed_features(site)}"} if any(gate.metric == SKEW for gate in gates) else {}),
     )
 
 

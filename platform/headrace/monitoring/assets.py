@@ -22,7 +22,7 @@ from headrace.monitoring.quality import (
     realized_by_day,
     realized_rows,
 )
-from headrace.monitoring.registry import registry_of
+from headrace.monitoring.registry import Users, registry_of
 from headrace.monitoring.registry_page import write_registry
 from headrace.monitoring.report import write_report
 from headrace.monitoring.watch import live_drift, with_history
@@ -35,12 +35,14 @@ BARS = 12
 NOT_LIVE = "no model is live yet"
 
 
-def monitoring_assets(site: Site, graph: Graph, label: Label, monitors: Monitors) -> list[dg.AssetsDefinition]:
-    """Return monitoring/drift, monitoring/quality and reports/product."""
+def monitoring_assets(
+    site: Site, graph: Graph, label: Label, monitors: Monitors, users: Users
+) -> list[dg.AssetsDefinition]:
+    """Return monitoring/drift, monitoring/quality and reports/product; `users` are other products with this one's features."""
     return [
         _drift(site, monitors.drift),
         _quality(site, label, monitors.quality),
-        _report(site, graph, label, monitors),
+        _report(site, graph, label, monitors, users),
     ]
 
 
@@ -162,7 +164,7 @@ def _quality_check(found: Realized | None, policy: Quality, what: str) -> dg.Ass
     return verdict(AUC, passed, what, severe=True, value=value, limit=policy.floor)
 
 
-def _report(site: Site, graph: Graph, label: Label, monitors: Monitors) -> dg.AssetsDefinition:
+def _report(site: Site, graph: Graph, label: Label, monitors: Monitors, users: Users) -> dg.AssetsDefinition:
     product = site.product
     upstream = [("model", "champion"), ("monitoring", "drift"), ("monitoring", "quality")]
 
@@ -179,7 +181,7 @@ def _report(site: Site, graph: Graph, label: Label, monitors: Monitors) -> dg.As
     def report() -> dg.MaterializeResult:
         """One page: what is live and why, how well it does, what has moved, what arrived; and beside it one of the features."""
         facts = product_facts(site, graph.sources, label, monitors)
-        features = write_registry(site, graph, registry_of(site, graph))
+        features = write_registry(site, graph, registry_of(site, graph, users))
         path = write_report(facts, site.place.reports / f"{product.product}.html")
         return dg.MaterializeResult(
             metadata={

@@ -8,6 +8,7 @@ from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.features.columns import origins_of
 from headrace.features.graph import Graph, sources_behind
+from headrace.features.shared import Home, home_of
 from headrace.features.statistics import POINTS
 from headrace.features.words import column_defined, declared_at, defined, text_of
 from headrace.monitoring.drift import PSI
@@ -67,8 +68,8 @@ def _unknown(registry: Registry, what: str) -> DeclarationError:
 
 def _table_card(site: Site, graph: Graph, registry: Registry, table: TableFacts) -> dict[str, Any]:
     origins = (origins_of(site, graph, table.name, feature.name) for feature in table.features)
-    return _common(site, registry, table) | {
-        "definition": _of_table(graph, table),
+    return _common(home_of(site, graph, table.name), registry, table) | {
+        "definition": _of_table(home_of(site, graph, table.name).graph, table),
         "made_of": sorted({origin for of in origins for origin in of}) or _sources(site, graph, table),
         "features": [
             {
@@ -86,7 +87,7 @@ def _table_card(site: Site, graph: Graph, registry: Registry, table: TableFacts)
 def _feature_card(
     site: Site, graph: Graph, registry: Registry, table: TableFacts, feature: FeatureFacts
 ) -> dict[str, Any]:
-    return _common(site, registry, table) | {
+    return _common(home_of(site, graph, table.name), registry, table) | {
         "feature": feature.name,
         "type": feature.kind,
         "definition": column_defined(table.name, table.feature, feature.name),
@@ -99,21 +100,22 @@ def _feature_card(
     }
 
 
-def _common(site: Site, registry: Registry, table: TableFacts) -> dict[str, Any]:
-    feature = table.feature
+def _common(home: Home, registry: Registry, table: TableFacts) -> dict[str, Any]:
+    feature, site = table.feature, home.site
     code = feature.sql or feature.python or feature.on_request
     return {
         "product": registry.product.product,
         "table": table.name,
         "kind": feature.form,
+        "owner_product": site.product.product,
         "entity": feature.entities,
         "made_by": kind_text(table),
         "declared_at": declared_at(site, table.name),
-        "owner": feature.owner or registry.product.owner,
+        "owner": feature.owner or site.product.owner,
         "description": feature.description,
         "product_description": registry.product.description,
         "file": str(site.folder / code) if code else None,
-        "text": text_of(site, feature),
+        "text": text_of(site, home.graph.features[table.name]),
         "freshness": freshness_text(table, registry.now),
         "newest": table.newest.isoformat() if table.newest else None,
         "committed": moment_text(table.committed) if table.committed else None,
@@ -131,7 +133,9 @@ def _of_table(graph: Graph, table: TableFacts) -> str:
 
 def _sources(site: Site, graph: Graph, table: TableFacts) -> list[str]:
     """Return the sources that a table is made of, where nobody can tell their columns."""
-    return [] if table.feature.on_request else sources_behind(site, graph.features, table.name)
+    home, owner = home_of(site, graph, table.name), table.feature.shared
+    found = [] if table.feature.on_request else sources_behind(home.site, home.graph.features, table.name)
+    return [f"{owner}.{source}" if owner else source for source in found]
 
 
 def _said(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -215,4 +219,7 @@ def _features(card: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrapped(first: str, text: str) -> Sequence[str]:
-    return wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
+    after = " " * len(first)
+    return wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
+    )

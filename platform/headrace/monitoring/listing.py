@@ -10,6 +10,7 @@ from headrace.monitoring.registry import FeatureFacts, Registry, TableFacts
 WIDTH = 120
 HEAD = ("feature", "type", "missing", "gain", "rank", "in releases")
 MOST_RELEASES = 6
+_KINDS = {"windows": "windows", "sql": "SQL", "python": "Python", "on_request": "on request"}
 
 
 def listing_text(registry: Registry) -> str:
@@ -45,7 +46,8 @@ def listing_facts(registry: Registry) -> list[dict[str, Any]]:
 
 def kind_text(table: TableFacts) -> str:
     """Return how a table is made, and of whom its rows tell."""
-    kind = {"on_request": "on request", "sql": "SQL", "python": "Python"}.get(table.feature.form, table.feature.form)
+    owner = f"shared by {table.feature.shared}, " if table.feature.shared else ""
+    kind = f"{owner}{_KINDS[table.feature.making]}"
     return f"{kind} by {', '.join(table.feature.entities)}" if table.feature.entities else kind
 
 
@@ -79,7 +81,8 @@ def ago(span: timedelta) -> str:
 def users_of(registry: Registry, table: TableFacts) -> list[str]:
     """Return who uses a table: feature tables that read it, and products."""
     used = table.feature.on_request or any(f.weights or f.statistics for f in table.features)
-    return [*(f"features/{name}" for name in table.read_by), *([registry.product.product] if used else [])]
+    own = [registry.product.product] if used else []
+    return [*(f"features/{name}" for name in table.read_by), *own, *table.shared_with]
 
 
 def share_text(share: float) -> str:
@@ -91,6 +94,7 @@ def _table_facts(registry: Registry, table: TableFacts) -> dict[str, Any]:
     return {
         "table": table.name,
         "kind": table.feature.form,
+        "owner_product": table.feature.shared or registry.product.product,
         "entity": table.feature.entities,
         "newest": table.newest.isoformat() if table.newest else None,
         "age_seconds": (registry.now - table.newest).total_seconds() if table.newest else None,

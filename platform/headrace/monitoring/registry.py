@@ -5,7 +5,7 @@ table is read as a whole.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 from headrace.core.days import DAY, Days, local_day
 from headrace.core.declaration import Identity
 from headrace.features.columns import feature_columns
+from headrace.features.compute import table_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph, upstream_of
+from headrace.features.shared import home_of
 from headrace.features.statistics import (
     Kind,
     Statistics,
@@ -28,6 +30,9 @@ from headrace.features.statistics import (
 from headrace.models.predict import load_meta
 from headrace.store.releases import Release
 from headrace.store.site import Site
+
+Users = Mapping[str, Sequence[str]]
+"""Feature table → the other products that use it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class TableFacts:
     rows: int | None = None
     read_by: Sequence[str] = ()
     """The feature tables whose SQL reads it."""
+    shared_with: Sequence[str] = ()
+    """The other products that use it."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,11 @@ class Registry:
         return [(table, feature) for table in self.tables for feature in table.features]
 
 
-def registry_of(site: Site, graph: Graph) -> Registry:
+def registry_of(site: Site, graph: Graph, users: Users) -> Registry:
     """Return what is known of a product's features now; what does not exist yet is empty."""
     live = site.releases.live(site.product.product)
     measured = _Measured.of(site, live)
-    tables = [_table(site, graph, name, measured) for name in graph.features]
+    tables = [replace(_table(site, graph, name, measured), shared_with=users.get(name, ())) for name in graph.features]
     known = {feature.name for table in tables for feature in table.features}
     others = [w for name, weights in measured.weights.items() for w in weights if w.live and name not in known]
     return Registry(site.product, site.clock.now(), live, measured.what, tables, others)
@@ -176,7 +183,8 @@ def _drift(site: Site, live: Release | None) -> dict[str, list[Mapping[str, Any]
 
 
 def _table(site: Site, graph: Graph, name: str, measured: _Measured) -> TableFacts:
-    feature, table = graph.features[name], site.product.table("features", name)
+    feature = graph.features[name]
+    table, home = table_of(site, name, feature), home_of(site, graph, name)
     made = not feature.on_request and site.tables.exists(table)
     stored = kinds_of(site.tables.schema(table)) if made else {}
     features = [_feature(column, stored, measured) for column in feature_columns(site, graph, name)]
@@ -188,7 +196,7 @@ def _table(site: Site, graph: Graph, name: str, measured: _Measured) -> TableFac
         feature,
         features,
         made,
-        newest=newest_instant(site, table) if feature.timed else None,
+        newest=newest_instant(home.site, table, site.clock.now()) if feature.timed else None,
         committed=newest.at,
         version=newest.number,
         rows=newest.rows,
@@ -206,12 +214,12 @@ def _feature(column: str, stored: Mapping[str, Kind], measured: _Measured) -> Fe
     )
 
 
-def newest_instant(site: Site, table: str) -> datetime | None:
-    """Return the newest instant of a table's rows that is not to come, by the product's clock; None where all are.
+def newest_instant(site: Site, table: str, now: datetime) -> datetime | None:
+    """Return the newest instant of a table's rows that is not after now; None where all are.
 
     Windows end in the future: rows are looked at month by month, backwards from today.
     """
-    snapshot, now = site.tables.snapshot(table), site.clock.now()
+    snapshot = site.tables.snapshot(table)
     spans = list(snapshot.files.values()) if snapshot else []
     last = local_day(now, site.product.timezone)
     firsts = {span.first.replace(day=1) if span else date.min for span in spans}

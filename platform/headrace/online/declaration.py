@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from headrace.core.declaration import Declaration
-from headrace.core.names import Duration
+from headrace.core.names import Duration, Share
 
 
 class Online(Declaration):
@@ -13,3 +13,5 @@ class Online(Declaration):
 
     back: Duration = Field(default=timedelta(hours=1), ge=timedelta())
     """How far behind the instant of the publication a request may lie; what held before that is dropped."""
+    log: Share = 0.0
+    """Which share of the requests is logged with the features that it was served, for `headrace skewcheck`: `1%`."""

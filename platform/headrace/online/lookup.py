@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from headrace.core.errors import DataError, Refused
 from headrace.core.names import did_you_mean
 from headrace.online.keys import MANIFEST, typed
+from headrace.online.log import RequestLog
 from headrace.online.manifest import Manifest, ServedTable
 from headrace.online.payload import microseconds
 from headrace.online.view import View
@@ -42,9 +43,11 @@ class OnlineFeatures:
     It follows new versions by itself: each request is answered from one version, whole.
     """
 
-    def __init__(self, store: OnlineStore, product: str) -> None:
+    def __init__(self, store: OnlineStore, product: str, log: RequestLog | None = None) -> None:
+        """Serve from a store; `log` takes the share of the requests that `serve.online.log` declares."""
         self._store = store
         self._product = product
+        self._log = log
         self._view: View | None = None
 
     @property
@@ -58,19 +61,27 @@ class OnlineFeatures:
         Raises DataError where the request lacks an entity of a table or holds another type of it, lacks a column that SQL
         on the request needs, or where `at` lies before what is published; Refused where nothing is.
         """
-        if not self.view.computed:
-            return self.stored(request, at)
-        row, view = self.features(self.view.table_of([request], at))
-        return Served(row.to_pylist()[0], view.version)
+        if self.view.computed:
+            row, view = self._features(self.view.table_of([request], at))
+            served, types = Served(row.to_pylist()[0], view.version), row.schema
+        else:
+            served, view = self._stored(request, at)
+            types = view.stored
+        if self._log and self._log.draws(view.manifest.log):
+            self._log.offer(view.line(request, at, served.values, types))
+        return served
 
     def stored(self, request: Mapping[str, Any], at: datetime) -> Served:
         """Return the features of one request that stand in tables, without those that are made of the request itself."""
+        return self._stored(request, at)[0]
+
+    def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
         instant = microseconds(at)
         view, payloads = self._read([request])
         values: dict[str, Any] = {}
         for table, payload in zip(view.tables, payloads, strict=True):
             values.update(table.row(table.find(payload, instant), instant, at))
-        return Served(values, view.version)
+        return Served(values, view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         """Return the features of request rows, each as of its own instant; and of which version they are.
@@ -78,6 +89,12 @@ class OnlineFeatures:
         The rows have the columns of the label's SQL without the label; what comes back are the features of the training
         set, with the same names, types and order. Columns that the training set's rows do not have are not looked at.
         """
+        found, view = self._features(requests)
+        if self._log:
+            self._log_some(requests, found, view, self._log)
+        return found, view
+
+    def _features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         while True:
             view = self.view
             asked = view.requests_of(requests)
@@ -102,8 +119,7 @@ class OnlineFeatures:
         view, payloads = self._read(listed)
         columns: dict[str, pa.Array] = {}
         for number, table in enumerate(view.tables):
-            mine = payloads[number :: len(view.tables)]
-            found = [table.find(payload, at) for payload, at in zip(mine, places, strict=True)]
+            found = table.find_all(payloads[number :: len(view.tables)], places)
             arrays = table.columns(found, moments.to_numpy())
             columns |= dict(zip(table.served.features.names, arrays, strict=True))
         if not columns:
@@ -135,15 +151,22 @@ class OnlineFeatures:
         for number in given:
             table = view.tables[number]
             found = table.find(payloads[number], instant)
-            since = at - (instant - found.instant) * _MICROSECOND if found and table.served.timed else None
-            told.append(Instant(table.served, since, table.row(found, instant, at)))
+            since = at - (instant - found[3]) * _MICROSECOND if found and table.served.timed else None
+            told.append(Instant(table.served, since, dict(table.row(found, instant, at))))
         return told
+
+    def _log_some(self, requests: pa.Table, found: pa.Table, view: View, log: RequestLog) -> None:
+        drawn = pa.array([n for n in range(requests.num_rows) if log.draws(view.manifest.log)], pa.int64())
+        asked, told = requests.take(drawn).to_pylist(), found.take(drawn).to_pylist()
+        for request, values in zip(asked, told, strict=True):
+            log.offer(view.line(request, request[view.manifest.time], values, found.schema))
 
     def _read(self, requests: Sequence[Mapping[str, Any]]) -> tuple[View, list[bytes | None]]:
         """Return the payloads of requests, for each of them one a table, all of one version."""
         view = self.view
         while True:
-            keys = [table.key(request) for request in requests for table in view.tables]
+            makers = [table.key for table in view.tables]
+            keys = [key(request) for request in requests for key in makers]
             reading = self._read_once(keys)
             if reading[0] == view.version:
                 return view, reading[1]

@@ -16,7 +16,7 @@ def _schema(given: Any) -> Any:
 Schema = Annotated[
     Any,
     BeforeValidator(_schema),
-    PlainSerializer(lambda schema: base64.b64encode(schema.serialize().to_pybytes()).decode()),
+    PlainSerializer(lambda schema: schema and base64.b64encode(schema.serialize().to_pybytes()).decode()),
 ]
 """Arrow columns; in JSON as the bytes of an Arrow schema."""
 
@@ -89,6 +89,9 @@ class Manifest(_Closed):
     """The column that names a row, which a request need not have."""
     time: str | None = None
     """The request's column that says as of when."""
+
+    log: float = 0.0
+    """Which share of the requests is logged."""
 
     @property
     def versions(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, StoreError
 
-_HEAD = struct.Struct("<2sBBI")
+_HEAD, _TIMED_HEAD = struct.Struct("<2sBBI"), struct.Struct("<2sBBIq")
 _MARK, _FORMAT = b"HF", 1
 _EPOCH, _FIRST = datetime(1970, 1, 1, tzinfo=UTC), date(1970, 1, 1)
 _CODES = {
@@ -35,20 +35,12 @@ _CODES = {
     **{f"int{bits}": code for bits, code in zip((8, 16, 32, 64), "bhiq", strict=True)},
     **{f"uint{bits}": code for bits, code in zip((8, 16, 32, 64), "BHIQ", strict=True)},
 }
-_EXACT = Context(prec=38)
-_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_EXACT, _UNIT = Context(prec=38), {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
-class Found(NamedTuple):
-    """A step of a payload."""
-
-    payload: bytes
-    at: int
-    """Where it begins."""
-    heap: int
-    """Where texts and binaries begin."""
-    instant: int
-    """From when on it holds, in microseconds since 1970; 0 in a table without time."""
+Found = tuple[bytes, int, int, int]
+"""A step of a payload: the payload, where the step begins in it, where texts and binaries begin, and from which instant on
+it holds (microseconds since 1970; 0 in a table without time)."""
 
 
 class TooEarly(DataError):
@@ -64,6 +56,7 @@ class Layout:
         codes = [_code(column) for column in schema]
         self._nulls = (len(codes) + 7) // 8
         self._step = struct.Struct("<" + (f"{self._nulls}s" if codes else "") + "".join(codes))
+        self._size, self._none = self._step.size, bytes(self._nulls)
         self._readers = [_reader(column.type) for column in schema]
         self._is_text = [_is_varied(column.type) for column in schema]
         self._plain = not any(self._is_text) and not any(self._readers)
@@ -86,39 +79,63 @@ class Layout:
         """Return the step that holds at an instant (microseconds since 1970), or None where none does; raises TooEarly."""
         if payload is None:
             return None
-        mark, form, dropped, count = _HEAD.unpack_from(payload)
-        if mark != _MARK or form != _FORMAT:
-            raise StoreError("An online payload is of another format: publish the features anew (headrace/force).")
+        size = self._size
         if not self.timed:
-            return Found(payload, _HEAD.size, _HEAD.size + count * self._step.size, 0)
-        steps = _HEAD.size + 8 * count
-        times = memoryview(payload)[_HEAD.size : steps].cast("q")
-        place = bisect_right(times, instant) - 1
-        if place < 0:
-            if dropped:
-                raise TooEarly(
-                    f"what held at {_EPOCH + timedelta(microseconds=instant):%Y-%m-%dT%H:%M:%SZ} is no longer published: "
-                    f"the first step is of {_EPOCH + timedelta(microseconds=times[0]):%Y-%m-%dT%H:%M:%SZ}. Raise `serve.online.back`."
-                )
-            return None
-        size = self._step.size
-        return Found(payload, steps + place * size, steps + count * size, times[place])
+            mark, form, dropped, count = _HEAD.unpack_from(payload)
+            _refuse_other_form(mark, form)
+            return payload, _HEAD.size, _HEAD.size + count * size, 0
+        mark, form, dropped, count, first = _TIMED_HEAD.unpack_from(payload)
+        if mark != _MARK or form != _FORMAT:
+            _refuse_other_form(mark, form)
+        steps = 8 + 8 * count
+        if count == 1:
+            place, since = (0, first) if first <= instant else (-1, first)
+        else:
+            times = memoryview(payload)[8:steps].cast("q")
+            place = bisect_right(times, instant) - 1
+            since = times[place]
+        if place >= 0:
+            return payload, steps + place * size, steps + count * size, since
+        if dropped:
+            raise TooEarly(
+                f"what held at {_EPOCH + timedelta(microseconds=instant):%Y-%m-%dT%H:%M:%SZ} is no longer published: "
+                f"the first step is of {_EPOCH + timedelta(microseconds=first):%Y-%m-%dT%H:%M:%SZ}. Raise `serve.online.back`."
+            )
+        return None
+
+    def find_all(self, payloads: Sequence[bytes | None], instants: Sequence[int]) -> list[Found | None]:
+        """Return the steps that hold in many payloads, each at its own instant; raises TooEarly."""
+        if not self.timed:
+            return [self.find(payload, 0) for payload in payloads]
+        found: list[Found | None] = []
+        unpack, heap = _TIMED_HEAD.unpack_from, _TIMED_HEAD.size + self._size
+        for payload, instant in zip(payloads, instants, strict=True):
+            if payload is None:
+                found.append(None)
+                continue
+            _, form, _, count, since = unpack(payload)
+            if count == 1 and since <= instant and form == _FORMAT:
+                found.append((payload, _TIMED_HEAD.size, heap, since))
+            else:
+                found.append(self.find(payload, instant))
+        return found
 
     def values(self, found: Found) -> list[Any]:
         """Return the values of one step, in the order of the columns."""
-        nulls, *raw = self._step.unpack_from(found.payload, found.at) if self.schema.names else (b"",)
-        empty = int.from_bytes(nulls, "little")
+        payload, at, heap, _ = found
+        nulls, *raw = self._step.unpack_from(payload, at) if self._nulls else (b"",)
         if self._plain:
-            if not empty:
+            if nulls == self._none:
                 return raw
+            empty = int.from_bytes(nulls, "little")
             return [None if empty >> number & 1 else value for number, value in enumerate(raw)]
-        return list(self._read(found, raw, empty))
+        return list(self._read(payload, heap, raw, int.from_bytes(nulls, "little")))
 
     def columns(self, found: Sequence[Found | None]) -> list[pa.Array]:
         """Return the values of many steps as one Arrow array a column; None is a row of nulls."""
         size = self._step.size
         missing = b"\xff" * self._nulls + bytes(size - self._nulls)
-        data = b"".join(missing if f is None else f.payload[f.at : f.at + size] for f in found)
+        data = b"".join([missing if f is None else f[0][f[1] : f[1] + size] for f in found])
         rows = np.frombuffer(data, self._dtype)
         return [self._column(number, column.type, rows, found) for number, column in enumerate(self.schema)]
 
@@ -141,13 +158,13 @@ class Layout:
             parts += [bytes(data[offsets[first] : offsets[end]]) for offsets, data in heaps]
             yield b"".join(parts)
 
-    def _read(self, found: Found, raw: Sequence[Any], empty: int) -> Iterator[Any]:
+    def _read(self, payload: bytes, heap: int, raw: Sequence[Any], empty: int) -> Iterator[Any]:
         at = 0
         for number, reader in enumerate(self._readers):
             value = raw[at]
             if self._is_text[number]:
-                start = found.heap + value
-                value = found.payload[start : start + raw[at + 1]]
+                start = heap + value
+                value = payload[start : start + raw[at + 1]]
                 at += 1
             at += 1
             if empty >> number & 1:
@@ -161,7 +178,7 @@ class Layout:
         if _is_varied(kind):
             lengths = rows[f"length{number}"].tolist()
             texts = [
-                None if none or f is None else f.payload[f.heap + start : f.heap + start + length]
+                None if none or f is None else f[0][f[2] + start : f[2] + start + length]
                 for f, none, start, length in zip(found, empty.tolist(), cells.tolist(), lengths, strict=True)
             ]
             return pa.array(texts, pa.large_binary()).cast(kind)
@@ -170,7 +187,7 @@ class Layout:
             return pa.Array.from_buffers(kind, len(rows), [valid, pa.py_buffer(cells.tobytes())])
         if pa.types.is_boolean(kind):
             return pa.array(cells.astype(bool), mask=empty)
-        plain = pa.array(np.ascontiguousarray(cells), mask=empty)
+        plain = pa.array(np.ascontiguousarray(cells), mask=empty if empty.any() else None)
         return plain if plain.type == kind else plain.cast(_storage(kind)).view(kind)
 
     def _records(self, rows: pa.Table, starts: Sequence[int]) -> tuple[Any, list[tuple[Any, memoryview]]]:
@@ -195,6 +212,11 @@ class Layout:
             else:
                 records[f"{number}"] = _raw(cells)
         return records, heaps
+
+
+def _refuse_other_form(mark: bytes, form: int) -> None:
+    if mark != _MARK or form != _FORMAT:
+        raise StoreError("An online payload is of another format: publish the features anew (headrace/force).")
 
 
 def _code(column: pa.Field) -> str:
@@ -251,8 +273,7 @@ def _raw(cells: pa.Array) -> Any:
     """Return the cells as numpy keeps them in a record; null cells hold anything."""
     kind = cells.type
     if pa.types.is_decimal128(kind):
-        width = 16
-        return np.frombuffer(cells.buffers()[1], "V16", len(cells), cells.offset * width)
+        return np.frombuffer(cells.buffers()[1], "V16", len(cells), cells.offset * cells.type.byte_width)
     if pa.types.is_boolean(kind):
         return cells.fill_null(False).to_numpy(zero_copy_only=False).astype("u1")
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):

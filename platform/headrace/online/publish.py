@@ -16,7 +16,7 @@ from headrace.core.days import Days, unbroken
 from headrace.core.errors import VersionRemoved
 from headrace.core.names import quoted
 from headrace.core.recipe import ALL
-from headrace.features.compute import source_views, sql_of
+from headrace.features.compute import source_views, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import Features, label_statement
 from headrace.features.windows import instant, since_columns, zero_columns
@@ -83,7 +83,7 @@ def publish(site: Site, features: Features, label: Label | None, online: Online,
         done = Published(0, {table.served.table: table.served.version for table in tables})
         for table in tables:
             _publish_table(site, table, now - online.back, publication, done)
-        manifest = _manifest(site, features, label, tables, now)
+        manifest = _manifest(site, features, label, tables, now).model_copy(update={"log": online.log})
         contents = Contents(tables={table.served.table: table.contents for table in tables})
         publication.put({MANIFEST: manifest.model_dump_json().encode(), CONTENTS: contents.model_dump_json().encode()})
         done.version = publication.commit()
@@ -115,7 +115,7 @@ def _tables(site: Site, features: Features, label: Label | None, store: OnlineSt
     made = []
     for name, feature in features.items():
         if not feature.on_request:
-            table = site.product.table("features", name)
+            table = table_of(site, name, feature)
             version, now = _contents(site, table)
             served = _served(site, name, feature, requests, version)
             last = before.get(table)
@@ -141,7 +141,7 @@ def _contents(site: Site, table: str) -> tuple[int, Mapping[str, str]]:
 
 
 def _served(site: Site, name: str, feature: Feature, requests: pa.Schema | None, version: int) -> ServedTable:
-    table = site.product.table("features", name)
+    table = table_of(site, name, feature)
     schema = site.tables.schema(table, version=version)
     windows, own = feature.windows, [*feature.entities, "time" if feature.timed else "", DAY]
     snapshot = site.tables.snapshot(table, version=version)

@@ -4,9 +4,10 @@ from hashlib import sha256
 
 from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
 from headrace.core.recipe import Recipe
-from headrace.features.compute import sql_of
+from headrace.features.compute import sql_of, table_of
 from headrace.features.declaration import Label
 from headrace.features.training import Features, label_statement
+from headrace.features.usable import stored
 from headrace.online.declaration import Online
 from headrace.online.publish import publish
 from headrace.store.site import Site
@@ -35,7 +36,7 @@ def online_parts(site: Site, features: Features, label: Label | None, online: On
 
 def stored_tables(site: Site, features: Features) -> list[str]:
     """Return the feature tables that are stored, and so published."""
-    return [site.product.table("features", name) for name, feature in features.items() if not feature.on_request]
+    return [table_of(site, name, feature) for name, feature in stored(features).items()]
 
 
 def _place(site: Site) -> str:

@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.core.errors import DataError, Refused
+from headrace.core.fingerprint import sql_version
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Statement
 from headrace.features.join import MINUTE
 from headrace.features.training import numbered_requests, request_sql, with_computed
 from headrace.online.keys import key_maker
+from headrace.online.log import Line
 from headrace.online.manifest import Manifest, OnRequest, ServedTable
 from headrace.online.payload import Found, Layout, TooEarly
 from headrace.store.engine import Prepared
@@ -38,18 +41,22 @@ class Table:
 
     def find(self, payload: bytes | None, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl."""
+        return self.find_all([payload], [instant])[0] if payload is not None else None
+
+    def find_all(self, payloads: Sequence[bytes | None], instants: Sequence[int]) -> list[Found | None]:
+        """Return the steps that hold at many instants, unless they are older than the table's ttl."""
         try:
-            found = self.layout.find(payload, instant)
+            found = self.layout.find_all(payloads, instants)
         except TooEarly as error:
             raise TooEarly(f"Feature table '{self.served.name}': {error}") from None
-        if found is not None and self._ttl is not None and instant - found.instant > self._ttl:
-            return None
-        return found
+        if self._ttl is None:
+            return found
+        return [f if f is None or at - f[3] <= self._ttl else None for f, at in zip(found, instants, strict=True)]
 
-    def row(self, found: Found | None, instant: int, at: datetime) -> dict[str, Any]:
+    def row(self, found: Found | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
         """Return a step's features as of an instant."""
         if found is None:
-            return self._missing
+            return self._missing.items()
         values = self.layout.values(found)
         for place, name in self._zeros:
             if values[place] is None:
@@ -58,8 +65,8 @@ class Table:
             if values[place] is not None:
                 values[place] = (at - values[place]) // _MICROSECOND / MINUTE
         if self._age:
-            values.append((instant - found.instant) // 1_000_000 / 60)
-        return dict(zip(self._names, values, strict=True))
+            values.append((instant - found[3]) // 1_000_000 / 60)
+        return zip(self._names, values, strict=True)
 
     def columns(self, found: Sequence[Found | None], instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
@@ -72,7 +79,7 @@ class Table:
             else:
                 yield values
         if self._age:
-            since = np.array([0 if f is None else f.instant for f in found], np.int64)
+            since = np.array([0 if f is None else f[3] for f in found], np.int64)
             ages = (instants - since) // 1_000_000 / 60
             yield _nullable(ages, pa.array([f is None for f in found], pa.bool_()))
 
@@ -135,6 +142,30 @@ class View:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             types = ", ".join(f"{c.name}: {c.type}" for c in chosen.schema)
             raise DataError(f"The requests are not as they are in training: {error}. They have {types}.") from None
+
+    def line(self, request: Mapping[str, Any], at: datetime, values: Mapping[str, Any], types: pa.Schema) -> Line:
+        """Return a request as it was served."""
+        kinds = {} if self.manifest.requests is None else {c.name: str(c.type) for c in self.manifest.requests}
+        return Line(
+            instant=at,
+            request=request,
+            kinds=kinds,
+            features=values,
+            types={column.name: str(column.type) for column in types},
+            version=self.version,
+            tables=self.manifest.versions,
+            sql=self.digests,
+        )
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """A digest of each SQL on the request."""
+        return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+
+    @cached_property
+    def stored(self) -> pa.Schema:
+        """The features that stand in tables."""
+        return pa.schema([column for table in self.tables for column in table.served.features])
 
     @property
     def _columns(self) -> pa.Schema:

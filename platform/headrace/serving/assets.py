@@ -5,7 +5,9 @@ import dagster as dg
 from headrace.core.assets import asset, daily, days_of, spec, table_metadata
 from headrace.core.charts import histogram, markdown
 from headrace.core.fingerprint import code_version
+from headrace.features.assets import shared_dep
 from headrace.features.declaration import Label
+from headrace.features.shared import SharedFeature, own_features
 from headrace.features.training import Features, label_statement
 from headrace.models.predict import SCORE
 from headrace.serving.score import score_days
@@ -15,7 +17,8 @@ from headrace.store.site import Site
 def serving_assets(site: Site, features: Features, label: Label) -> list[dg.AssetsDefinition]:
     """Return predictions/batch."""
     product, table = site.product, site.product.table("predictions", "batch")
-    tables = [product.key("features", name) for name, feature in features.items() if not feature.on_request]
+    tables = [product.key("features", name) for name, f in own_features(features).items() if not f.on_request]
+    elsewhere = [shared_dep(site, name, f) for name, f in features.items() if isinstance(f, SharedFeature)]
     sources = [product.key("validated", name) for name in label_statement(site, label).tables]
 
     @asset(
@@ -23,7 +26,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
             product,
             "predictions",
             "batch",
-            deps=[product.key("model", "champion"), *tables, *sources],
+            deps=[product.key("model", "champion"), *tables, *elsewhere, *sources],
             kinds={"lightgbm", "deltalake"},
             code_version=code_version(score_days),
         ),

@@ -37,7 +37,10 @@ def kept_models(site: Site, keep: Keep, now: datetime) -> KeptModels:
 
 
 def needed_versions(site: Site, kept: KeptModels) -> Pins:
-    """Return the versions that the models that stay were trained on, and those that these were made of."""
+    """Return the versions that the models that stay were trained on, and those that these were made of.
+
+    What other products have trained on, through feature tables that are shared, stays as long as their models do.
+    """
     pins: Pins = {}
     for digest, why in kept.stay.items():
         for training in _trainings(site, digest):
@@ -46,6 +49,18 @@ def needed_versions(site: Site, kept: KeptModels) -> Pins:
             for table, version in training["inputs"].items():
                 made = f"{training['table']}@{training['version']}, which model {digest[:12]} was trained on, is made of it"
                 pins.setdefault((table, version), made)
+    return _needed_elsewhere(site) | pins
+
+
+def _needed_elsewhere(site: Site) -> Pins:
+    """Return the versions of the product's tables that models of other products were trained on, as long as these are there."""
+    pins: Pins = {}
+    for digest in site.models.digests():
+        for training in site.models.trainings(digest):
+            for table, version in training["inputs"].items():
+                if training["product"] != site.product.product and table.startswith(f"{site.product.product}/"):
+                    words = f"{training['table']}@{training['version']}, which model {digest[:12]} was trained on, is made of it"
+                    pins.setdefault((table, version), words)
     return pins
 
 

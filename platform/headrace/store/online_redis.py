@@ -10,6 +10,7 @@ The pointer: <q version> and one <q for each version below it that never came to
 """
 
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,7 @@ from headrace.core.failpoints import failpoint
 from headrace.store.fences import Fence, Fences
 from headrace.store.online import BATCH, Payloads, Reading
 
-_HEAD = struct.Struct("<qi")
-_NUMBER = struct.Struct("<q")
+_HEAD, _NUMBER = struct.Struct("<qi"), struct.Struct("<q")
 _REMEMBERED = 100_000
 """Of more keys than these a publication does not keep count: it looks for them."""
 _WRITE = """
@@ -52,6 +52,19 @@ class _Pointer(NamedTuple):
     def packed(self) -> bytes:
         return b"".join(map(_NUMBER.pack, [self.version, *sorted(self.lost)]))
 
+    def shown_of(self, values: list[bytes | None]) -> list[bytes | None]:
+        """Return what of values is served."""
+        newest, lost, head, unpack = self.version, self.lost, _HEAD.size, _HEAD.unpack_from
+        served: list[bytes | None] = []
+        for value in values:
+            if value is None:
+                served.append(None)
+                continue
+            version, size = unpack(value)
+            plain = size >= 0 and version <= newest and version not in lost
+            served.append(value[head : head + size] if plain else self.shown(value))
+        return served
+
     def shown(self, value: bytes | None) -> bytes | None:
         """Return what of a value is served."""
         if value is None:
@@ -75,15 +88,18 @@ class RedisStore:
         self._prefix = f"headrace:{{{product}}}:".encode()
         self._where, self._begun = self._prefix + b"\0pointer", self._prefix + b"\0begun"
         self._known = (b"", _Pointer())
+        self._local = threading.local()
+        from redis.exceptions import ConnectionError as Away
+        from redis.exceptions import TimeoutError as Late
+
+        self._away = (Away, Late)
 
     def read(self, keys: Sequence[bytes]) -> Reading:
         """Return what keys hold, all in one version, by one MGET."""
         prefix = self._prefix
-        with _in_words(self._redis):
-            raw, *values = self._redis.mget([self._where, *[prefix + key for key in keys]])
+        raw, *values = self._mget([self._where, *[prefix + key for key in keys]])
         pointer = self._pointer(raw)
-        shown = pointer.shown
-        return Reading(pointer.version, [shown(value) for value in values])
+        return Reading(pointer.version, pointer.shown_of(values))
 
     @contextmanager
     def publishing(self) -> Iterator["_Batches"]:
@@ -108,7 +124,22 @@ class RedisStore:
 
     def close(self) -> None:
         """Close all connections."""
+        self._redis.connection_pool.disconnect()
         self._redis.close()
+
+    def _mget(self, keys: list[bytes]) -> list[bytes | None]:
+        """Return what keys hold, by this thread's own connection: the client's pool takes longer than Redis does."""
+        connection = getattr(self._local, "connection", None)
+        with _in_words(self._redis):
+            if connection is None:
+                connection = self._local.connection = self._redis.connection_pool.get_connection()
+            try:
+                connection.send_command("MGET", *keys)
+                values: list[bytes | None] = connection.read_response()
+            except self._away:
+                connection.disconnect()
+                values = self._redis.mget(keys)
+            return values
 
     def _pointer(self, raw: bytes | None) -> _Pointer:
         """Return what the pointer's bytes say; it rarely moves."""
@@ -243,9 +274,7 @@ def _connected(address: str) -> Any:
     try:
         return Redis.from_url(address, socket_connect_timeout=2, socket_timeout=30, health_check_interval=30)
     except ValueError as error:
-        raise StoreError(
-            "HEADRACE_ONLINE_URL is no address of Redis: write redis://[:password@]host:port/database"
-        ) from error
+        raise StoreError("HEADRACE_ONLINE_URL is no address of Redis: write redis://[:password@]host:port/0") from error
 
 
 def _refuse_eviction(redis: Any) -> None:
