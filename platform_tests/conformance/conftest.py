@@ -7,6 +7,7 @@ import pytest
 
 from headrace.store.engine import Engine
 from headrace.store.spark import Spark
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 from platform_tests.conformance.both import Both
 from platform_tests.store.cluster import running_cluster
@@ -22,5 +23,5 @@ def spark_url() -> Iterator[str]:
 def both(spark_url: str, tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder: Path = tmp_path_factory.mktemp("both")
     tables = Tables(folder)
-    engine = Engine(tables, spill=folder / "spill")
+    engine = Engine(tables, Spill(folder / "spill"))
     return Both(engine, Spark(spark_url, tables, engine))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from headrace.store.engine import Engine
 from headrace.store.spark import Spark
+from headrace.store.spill import Spill
 from headrace.store.tables import Tables
 from platform_tests.conformance import test_join, test_windows
 from platform_tests.conformance.both import Both, differing
@@ -25,7 +26,7 @@ from headrace.sources.declaration import Source
 from headrace.store.engine import TableView
 tables = Tables(Path(sys.argv[2]))
 tables.replace("p/validated/edges", EDGES)
-engine = Engine(tables, spill=Path(sys.argv[2]) / "spill")
+engine = Engine(tables, Spill(Path(sys.argv[2]) / "spill"))
 both = Both(engine, Spark(sys.argv[1], tables, engine))
 assert not differing(*both.ask("select s, count(*) as n, max(moment) as m from edges group by s", {"edges": TableView("p/validated/edges")}))
 windows, source = test_windows.declared({"x": "amount"}, NUMBERS), Source.model_validate(LATE_ROWS)

@@ -42,6 +42,11 @@ def test_the_age_of_the_row_is_a_feature_when_asked_for() -> None:
     assert ask(("EWR", timedelta(minutes=90)), age=True)[0]["weather_age_minutes"] == 30.0
 
 
+def test_an_age_is_rounded_once() -> None:
+    asked = [("EWR", timedelta(seconds=seconds)) for seconds in range(1, 3600)]
+    assert [row["weather_age_minutes"] for row in ask(*asked, age=True)] == [n / 60 for n in range(1, 3600)]
+
+
 def test_a_null_entity_matches_nothing_and_no_request_is_lost() -> None:
     answers = ask((None, timedelta(0)), ("EWR", timedelta(0)), ("XXX", timedelta(0)), ("EWR", timedelta(0)))
     assert [a["temp"] for a in answers] == [None, 10.0, None, 10.0]

@@ -1,11 +1,17 @@
 """Two tables of two engines: which cells differ, and by how much at most."""
 
 import math
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
+import pytest
+from click.testing import CliRunner
 
+from headrace.cli import main
 from headrace.features.parity import ROUNDING, compare, parity_text
 
+PRODUCT = Path(__file__).parents[2] / "platform" / "products" / "flight_delays"
 ROWS = pa.table({"x": [1.0, math.nan, None], "n": pa.array([1, 2, None], pa.int64()), "s": ["a", "b", None]})
 
 
@@ -58,3 +64,31 @@ def test_the_text_names_each_table_and_what_differs_in_it() -> None:
         ["p/features/b", "3", "9", "1"],
     ]
     assert text.splitlines()[3] == "p/features/b: n of row 1 is 2 of duckdb and 3 of spark"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the flights product in a project without data."""
+    folder = tmp_path / "platform" / "products" / "flight_delays"
+    shutil.copytree(PRODUCT, folder)
+    (tmp_path / "workspace.yaml").write_text("load_from: []\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HEADRACE_SPARK_URL", raising=False)
+    return folder
+
+
+def test_the_command_says_which_variable_names_the_cluster(project: Path) -> None:
+    told = CliRunner().invoke(main, ["parity", "flight_delays"])
+    assert told.exit_code == 1
+    assert "set HEADRACE_SPARK_URL" in told.output
+
+
+def test_the_command_refuses_what_spark_cannot_be_asked_before_it_asks(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_SPARK_URL", "spark://127.0.0.1:1")
+    (project / "aircraft.sql").write_text("select tailnum, year, seats, engines\nfrom planes\nlimit 5\n")
+    told = CliRunner().invoke(main, ["parity", "flight_delays"])
+    assert told.exit_code == 1
+    assert "aircraft.sql:" in told.output
+    assert "LIMIT" in told.output

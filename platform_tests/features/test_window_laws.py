@@ -259,6 +259,14 @@ def test_the_deviation_of_equal_values_is_zero_and_not_nearly_zero() -> None:
     assert set(stds[1:50]) == {0.0}
 
 
+@pytest.mark.parametrize("amount", [-7.25, 0.1, 3e6 + 1e-9, 12345678.9])
+def test_the_sum_and_the_mean_of_one_value_are_that_value(amount: float) -> None:
+    windows, source = amounts_over("sum", "3h")
+    both = windows.model_copy(update={"agg": ["sum", "mean"]})
+    [row, _] = steps_of(both, source, sales_of([amount])).to_pylist()
+    assert (row["w_x_sum_3h"], row["w_x_mean_3h"]) == (amount, amount)
+
+
 @pytest.mark.parametrize(("agg", "amounts"), [("std", [0.0, 1e11]), ("sum", [1e28] * 20)])
 def test_what_cannot_be_summed_exactly_is_refused_in_words(agg: str, amounts: list[float]) -> None:
     windows, source = amounts_over(agg, "3h")

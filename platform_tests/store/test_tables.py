@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.core.days import Days
@@ -48,6 +49,14 @@ def test_days_are_replaced_and_others_stay(tables: Tables) -> None:
 def test_every_version_stays_readable(tables: Tables) -> None:
     tables.replace("t", rows([9]), days=one(FIRST))
     assert values(tables, version=0) == [1, 2, 3]
+
+
+def test_the_files_of_a_version_hold_its_rows_and_no_others_for_engines_that_read_nothing_else(tables: Tables) -> None:
+    tables.replace("t", rows([1, 2]))
+    tables.replace("t", rows([3], SECOND), days=one(SECOND))
+    tables.replace("t", rows([4]), days=one(FIRST))
+    held = [pq.ParquetFile(file).read(columns=["v"])["v"].to_pylist() for file in tables.files("t")]
+    assert sorted(value for each in held for value in each) == [3, 4]
 
 
 def test_the_month_that_rows_lie_in_is_not_shown(tables: Tables) -> None:

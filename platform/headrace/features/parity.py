@@ -11,6 +11,7 @@ from headrace.core.columns import in_columns
 from headrace.core.days import Days, last_whole_day, local_day
 from headrace.core.errors import NoRows
 from headrace.core.names import quoted
+from headrace.features.carried import verify_carried
 from headrace.features.compute import feature_rows, source_views
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
@@ -42,9 +43,11 @@ def compare_engines(site: Site, graph: Graph, rows: int = ROWS) -> Iterator[Comp
     """Yield each feature table of the days of the newest `rows` rows to predict, then these rows, as both engines make them.
 
     Stored tables are read and none is written. Tables that a function in Python makes are made here on either engine.
-    Raises DeclarationError where no cluster is named, NotCarried for SQL that Spark cannot be asked, TableMissing.
+    Raises DeclarationError where no cluster is named, and for SQL that Spark cannot be asked; TableMissing.
     """
     local, spark = (_on(site, engine) for engine in ("duckdb", "spark"))
+    if spark.spark:
+        verify_carried(spark, graph)
     days = _days(local, graph.label, rows) if site.product.start else None
     for name, feature in own_features(graph.features).items():
         if feature.windows or feature.sql:

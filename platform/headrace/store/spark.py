@@ -134,8 +134,11 @@ def _session(url: str) -> "SparkSession":
     """Return this process's session at a cluster, started at the first question."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
+    from pyspark.logger import PySparkLogger
     from pyspark.sql import SparkSession
 
+    # What it logs beside each error, with Java's stack, is said in the error.
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel("CRITICAL")
     builder = SparkSession.builder.appName("headrace")
     try:
         if url.startswith("sc://"):
