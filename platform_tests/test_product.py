@@ -24,12 +24,13 @@ quarantine/flights quarantine/planes quarantine/weather validated/flights valida
 features/aircraft features/carrier_day features/dest_day features/last_leg features/origin_carrier features/origin_now
 features/route features/weather_now
 training/set model/candidate model/evaluation model/champion predictions/batch monitoring/drift monitoring/quality reports/product
+online/features serving/requests
 """
 CHECKS = """
 raw/flights:files raw/flights:freshness raw/planes:files raw/weather:files raw/weather:freshness
 validated/flights:contract validated/planes:contract validated/weather:contract training/set:leakage training/set:suspect
 model/evaluation:gates model/champion:mirrored model/champion:released model/champion:freshness
-monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc
+monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc serving/requests:skew
 """
 
 

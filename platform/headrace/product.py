@@ -66,6 +66,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     graph, users = graph_of(declared), users_of(site.place.root, site.product.product)
     online = declared.serve.online
     loop = loop_of(declared, site)
+    modelled = _modelled(declared, site, loop)
     data = dg.Definitions(
         assets=[
             *source_assets(site, declared.sources, partial(readers_of, site, graph, users)),
@@ -75,7 +76,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
         ],
         sensors=data_automation(loop),
     )
-    return dg.Definitions.merge(data, _modelled(declared, site, loop), store_automation(site, declared.keep))
+    return dg.Definitions.merge(data, modelled, store_automation(site, declared.keep))
 
 
 def loop_of(declared: ProductDeclaration, site: Site) -> Loop:
