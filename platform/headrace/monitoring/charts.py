@@ -174,6 +174,10 @@ def _note(axes: Any, text: str, at: tuple[Any, float], coordinates: tuple[str, s
 def _dates(axes: Any) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    first, last = axes.get_xlim()
+    shown = {day for line in axes.get_lines() for day in line.get_xdata(orig=False) if first < day < last}
+    if len(shown) == 1:
+        axes.set_xlim(min(shown) - 1, max(shown) + 1)
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
