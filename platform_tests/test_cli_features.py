@@ -31,6 +31,7 @@ def test_features_are_listed_before_anything_is_made(project: Project) -> None:
     assert "habit: windows by customer; not made yet" in shown.output
 
 
+@pytest.mark.slow
 def test_features_are_listed_with_how_fresh_and_how_complete_they_are(project: Project) -> None:
     assert make_all(project).success
     shown = headrace("features", "list", "shop")
@@ -50,6 +51,7 @@ def test_a_product_that_is_not_there_suggests_a_near_one(project: Project) -> No
     assert "Did you mean 'shop'?" in shown.output
 
 
+@pytest.mark.slow
 def test_a_feature_is_shown_with_owner_description_and_sql(project: Project) -> None:
     assert make_all(project).success
     shown = headrace("features", "show", "shop", "more_amount")

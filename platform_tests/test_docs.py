@@ -37,6 +37,7 @@ def test_every_declaration_that_is_shown_is_one(text: str) -> None:
         assert (Contract if "columns" in shown else Source).model_validate(shown)
 
 
+@pytest.mark.slow
 def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: Path) -> None:
     page = ROOT / "docs" / "how-to.md"
     [text] = [text for text in blocks(page, "yaml") if "python:" in text]

@@ -68,6 +68,7 @@ def test_leakcheck_names_cells_values_and_rows_and_ends_with_1(leaky: Project, m
     assert "more cells are not shown (--most)" in done.output
 
 
+@pytest.mark.slow
 def test_leakcheck_of_an_honest_product_says_so_and_ends_with_0(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_table_that_was_changed_behind_the_platforms_back_is_explained_by_no_r
     assert "no single row that became known later explains it" in done.output
 
 
+@pytest.mark.slow
 def test_leakcheck_says_that_a_table_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sql = RETURNS_OF_A_CUSTOMER.format(time="settled_at", last="current row")
     project = shop_with(tmp_path / "shop", MORE, {"more.sql": sql})

@@ -40,6 +40,7 @@ def leaks_in(result: dg.ExecuteInProcessResult) -> set[str]:
     return {record.data["feature"] for record in said(result, "leakage").metadata["leaks"].value.records}
 
 
+@pytest.mark.slow
 def test_a_table_reads_another_as_it_is_stored(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop")
     result = make_all(project)
@@ -62,6 +63,7 @@ def test_the_asset_depends_on_the_source_and_on_the_table_down_to_columns(tmp_pa
     }
 
 
+@pytest.mark.slow
 def test_a_change_of_the_table_that_is_read_makes_the_one_that_reads_it_again(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop")
     make_all(project)
@@ -88,6 +90,7 @@ def test_recipes_come_with_inputs_first_whatever_the_order_of_the_declaration(tm
     assert tables.index("shop/features/habit") < tables.index("shop/features/early")
 
 
+@pytest.mark.slow
 def test_a_table_that_reads_a_later_row_of_another_is_found_and_explained_by_rows_of_the_source(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop", LATER_HABIT)
     result = make_all(project)
@@ -106,6 +109,7 @@ def test_a_table_that_reads_a_later_row_of_another_is_found_and_explained_by_row
         assert all(row.known and row.known > leak.at for row in later)
 
 
+@pytest.mark.slow
 def test_a_leak_of_the_table_that_is_read_is_found_in_the_one_that_reads_it(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop", "select customer, mean_mean as again from mean")
     declare(
@@ -116,6 +120,7 @@ def test_a_leak_of_the_table_that_is_read_is_found_in_the_one_that_reads_it(tmp_
     assert leaks_in(make_all(project)) == {"more_again", "mean_mean"}
 
 
+@pytest.mark.slow
 def test_a_table_in_python_can_be_read_by_sql(tmp_path: Path) -> None:
     sql = "select order_id, size_size > 1 as again from orders asof join size on orders.customer = size.customer and ordered_at >= size.time"
     project = shop(tmp_path / "shop", sql)
@@ -133,6 +138,7 @@ def size(orders):
     assert result.success, said(result, "leakage").description
 
 
+@pytest.mark.slow
 def test_new_rows_of_a_source_ask_for_what_reads_it_through_other_tables(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop", "select customer, time as at, habit_count_3d * 2 as twice from habit")
     declare(project, f"more: {MORE}", "more: {sql: more.sql, entity: customer, time: at}")

@@ -37,6 +37,7 @@ def made_with(root: Path, declared: str, sql: str) -> dg.ExecuteInProcessResult:
     return make_all(shop_with(root, declared, {"more.sql": sql}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "sql", "feature"),
     [
@@ -56,6 +57,7 @@ def test_a_planted_leak_is_found_and_the_training_set_is_not_written(
     assert not project.load("shop")[1].tables.exists("shop/training/set")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "sql"),
     [
@@ -71,6 +73,7 @@ def test_the_honest_form_of_it_raises_no_alarm(tmp_path: Path, declared: str, sq
     assert said(result, "suspect").passed
 
 
+@pytest.mark.slow
 def test_sql_of_the_request_may_read_how_long_ago_an_event_was(tmp_path: Path) -> None:
     project = shop_with(
         tmp_path / "shop",
@@ -98,6 +101,7 @@ def wall_clock_shop(root: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_a_value_that_was_filled_in_after_predictions_is_named_from_the_versions_of_its_table(tmp_path: Path) -> None:
     project = wall_clock_shop(tmp_path / "shop")
     assert said(make_all(project), "suspect").passed
@@ -114,6 +118,7 @@ def test_a_value_that_was_filled_in_after_predictions_is_named_from_the_versions
     assert said(make_all(project), "suspect").passed
 
 
+@pytest.mark.slow
 def test_a_value_that_is_declared_to_be_known_later_may_be_filled_in_later(tmp_path: Path) -> None:
     project = wall_clock_shop(tmp_path / "shop")
     declare(project, "{returned: settled_at}", "{returned: settled_at, amount: settled_at}")
@@ -128,6 +133,7 @@ def test_a_value_that_is_declared_to_be_known_later_may_be_filled_in_later(tmp_p
     assert said(make_all(project), "suspect").passed
 
 
+@pytest.mark.slow
 def test_rows_that_are_added_to_a_day_are_no_values_that_were_filled_in(tmp_path: Path) -> None:
     project = wall_clock_shop(tmp_path / "shop")
     make_all(project)
@@ -137,6 +143,7 @@ def test_rows_that_are_added_to_a_day_are_no_values_that_were_filled_in(tmp_path
     assert said(make_all(project), "suspect").passed
 
 
+@pytest.mark.slow
 def test_a_replayed_history_has_no_moments_at_which_values_were_filled_in(tmp_path: Path) -> None:
     project = wall_clock_shop(tmp_path / "shop")
     declare(project, "clock: wall", "clock: replay")

@@ -73,6 +73,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return event.step_failure_data.user_failure_data.description
 
 
+@pytest.mark.slow
 def test_a_table_in_python_is_that_of_the_same_sql(tmp_path: Path) -> None:
     in_python = shop(tmp_path / "python")
     in_sql = shop_with(tmp_path / "sql", "{sql: more.sql, entity: customer, time: known_at}", {"more.sql": IN_SQL})
@@ -92,6 +93,7 @@ def test_it_depends_on_the_sources_that_it_reads_and_is_of_kind_python(tmp_path:
     assert "python" in node.kinds
 
 
+@pytest.mark.slow
 def test_a_changed_helper_makes_the_table_again_and_a_comment_does_not(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop")
     make_all(project)
@@ -105,6 +107,7 @@ def test_a_changed_helper_makes_the_table_again_and_a_comment_does_not(tmp_path:
     assert all(value == int(value) for value in sums)
 
 
+@pytest.mark.slow
 def test_a_function_that_sums_over_all_time_is_found_by_the_leakage_check(tmp_path: Path) -> None:
     result = make_all(shop(tmp_path / "shop", MEAN_OF_ALL))
     assert not result.success
@@ -112,6 +115,7 @@ def test_a_function_that_sums_over_all_time_is_found_by_the_leakage_check(tmp_pa
     assert [record.data["feature"] for record in check.metadata["leaks"].value.records] == ["more_sum"]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_function_is_told_with_file_and_line_and_without_a_traceback(tmp_path: Path) -> None:
     result = make_all(shop(tmp_path / "shop", SPEND.replace('"amount"', '"amuont"')))
     words = failure(result)
@@ -119,6 +123,7 @@ def test_an_error_of_the_function_is_told_with_file_and_line_and_without_a_trace
     assert "Traceback" not in words
 
 
+@pytest.mark.slow
 def test_a_function_that_cannot_bear_what_was_known_earlier_is_told_so(tmp_path: Path) -> None:
     fragile = SPEND.replace("    rows =", "    assert orders.num_rows > 100\n    rows =", 1)
     words = failure(make_all(shop(tmp_path / "shop", fragile)))

@@ -35,12 +35,14 @@ def suspected(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     return {row["column"]: row["why"] for row in rows}
 
 
+@pytest.mark.slow
 def test_an_honest_product_has_no_suspects(tmp_path: Path) -> None:
     result = make_all(shop(tmp_path / "shop", HONEST[1], HONEST[0]))
     assert result.success
     assert suspected(result) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["returned", "not returned", "if(returned, 'back', 'kept')", "if(returned, 7, null)"])
 def test_the_label_under_another_name_is_named_and_nothing_stops(tmp_path: Path, made: str) -> None:
     project = shop(tmp_path / "shop", f"select order_id, {made} as again from orders")
@@ -52,6 +54,7 @@ def test_the_label_under_another_name_is_named_and_nothing_stops(tmp_path: Path,
     }
 
 
+@pytest.mark.slow
 def test_a_column_that_alone_separates_the_label_is_named_until_it_is_allowed_to(tmp_path: Path) -> None:
     sql = "select order_id, 10 * returned::int + hash(order_id) % 7 + amount / 100 as days_held from orders"
     project = shop(tmp_path / "shop", sql)
@@ -63,12 +66,14 @@ def test_a_column_that_alone_separates_the_label_is_named_until_it_is_allowed_to
     assert suspected(make_all(project)) == {}
 
 
+@pytest.mark.slow
 def test_the_limit_is_that_of_the_declaration(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop", HONEST[1], HONEST[0])
     declare(project, "monitors: {", "monitors: {suspect: {auc: 0.7}, ")
     assert "amount" in suspected(make_all(project))
 
 
+@pytest.mark.slow
 def test_a_column_made_of_the_labels_own_source_before_it_is_known_is_named_by_its_lineage(tmp_path: Path) -> None:
     early = "select customer, ordered_at, returned and amount > 30 as dear from orders"
     project = shop(tmp_path / "shop", early, "{sql: more.sql, entity: customer, time: ordered_at}")
@@ -93,6 +98,7 @@ def test_another_limit_makes_the_set_again_so_that_it_is_judged_again(tmp_path: 
     assert version() != before
 
 
+@pytest.mark.slow
 def test_what_was_said_is_said_again_where_nothing_has_changed(tmp_path: Path) -> None:
     project = shop(tmp_path / "shop", "select order_id, returned as again from orders")
     declare(project, *FORGOTTEN)
