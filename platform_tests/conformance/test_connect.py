@@ -17,7 +17,7 @@ from headrace.store.engine import Engine
 from headrace.store.spark import Spark
 from headrace.store.spill import Spill
 from headrace.store.tables import Tables
-from platform_tests.conformance import test_join, test_windows
+from platform_tests.conformance import test_join, test_profiles, test_windows
 from platform_tests.conformance.both import Both, differing
 from platform_tests.conformance.edges import EDGES
 from platform_tests.features.test_window_laws import LATE_ROWS, NUMBERS
@@ -33,6 +33,7 @@ windows, source = test_windows.declared({"x": "amount"}, NUMBERS), Source.model_
 sales = test_windows.histories(3)
 assert not differing(*(make(both, windows, source, sales, None) for make in (test_windows.locally, test_windows.on_spark)))
 test_join.test_the_join_on_spark_is_that_of_the_local_engine_row_by_row(both)
+test_profiles.test_profiles_on_spark_are_those_of_the_local_engine_to_the_last_row(sys.argv[1], Path(sys.argv[2]) / "scored")
 with pytest.raises(DataError, match="asked.sql: Spark stopped: "):
     both.spark.query("select sqrt(i - 1) as v from few", {"few": EDGES.select(["i"]).slice(9, 9)}, origin="asked.sql")
 print("all the same")

@@ -41,7 +41,7 @@ def make_all(project: Project) -> tuple[Site, dict[str, dg.AssetCheckEvaluation]
     with dg.DagsterInstance.ephemeral() as instance:
         done = job.get_subset(asset_selection=keys).execute_in_process(instance=instance, tags=tags)
     assert done.success
-    return site, {said.check_name: said for said in done.get_asset_check_evaluations()}
+    return site, {f"{said.asset_key.path[-1]} {said.check_name}": said for said in done.get_asset_check_evaluations()}
 
 
 @pytest.fixture
@@ -54,15 +54,24 @@ def on_spark(spark_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_flights_product_on_spark_makes_the_tables_that_it_makes_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local, _ = make_all(project_with(tmp_path / "local", "duckdb"))
+    local, said_here = make_all(project_with(tmp_path / "local", "duckdb"))
     project = project_with(tmp_path / "spark", "spark")
     spark, said = make_all(project)
     tables = [name for name in local.tables.names() if name.split("/")[1] in ("features", "training")]
     assert len(tables) == 9
     for name in tables:
         assert not differing(local.tables.read(name), spark.tables.read(name)), name
-    assert said["parity"].passed
-    assert said["leakage"].passed
+    judged = [name for name in local.tables.names() if name.split("/")[1] in ("validated", "quarantine")]
+    assert len(judged) == 6
+    for name in judged:
+        assert not differing(local.tables.read(name), spark.tables.read(name)), name
+    contracts = [name for name in said_here if name.endswith(" contract")]
+    assert len(contracts) == 3
+    assert {name: said_here[name].description for name in contracts} == {
+        name: said[name].description for name in contracts
+    }
+    assert said["set parity"].passed
+    assert said["set leakage"].passed
     monkeypatch.chdir(project.root)
     told = CliRunner().invoke(main, ["parity", "flight_delays", "--rows", "200"])
     assert told.exit_code == 0, told.output

@@ -40,7 +40,7 @@ def find_repeats_of_earlier_days(
     if not (days and start and start < days.first and typed.num_rows):
         return
     before = Days(start, days.first - timedelta(days=1))
-    for rule, columns in _unique_keys(contract):
+    for rule, columns in unique_keys(contract):
         known = _known_keys(site, name, typed.select(columns), contract, before)
         frame = pl.DataFrame(typed.select(columns)).with_row_index("row of the key")
         again = frame.join(pl.DataFrame(known), on=columns, how="semi", maintain_order="left")
@@ -62,7 +62,8 @@ def find_strangers(site: Site, typed: pa.Table, contract: Contract) -> Iterator[
             yield found_where(stands, rule, values, f"{name}: ", f" is not in {column.references}")
 
 
-def _unique_keys(contract: Contract) -> Iterator[tuple[Rule, list[str]]]:
+def unique_keys(contract: Contract) -> Iterator[tuple[Rule, list[str]]]:
+    """Yield each rule that values come once, with the columns whose values they are."""
     for name, column in contract.columns.items():
         if column.unique:
             yield rule_of(contract, name, "unique"), [name]

@@ -3,9 +3,10 @@
 from headrace.contracts.cast import casts_sql
 from headrace.contracts.declaration import Contract
 from headrace.contracts.landed import landed_before, mended_table
+from headrace.contracts.spark import asked_of_spark, split_by_spark
 from headrace.contracts.validate import validate_by_pieces
 from headrace.core.days import local_day
-from headrace.core.fingerprint import Parts, code_parts, libraries
+from headrace.core.fingerprint import Parts, cluster_parts, code_parts, libraries
 from headrace.core.names import quoted
 from headrace.core.recipe import ALL, TIME, Reach, Recipe
 from headrace.sources.declaration import Source
@@ -52,6 +53,7 @@ def validated_parts(site: Site, source: Source, contract: Contract | None) -> Pa
     """Return the code and declarations behind validated rows."""
     parts = code_parts(validate_by_pieces, *([contract] if contract else []))
     place = {"time": f"{source.time}", "days": site.product.calendar}
+    place |= cluster_parts(site.product.engine, asked_of_spark, split_by_spark)
     return parts | place | libraries("duckdb", "pandera", "polars")
 
 

@@ -24,7 +24,7 @@ def find_wrong_times(
     site: Site, source: Source, landed: pa.Table, typed: pa.Table, contract: Contract
 ) -> Iterator[Found]:
     """Yield the rows whose own time has no day, and those with a time that lies too far ahead."""
-    limits = _limits(site, source, contract)
+    limits = limits_ahead(site, source, contract)
     now = site.clock.now() if limits else None
     own = _own_times(site, source, landed) if source.time and source.time in landed.column_names else None
     if own is not None and "day" in own.columns:
@@ -35,7 +35,7 @@ def find_wrong_times(
             yield _ahead(moments, name, ahead, now, _ahead_rule(contract, name))
 
 
-def _limits(site: Site, source: Source, contract: Contract) -> Mapping[str, timedelta]:
+def limits_ahead(site: Site, source: Source, contract: Contract) -> Mapping[str, timedelta]:
     """Return how far ahead the times of each column may lie. A replay's clock moves only when its files have landed."""
     declared = {name: c.max_ahead for name, c in contract.columns.items() if c.max_ahead is not None}
     return ({source.time: AHEAD} if source.time and site.product.clock == "wall" else {}) | declared

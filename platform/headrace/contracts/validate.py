@@ -11,8 +11,9 @@ from headrace.contracts.across import find_broken_rules, find_repeats_of_earlier
 from headrace.contracts.cast import cast_rows, columns_of_schema, guess_columns
 from headrace.contracts.daily import day_failures, stale_failures, volume_failures
 from headrace.contracts.declaration import Contract
-from headrace.contracts.judge import Rows, judge_rows, without
+from headrace.contracts.judge import Judged, Rows, judge_rows, without
 from headrace.contracts.landed import days_with_rows, landed_rows
+from headrace.contracts.spark import Part, Split, asked_of_spark, split_by_spark
 from headrace.contracts.times import find_wrong_times
 from headrace.contracts.verdict import Verdict, joined
 from headrace.core.days import Days, in_pieces
@@ -75,26 +76,46 @@ def usual_contract(site: Site, name: str) -> Contract:
 
 
 def _split(site: Site, name: str, source: Source, contract: Contract, days: Days | None) -> Validated:
-    landed = landed_rows(site, name, days)
-    _refuse_missing(name, landed, contract)
-    typed = cast_rows(site, landed, contract.columns)
-    _refuse_retyped(site, name, landed, typed, contract)
-    found = [
-        *find_broken_rules(site, typed, contract),
-        *find_repeats_of_earlier_days(site, name, typed, contract, days),
-        *find_strangers(site, typed, contract),
-        *find_wrong_times(site, source, landed, typed, contract),
-    ]
-    judged = judge_rows(Rows(landed, typed, landed[MALFORMED], found), contract)
-    valid = typed.append_column(DAY, landed[DAY]) if DAY in landed.column_names else typed
-    together = Verdict(failures=tuple(day_failures(valid, contract)))
+    part = Part(site, name, source, contract, days)
+    asked = asked_of_spark(part)
+    split = split_by_spark(part, asked) if asked else _split_here(part)
+    _refuse_retyped(site, name, split.landed, split.typed, contract)
+    judged = _judged(part, split)
+    together = Verdict(failures=tuple(day_failures(split.typed, contract)))
     return Validated(
-        valid=without(valid, judged.aside),
-        quarantined=_quarantined(landed, judged.aside),
-        verdict=joined([judged.verdict, together]),
+        valid=without(split.typed, _numbered(judged.aside, split.numbers)),
+        quarantined=_quarantined(split.landed, judged.aside),
+        verdict=joined([replace(judged.verdict, rows=split.typed.num_rows), together]),
         contract=contract,
         days=days,
     )
+
+
+def _split_here(part: Part) -> Split:
+    """Return all rows typed, and as they landed."""
+    landed = landed_rows(part.site, part.name, part.days)
+    _refuse_missing(part.name, landed, part.contract)
+    typed = cast_rows(part.site, landed, part.contract.columns)
+    return Split(typed.append_column(DAY, landed[DAY]) if DAY in landed.column_names else typed, landed)
+
+
+def _judged(part: Part, split: Split) -> Judged:
+    """Return what is wrong with the rows that landed."""
+    site, name, contract, landed = part.site, part.name, part.contract, split.landed
+    typed = split.typed.select(list(contract.columns))
+    typed = typed if split.numbers is None else typed.take(split.numbers.to_arrow())
+    found = [
+        *find_broken_rules(site, typed, contract),
+        *find_repeats_of_earlier_days(site, name, typed, contract, part.days),
+        *find_strangers(site, typed, contract),
+        *find_wrong_times(site, part.source, landed, typed, contract),
+    ]
+    return judge_rows(Rows(landed, typed, landed[MALFORMED], found), contract)
+
+
+def _numbered(rows: pl.DataFrame, numbers: pl.Series | None) -> pl.DataFrame:
+    """Return rows with other numbers: those at which they stand in the whole."""
+    return rows if numbers is None else rows.with_columns(row=numbers.gather(rows["row"]))
 
 
 def _verdict_on_the_whole(site: Site, name: str, contract: Contract, days: Days | None) -> Verdict:

@@ -44,8 +44,8 @@ class Identity(Declaration):
     clock: ClockKind = "wall"
     """`wall`, or `replay`: now is the end of the last landed day."""
     engine: Literal["duckdb", "spark"] = "duckdb"
-    """What makes feature tables, label rows and the point-in-time join: DuckDB and polars here, or the Spark cluster that
-    the environment variable HEADRACE_SPARK_URL names."""
+    """What makes feature tables, label rows and the point-in-time join, and reads landed rows by their contract: DuckDB
+    and polars here, or the Spark cluster that the environment variable HEADRACE_SPARK_URL names."""
     description: str = Field(default="", max_length=2000)
     """What the product is for, in a sentence."""
     memory: Memory = "2GiB"

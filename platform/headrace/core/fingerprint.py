@@ -18,6 +18,7 @@ from headrace.core.sql import normalized
 Parts = dict[str, str]
 """What a piece of work is made of: the name of a function, constant, declaration or library → its digest."""
 _PLAIN = (str, int, float, bool, bytes, tuple, frozenset, type(None))
+_CLUSTER = re.compile(r"headrace\.(?:.+\.)?spark(?:_[^.]*)?")
 _INFRASTRUCTURE = ("headrace.core", "headrace.store")
 
 
@@ -30,7 +31,8 @@ def code_parts(*parts: Callable[..., Any] | type | BaseModel | str) -> Parts:
     """Return what a piece of work is made of: its functions with the helpers and constants they call, its declarations.
 
     Comments, docstrings, layout and names of local variables change nothing. Followed are names of the same top
-    package, except the store and the core: how a table is kept says nothing about what is in it.
+    package, except the store and the core: how a table is kept says nothing about what is in it. Nor does code of ours
+    for a cluster (`spark.py`, `spark_*.py`) about what is made without one: see `cluster_parts`.
     """
     seen: dict[str, str] = {}
     for part in parts:
@@ -44,6 +46,11 @@ def code_parts(*parts: Callable[..., Any] | type | BaseModel | str) -> Parts:
         else:
             _add_code(part, seen)
     return seen
+
+
+def cluster_parts(engine: str, *parts: Callable[..., Any]) -> Parts:
+    """Return what an engine other than the local one adds to what a table is made of: its own code; nothing for "duckdb"."""
+    return {} if engine == "duckdb" else {"engine": engine} | code_parts(*parts) | libraries("pyspark")
 
 
 def libraries(*names: str) -> Parts:
@@ -78,14 +85,16 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
 def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the global names that a function uses, and what it uses of the modules among them that are its own."""
     used = set(_code_names(function.__code__))
-    yield from _used_of(used, function.__globals__, function.__module__.split(".")[0])
+    yield from _used_of(used, function.__globals__, function.__module__)
 
 
-def _used_of(used: set[str], there: Mapping[str, Any], package: str) -> Iterator[tuple[str, Any]]:
+def _used_of(used: set[str], there: Mapping[str, Any], caller: str) -> Iterator[tuple[str, Any]]:
     for name in sorted(used & set(there)):
         value = there[name]
-        if inspect.ismodule(value) and value.__name__.split(".")[0] == package:
-            of_module = ((of, found) for of, found in _used_of(used - {name}, vars(value), package))
+        if inspect.ismodule(value) and _is_apart(value.__name__, caller):
+            continue
+        if inspect.ismodule(value) and value.__name__.split(".")[0] == caller.split(".", maxsplit=1)[0]:
+            of_module = ((of, found) for of, found in _used_of(used - {name}, vars(value), caller))
             yield from ((f"{name}.{of}", found) for of, found in of_module)
         else:
             yield name, inspect.unwrap(value) if callable(value) else value
@@ -103,7 +112,12 @@ def _is_own(value: Any, caller: Any) -> bool:
         return False
     module = value.__module__
     same_package = module.split(".")[0] == caller.__module__.split(".")[0]
-    return same_package and not module.startswith(_INFRASTRUCTURE)
+    return same_package and not module.startswith(_INFRASTRUCTURE) and not _is_apart(module, caller.__module__)
+
+
+def _is_apart(module: str, caller: str) -> bool:
+    """Return whether a module of ours works on a cluster alone, and its caller does not."""
+    return bool(_CLUSTER.fullmatch(module)) and not _CLUSTER.fullmatch(caller)
 
 
 def _is_constant(value: Any) -> bool:

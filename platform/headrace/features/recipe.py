@@ -5,11 +5,12 @@ from datetime import datetime
 from sqlglot import exp
 
 from headrace.core.days import whole_days
-from headrace.core.fingerprint import Parts, code_parts, libraries, sql_version
+from headrace.core.fingerprint import Parts, cluster_parts, code_parts, libraries, sql_version
 from headrace.core.names import quoted, quoted_text
 from headrace.core.recipe import Reach, Recipe
 from headrace.core.sql import Statement, parse
 from headrace.core.user_code import load_function
+from headrace.features import spark
 from headrace.features.compute import feature_rows, inputs_of, layer_of, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
@@ -56,7 +57,8 @@ def training_recipe(site: Site, graph: Graph) -> Recipe:
 
 def feature_parts(site: Site, graph: Graph, feature: Feature) -> Parts:
     """Return the code and declarations behind a feature table."""
-    engine = libraries("duckdb") | {"days": site.product.calendar} | _cluster(site)
+    engine = libraries("duckdb") | {"days": site.product.calendar}
+    engine |= cluster_parts(site.product.engine, spark.window_rows, spark.sql_rows)
     if feature.windows:
         known_at = graph.sources[feature.windows.source].known_at
         sweeps = libraries("numpy", "polars")
@@ -79,7 +81,7 @@ def training_parts(site: Site, graph: Graph) -> Parts:
     known = {f"sources.{name}": f"time {s.time}, known at {s.known_at}" for name, s in graph.sources.items()}
     for feature in graph.features.values():
         known |= _known_there(feature) if isinstance(feature, SharedFeature) else {}
-    place = {"days": site.product.calendar} | _cluster(site)
+    place = {"days": site.product.calendar} | cluster_parts(site.product.engine, spark.join_features)
     return (
         code_parts(graph.label, graph.suspect, training_rows)
         | texts
@@ -88,11 +90,6 @@ def training_parts(site: Site, graph: Graph) -> Parts:
         | place
         | libraries("duckdb", "polars")
     )
-
-
-def _cluster(site: Site) -> Parts:
-    """Return what Spark adds to what a table is made of; nothing for the local engine."""
-    return {"engine": "spark"} | libraries("pyspark") if site.product.engine == "spark" else {}
 
 
 def _known_there(feature: SharedFeature) -> Parts:

@@ -6,10 +6,11 @@ import dagster as dg
 
 from headrace.core.assets import asset, records, spec, verdict
 from headrace.core.charts import bars, markdown
-from headrace.core.fingerprint import code_version
+from headrace.core.fingerprint import cluster_parts, code_parts, code_version, version_of
 from headrace.features.declaration import Label
 from headrace.features.graph import Graph
 from headrace.models.predict import SCORE
+from headrace.monitoring import spark
 from headrace.monitoring.charts import quality_over_time
 from headrace.monitoring.declaration import Drift, Monitors, Quality
 from headrace.monitoring.drift import PSI, Moved, worst
@@ -56,7 +57,9 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
             "drift",
             deps=[product.key("predictions", "batch"), product.key("model", "champion")],
             kinds={"python", "deltalake"},
-            code_version=code_version(policy, live_drift, with_history),
+            code_version=version_of(
+                code_parts(policy, live_drift, with_history) | cluster_parts(product.engine, spark.day_profiles)
+            ),
         ),
         checks={
             FEATURES: "No feature has moved further than its limit.",

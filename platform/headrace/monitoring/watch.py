@@ -11,8 +11,10 @@ from headrace.core.errors import StoreError
 from headrace.models.encode import Input
 from headrace.models.predict import MODEL, SCORE, load_meta
 from headrace.models.profile import Profile, profile_of
+from headrace.monitoring import spark
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import DayProfile, Moved, drift_by_day, window_start
+from headrace.store.engine import TableView
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from headrace.store.tables import DAY
@@ -43,10 +45,18 @@ def live_drift(site: Site, live: Release, policy: Drift) -> list[Moved]:
     scored_since = _scored_since(site)
     inputs = {model: _comparable(site, live, model) for model in scored_since}
     since = _since(scored_since, inputs)
-    rows = site.tables.read(site.product.table("predictions", "batch"), days=span)
     reference = _reference(site, live)
-    moved = drift_by_day(list(_day_profiles(rows, inputs, reference)), reference, policy, since)
+    moved = drift_by_day(list(day_profiles(site, span, inputs, reference)), reference, policy, since)
     return [m for m in moved if m.day >= first]
+
+
+def day_profiles(site: Site, days: Days, inputs: Inputs, reference: Profile) -> Iterator[DayProfile]:
+    """Yield one profile for each scored day and model over the bins of the reference, by the product's engine."""
+    scored = site.product.table("predictions", "batch")
+    if site.spark:
+        yield from spark.day_profiles(site.spark, TableView(scored, days), inputs, reference)
+    else:
+        yield from _day_profiles(site.tables.read(scored, days=days), inputs, reference)
 
 
 def with_history(site: Site, moved: Sequence[Moved], model: str) -> pa.Table:

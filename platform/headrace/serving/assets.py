@@ -4,10 +4,11 @@ import dagster as dg
 
 from headrace.core.assets import asset, daily, days_of, spec, table_metadata
 from headrace.core.charts import histogram, markdown
-from headrace.core.fingerprint import code_version
+from headrace.core.fingerprint import cluster_parts, code_parts, version_of
 from headrace.features.assets import shared_dep
 from headrace.features.declaration import Label
 from headrace.features.shared import SharedFeature, own_features
+from headrace.features.spark import join_features
 from headrace.features.training import Features, label_statement
 from headrace.models.predict import SCORE
 from headrace.serving.score import score_days
@@ -28,7 +29,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
             "batch",
             deps=[product.key("model", "champion"), *tables, *elsewhere, *sources],
             kinds={"lightgbm", "deltalake"},
-            code_version=code_version(score_days),
+            code_version=version_of(code_parts(score_days) | cluster_parts(product.engine, join_features)),
         ),
         days=daily(product),
     )

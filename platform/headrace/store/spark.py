@@ -56,11 +56,11 @@ class Spark:
 
     def carry(self, sql: str, views: Mapping[str, View], *, origin: str = "") -> str:
         """Return a SELECT in DuckDB's dialect as Spark's SQL over these views."""
-        return carried(sql, origin, schema_of({name: self._schema(view) for name, view in views.items()}))
+        return carried(sql, origin, schema_of({name: self.columns_of(view) for name, view in views.items()}))
 
     def shape(self, sql: str, views: Mapping[str, View], *, origin: str = "") -> pa.Schema:
         """Return the columns that DuckDB gives a statement over these views, without reading a row."""
-        empty = {name: self._schema(view).empty_table() for name, view in views.items()}
+        empty = {name: self.columns_of(view).empty_table() for name, view in views.items()}
         return self._engine.query(sql, empty, origin=origin).schema
 
     def run(self, sql: str, views: Mapping[str, View], *, origin: str = "") -> pa.Table:
@@ -73,6 +73,10 @@ class Spark:
         with _in_words(origin):
             return {field.name: field.dataType.simpleString() for field in self._asked(sql, views).schema}
 
+    def columns_of(self, view: View) -> pa.Schema:
+        """Return the columns and types of a view as they are stored."""
+        return view.schema if isinstance(view, pa.Table) else self._tables.schema(view.table, version=view.version)
+
     def _asked(self, sql: str, views: Mapping[str, View]) -> "DataFrame":
         session = _session(self._url).newSession()
         for name, value in MEANING.items():
@@ -84,7 +88,7 @@ class Spark:
     def _frame(self, session: "SparkSession", view: View) -> "DataFrame":
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        columns = from_arrow_schema(_plain(self._schema(view).empty_table()).schema)
+        columns = from_arrow_schema(_plain(self.columns_of(view).empty_table()).schema)
         if isinstance(view, pa.Table):
             return session.createDataFrame(_plain(view), columns)
         files = self._tables.files(view.table, version=view.version)
@@ -93,9 +97,6 @@ class Spark:
         rows = session.read.schema(columns).parquet(*map(_as_glob, files))
         days = view.days
         return rows.where(f"{DAY} between date'{days.first}' and date'{days.last}'") if days else rows
-
-    def _schema(self, view: View) -> pa.Schema:
-        return view.schema if isinstance(view, pa.Table) else self._tables.schema(view.table, version=view.version)
 
 
 def as_shaped(rows: pa.Table, shape: pa.Schema, origin: str) -> pa.Table:
