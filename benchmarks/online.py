@@ -113,12 +113,12 @@ def raw_read(site: Site) -> Callable[[list[str]], Any]:
     """Return a read of the same keys by the store's own client, and nothing else."""
     if site.place.online_server:
         client = Redis.from_url(site.place.online_server)
-        return lambda names: client.mget([f"headrace:{{shop}}:{t}\0{name}" for name in names for t in TABLES])
+        return lambda names: client.mget([f"headrace:{{shop}}:customer:text\0{name}" for name in names])
     file = sqlite3.connect(f"file:{site.place.online}/shop.sqlite?mode=ro", uri=True, isolation_level=None)
     file.execute("pragma mmap_size = 1073741824")
 
     def read(names: list[str]) -> Any:
-        keys = [f"{t}\0{name}".encode() for name in names for t in TABLES]
+        keys = [f"customer:text\0{name}".encode() for name in names]
         return file.execute(f"select k, v from payloads where k in ({','.join('?' * len(keys))})", keys).fetchall()
 
     return read

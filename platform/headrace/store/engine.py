@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +32,10 @@ class TableView:
     version: int | None = None
 
 
+View: TypeAlias = TableView | pa.Table | pa.RecordBatchReader
+"""What a name in SQL stands for."""
+
+
 class Engine:
     """Runs SQL over snapshots of tables and over Arrow tables. The session's time zone is always UTC."""
 
@@ -53,9 +57,12 @@ class Engine:
 
     @contextmanager
     def reading(
-        self, sql: str, views: Mapping[str, TableView | pa.Table], *, size: int, origin: str = ""
+        self, sql: str, views: Mapping[str, View], *, size: int, origin: str = ""
     ) -> Iterator[pa.RecordBatchReader]:
-        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds."""
+        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds.
+
+        A view may be rows that come in batches, too, which the statement reads once.
+        """
         try:
             with self._connection(views) as connection:
                 yield connection.execute(sql).to_arrow_reader(size)
@@ -78,7 +85,7 @@ class Engine:
                 connection.execute(f"create table {quoted(name)} as from {quoted(f'_stored{name}')}")
             yield Session(connection)
 
-    def _connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
+    def _connection(self, views: Mapping[str, View]) -> duckdb.DuckDBPyConnection:
         self._spill.folder.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(":memory:")
         connection.execute(f"set memory_limit = '{max(self._spill.memory // 2, LEAST) >> 20}MiB'")
@@ -86,9 +93,9 @@ class Engine:
         files = [file for name, view in views.items() for file in self._show(connection, name, view)]
         return _fenced(connection, files)
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> list[str]:
+    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: View) -> list[str]:
         """Let a name stand for a table, and return the files that this takes."""
-        if isinstance(view, pa.Table):
+        if not isinstance(view, TableView):
             connection.register(name, view)
             return []
         files = self._tables.files(view.table, version=view.version)
