@@ -36,8 +36,7 @@ def packed_values(site: Site, group: Group, since: datetime, touched: pa.Table |
         return
     slots = range(len(group.tables))
     payloads = (batch for slot in slots for batch in _payloads(site, group, slot, since, touched))
-    reader = pa.RecordBatchReader.from_batches(_PAYLOADS, payloads)
-    with site.engine.reading("from payloads order by key, slot", {"payloads": reader}, size=ROWS) as rows:
+    with site.engine.ordered(_PAYLOADS, payloads, ["key", "slot"], size=ROWS) as rows:
         yield from _joined(rows, len(group.tables))
 
 

@@ -5,16 +5,16 @@ nothing else of the disk, the network or this process, and no SQL can change tha
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from headrace.core.days import Days
-from headrace.core.errors import SqlError
+from headrace.core.errors import HeadraceError, SqlError, StoreError
 from headrace.core.names import quoted, quoted_text
 from headrace.store.spill import BATCH, Spill
 from headrace.store.tables import DAY, MONTH, Tables
@@ -30,10 +30,6 @@ class TableView:
     table: str
     days: Days | None = None
     version: int | None = None
-
-
-View: TypeAlias = TableView | pa.Table | pa.RecordBatchReader
-"""What a name in SQL stands for."""
 
 
 class Engine:
@@ -57,17 +53,30 @@ class Engine:
 
     @contextmanager
     def reading(
-        self, sql: str, views: Mapping[str, View], *, size: int, origin: str = ""
+        self, sql: str, views: Mapping[str, TableView | pa.Table], *, size: int, origin: str = ""
     ) -> Iterator[pa.RecordBatchReader]:
-        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds.
-
-        A view may be rows that come in batches, too, which the statement reads once.
-        """
+        """Yield the rows of one SQL statement in batches of about `size`, for more than memory holds."""
         try:
             with self._connection(views) as connection:
                 yield connection.execute(sql).to_arrow_reader(size)
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
+
+    @contextmanager
+    def ordered(
+        self, schema: pa.Schema, rows: Iterable[pa.RecordBatch], by: Sequence[str], *, size: int
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Yield rows in the order of some columns, in batches of about `size`: for more than memory holds.
+
+        What goes wrong where the rows are made is raised as it was there.
+        """
+        failed: list[HeadraceError] = []
+        try:
+            with self._connection({}) as connection:
+                connection.register("rows", pa.RecordBatchReader.from_batches(schema, _watched(rows, failed)))
+                yield connection.execute(f"from rows order by {', '.join(map(quoted, by))}").to_arrow_reader(size)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise failed[0] if failed else StoreError(f"Rows could not be ordered: {error}") from error
 
     def text(self, sql: str, views: Mapping[str, TableView | pa.Table]) -> str:
         """Return the rows of one SQL statement as a table that people can read."""
@@ -85,7 +94,7 @@ class Engine:
                 connection.execute(f"create table {quoted(name)} as from {quoted(f'_stored{name}')}")
             yield Session(connection)
 
-    def _connection(self, views: Mapping[str, View]) -> duckdb.DuckDBPyConnection:
+    def _connection(self, views: Mapping[str, TableView | pa.Table]) -> duckdb.DuckDBPyConnection:
         self._spill.folder.mkdir(parents=True, exist_ok=True)
         connection = duckdb.connect(":memory:")
         connection.execute(f"set memory_limit = '{max(self._spill.memory // 2, LEAST) >> 20}MiB'")
@@ -93,9 +102,9 @@ class Engine:
         files = [file for name, view in views.items() for file in self._show(connection, name, view)]
         return _fenced(connection, files)
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: View) -> list[str]:
+    def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> list[str]:
         """Let a name stand for a table, and return the files that this takes."""
-        if not isinstance(view, TableView):
+        if isinstance(view, pa.Table):
             connection.register(name, view)
             return []
         files = self._tables.files(view.table, version=view.version)
@@ -104,6 +113,15 @@ class Engine:
         else:
             connection.register(name, self._tables.schema(view.table).empty_table())
         return files
+
+
+def _watched(rows: Iterable[pa.RecordBatch], failed: list[HeadraceError]) -> Iterator[pa.RecordBatch]:
+    """Yield rows to a library that makes errors of its own of ours; keep ours."""
+    try:
+        yield from rows
+    except HeadraceError as error:
+        failed.append(error)
+        raise
 
 
 def _batches(answer: pa.RecordBatchReader, origin: str) -> Iterator[pa.RecordBatch]:
