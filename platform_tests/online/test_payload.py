@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
-from headrace.online.payload import Layout, Spots, TooEarly, microseconds
+from headrace.online.many import ManySteps, Spots
+from headrace.online.payload import Layout, TooEarly, microseconds
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
@@ -75,11 +76,11 @@ def test_every_value_of_every_step_comes_back(rows: list[dict[str, Any]], cut: i
             assert all(map(same, values, table.slice(number, 1).to_pylist()[0].values()))
             found.append(microseconds(NOW + timedelta(hours=number, minutes=59)))
             lying.append(payload)
-    columns = layout.columns(layout.find_all(spots(layout, lying), np.array(found)))
+    columns = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, lying), np.array(found)))
     assert [column.type for column in columns] == SCHEMA.types
     for column, kept in zip(columns, table.columns, strict=True):
         assert all(map(same, column.to_pylist(), kept.to_pylist()))
-    nothing = layout.columns(layout.find_all(spots(layout, [None]), np.array([0])))
+    nothing = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, [None]), np.array([0])))
     assert [column.type for column in nothing] == SCHEMA.types
     assert all(column.to_pylist() == [None] for column in nothing)
 
@@ -94,7 +95,7 @@ def test_a_step_holds_from_its_instant_until_the_next() -> None:
     ]
     assert [layout.values(step) if step else None for step in held] == [None, [1.0], [1.0], [2.0]]
     moments = np.array([microseconds(NOW) + us for us in (-1, 0, 3_599_999_999, 3_600_000_000)])
-    [column] = layout.columns(layout.find_all(spots(layout, [payload] * 4), moments))
+    [column] = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, [payload] * 4), moments))
     assert column.to_pylist() == [None, 1.0, 1.0, 2.0]
 
 

@@ -39,6 +39,11 @@ def code(column: pa.Field) -> str:
     )
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether values lie as numpy has them."""
+    return str(kind) in _CODES and not pa.types.is_boolean(kind)
+
+
 def is_varied(kind: pa.DataType) -> bool:
     """Return whether values have lengths of their own."""
     texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)

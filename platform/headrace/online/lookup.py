@@ -80,7 +80,7 @@ class OnlineFeatures:
         view, starts = self._spots(request)
         values: dict[str, Any] = {}
         for table, spot in zip(view.tables, starts, strict=True):
-            values.update(table.row(table.find(*spot, instant) if spot else None, instant, at))
+            values.update(table.values(spot, instant, at))
         return Served(values, view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
@@ -167,7 +167,8 @@ class OnlineFeatures:
         for shelf, value in zip(view.shelves, values, strict=True):
             if value is not None:
                 for place, start in shelf.starts(value):
-                    spots[place] = value, start
+                    if start >= 0:
+                        spots[place] = value, start
         return view, spots
 
     def _read(self, keys: Callable[[View], list[bytes | None]]) -> tuple[View, list[bytes | None]]:
@@ -181,6 +182,8 @@ class OnlineFeatures:
 
     def _read_once(self, keys: list[bytes | None]) -> tuple[int, list[bytes | None]]:
         """Return what keys hold, of which several may be the same or none."""
+        if len(keys) == 1 and keys[0] is not None:
+            return self._store.read(keys)  # type: ignore[arg-type]
         distinct = [key for key in dict.fromkeys(keys) if key is not None]
         version, values = self._store.read(distinct)
         if len(distinct) == len(keys):

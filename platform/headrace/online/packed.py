@@ -15,7 +15,7 @@ import numpy as np
 
 from headrace.online.keys import prefix_of
 from headrace.online.manifest import FORM, Manifest, ServedTable
-from headrace.online.payload import Spots
+from headrace.online.many import Spots
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,34 @@ def starts_in(value: bytes, count: int) -> Iterator[int]:
 
 def spots_in(values: Sequence[bytes | None], count: int, room: int) -> list[Spots]:
     """Return where the payloads of each of `count` tables lie in many values, with `room` zeros behind them."""
+    even = _even(values, count, room)
+    if even:
+        return even
     nothing, head = bytes(4 * count), np.dtype([("sizes", "<u4", (count,))])
-    there = [nothing if value is None else value for value in values] if None in values else values
-    data = b"".join((*there, bytes(max(room, head.itemsize))))  # type: ignore[arg-type]
-    lengths = np.fromiter(map(len, there), np.int64, len(there))  # type: ignore[arg-type]
-    stride = int(lengths[0]) if len(there) and (lengths == lengths[0]).all() else 0
+    there = [nothing if value is None else value for value in values]
+    data = b"".join((*there, bytes(max(room, head.itemsize))))
+    lengths = np.fromiter(map(len, there), np.int64, len(there))
     starts = np.cumsum(lengths) - lengths
-    sizes = Spots(data, starts).cut(starts, head, stride)["sizes"]
-    if stride and not (sizes == sizes[0]).all():
-        stride = 0
+    sizes = Spots(data, starts).cut(starts, head, 0)["sizes"]
     ends = starts[:, None] + head.itemsize + np.cumsum(sizes, axis=1, dtype=np.int64)
-    return [Spots(data, np.where(size > 0, end - size, -1), stride) for size, end in zip(sizes.T, ends.T, strict=True)]
+    return [Spots(data, np.where(size > 0, end - size, -1)) for size, end in zip(sizes.T, ends.T, strict=True)]
+
+
+def _even(values: Sequence[bytes | None], count: int, room: int) -> list[Spots] | None:
+    """Return the same of values that are all as long as each other, and so are their payloads, of which none is empty."""
+    if None in values or not values:
+        return None
+    there: Sequence[bytes] = values  # type: ignore[assignment]
+    length, head = len(there[0]), _sizes(count)
+    places = list(starts_in(there[0], count))
+    if set(map(len, there)) != {length} or -1 in places:
+        return None
+    data = b"".join((*there, bytes(room)))
+    sizes = np.ndarray((len(there),), f"V{head.size}", data, 0, (length,))
+    if not (sizes == sizes[0]).all():
+        return None
+    firsts = np.arange(0, length * len(there), length)
+    return [Spots(data, firsts + place, length) for place in places]
 
 
 @lru_cache(maxsize=1000)

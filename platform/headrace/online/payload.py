@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, StoreError
-from headrace.online.cells import EPOCH, arrow_column, code, heap, is_varied, raw, reader
+from headrace.online.cells import EPOCH, code, heap, is_varied, raw, reader
 
-_HEAD, _TIMED_HEAD = struct.Struct("<2sBBI"), struct.Struct("<2sBBIq")
-_MARK, _FORMAT = b"HF", 1
-_OTHER = "An online payload is of another format: publish the features anew (headrace/force)."
-_FIRST_STEP = np.dtype([("mark", "<u2"), ("form", "u1"), ("dropped", "u1"), ("count", "<u4"), ("since", "<i8")])
-_MARKED = int.from_bytes(_MARK, "little")
+HEAD, TIMED_HEAD = struct.Struct("<2sBBI"), struct.Struct("<2sBBIq")
+MARK, FORMAT = b"HF", 1
+OTHER = "An online payload is of another format: publish the features anew (headrace/force)."
+_ALONE = frozenset(HEAD.pack(MARK, FORMAT, dropped, 1) for dropped in (False, True))
+"""The heads of payloads of one step."""
 
 
 class Found(NamedTuple):
@@ -46,42 +46,6 @@ class Found(NamedTuple):
     """From which instant on it holds, in microseconds since 1970; 0 in a table without time."""
 
 
-class Spots(NamedTuple):
-    """Where the payloads of many entities lie: one after another in the same bytes."""
-
-    data: bytes
-    """All of them, and at the end as many zeros as the longest step has bytes, and its head."""
-    starts: Any
-    """Where each begins (int64); negative where an entity has none."""
-    stride: int = 0
-    """How far all of them lie apart, where that is the same."""
-
-    def cut(self, starts: Any, kind: np.dtype[Any], stride: int) -> Any:
-        """Return what lies at `starts`, which are `stride` bytes apart if that is not 0."""
-        if stride and len(starts):
-            return np.ndarray(len(starts), kind, self.data, int(starts[0]), (stride,))
-        places = starts[:, None] + np.arange(kind.itemsize)
-        return np.frombuffer(self.data, np.uint8)[places].view(kind)[:, 0]
-
-
-class Steps(NamedTuple):
-    """The steps that hold for many entities, each at an instant of its own."""
-
-    spots: Spots
-    at: Any
-    """Where each begins in the bytes of the spots (int64); negative where none holds."""
-    heap: Any
-    """Where the texts and binaries of its payload begin (int64)."""
-    since: Any
-    """From which instants on they hold (int64); 0 where none does, or in a table without time."""
-    stride: int = 0
-    """How far all of them lie apart, where that is the same."""
-
-    def only(self, holds: Any) -> "Steps":
-        """Return the steps of which a condition (booleans) is true."""
-        return self if holds.all() else self._replace(at=np.where(holds, self.at, -1), stride=0)
-
-
 class TooEarly(DataError):
     """An instant before the first step that was published, of an entity that had earlier ones."""
 
@@ -95,19 +59,29 @@ class Layout:
         codes = [code(column) for column in schema]
         self._nulls = (len(codes) + 7) // 8
         self._step = struct.Struct("<" + (f"{self._nulls}s" if codes else "") + "".join(codes))
-        self._size, self._none = self._step.size, bytes(self._nulls)
+        self.size, self._none = self._step.size, bytes(self._nulls)
         self._readers = [reader(column.type) for column in schema]
         self._is_text = [is_varied(column.type) for column in schema]
         self._plain = not any(self._is_text) and not any(self._readers)
 
+    @cached_property
+    def _whole(self) -> struct.Struct:
+        """A payload of one step."""
+        return struct.Struct(f"<{HEAD.size}sq" + self._step.format.removeprefix("<"))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the values of a step are what lies in it, and it has an instant."""
+        return self._plain and self.timed and bool(self._nulls)
+
     @property
     def longest(self) -> int:
         """How many bytes the head of a payload and a step take."""
-        return _TIMED_HEAD.size + self._size
+        return TIMED_HEAD.size + self.size
 
     @cached_property
-    def _dtype(self) -> np.dtype[Any]:
-        """The same as a row of numpy."""
+    def record(self) -> np.dtype[Any]:
+        """A step as a row of numpy."""
         columns: list[Any] = [("nulls", "u1", (self._nulls,))]
         for number, column in enumerate(self.schema):
             if is_varied(column.type):
@@ -124,16 +98,16 @@ class Layout:
 
         The payload begins at `at` of the data.
         """
-        size = self._size
+        size = self.size
         if not self.timed:
-            mark, form, dropped, count = _HEAD.unpack_from(data, at)
-            if mark != _MARK or form != _FORMAT:
-                raise StoreError(_OTHER)
-            at += _HEAD.size
+            mark, form, dropped, count = HEAD.unpack_from(data, at)
+            if mark != MARK or form != FORMAT:
+                raise StoreError(OTHER)
+            at += HEAD.size
             return Found(data, at, at + count * size, 0)
-        mark, form, dropped, count, first = _TIMED_HEAD.unpack_from(data, at)
-        if mark != _MARK or form != _FORMAT:
-            raise StoreError(_OTHER)
+        mark, form, dropped, count, first = TIMED_HEAD.unpack_from(data, at)
+        if mark != MARK or form != FORMAT:
+            raise StoreError(OTHER)
         steps = at + 8 + 8 * count
         if count == 1:
             place, since = (0, first) if first <= instant else (-1, first)
@@ -150,27 +124,10 @@ class Layout:
             )
         return None
 
-    def find_all(self, spots: Spots, instants: Any) -> Steps:
-        """Return the steps that hold in many payloads, each at its own instant (int64); raises TooEarly.
-
-        Payloads of one step are looked at all at once, the others one by one.
-        """
-        starts, there = spots.starts, spots.starts >= 0
-        stride = spots.stride if there.all() else 0
-        firsts = spots.cut(np.where(there, starts, len(spots.data) - self.longest), _FIRST_STEP, stride)
-        if ((firsts["mark"] != _MARKED) | (firsts["form"] != _FORMAT))[there].any():
-            raise StoreError(_OTHER)
-        if not self.timed:
-            at = np.where(there, starts + _HEAD.size, -1)
-            return Steps(spots, at, at + firsts["count"].astype(np.int64) * self._size, np.zeros_like(at), stride)
-        easy = (firsts["count"] == 1) & (firsts["since"] <= instants)
-        at = np.where(easy, starts + _TIMED_HEAD.size, -1)
-        steps = Steps(spots, at, at + self._size, np.where(easy, firsts["since"], 0), stride if easy.all() else 0)
-        for number in np.flatnonzero(there & ~easy).tolist():
-            found = self.find(spots.data, int(instants[number]), int(starts[number]))
-            if found:
-                at[number], steps.heap[number], steps.since[number] = found[1:]
-        return steps
+    def alone(self, data: bytes, start: int, instant: int) -> tuple[Any, ...] | None:
+        """Return the first instant and the values of a payload of one step that holds, if all are plain and none is null."""
+        head, since, nulls, *cells = self._whole.unpack_from(data, start)
+        return (since, cells) if head in _ALONE and since <= instant and nulls == self._none else None
 
     def values(self, found: Found) -> list[Any]:
         """Return the values of one step, in the order of the columns."""
@@ -182,24 +139,6 @@ class Layout:
             empty = int.from_bytes(nulls, "little")
             return [None if empty >> number & 1 else value for number, value in enumerate(cells)]
         return list(self._read(data, texts, cells, int.from_bytes(nulls, "little")))
-
-    def columns(self, steps: Steps) -> list[pa.Array]:
-        """Return the values of many steps as one Arrow array a column; a row of nulls where none holds."""
-        nowhere = steps.at < 0
-        places = np.where(nowhere, len(steps.spots.data) - self._size, steps.at)
-        rows = steps.spots.cut(places, self._dtype, steps.stride)
-        nulls = rows["nulls"]
-        if nowhere.any():
-            nulls = nulls | np.where(nowhere, 255, 0).astype("u1")[:, None]
-        empty = nulls.any(axis=0) if len(nulls) else np.zeros(self._nulls, np.bool_)
-        made = []
-        for number, column in enumerate(self.schema):
-            bits = (nulls[:, number // 8] >> number % 8 & 1).astype(bool) if empty[number // 8] else None
-            if self._is_text[number]:
-                made.append(_texts(steps, rows[f"{number}"], rows[f"length{number}"], bits).cast(column.type))
-            else:
-                made.append(arrow_column(rows[f"{number}"], column.type, bits))
-        return made
 
     def pack(
         self, rows: pa.Table, times: pa.ChunkedArray | None, starts: Sequence[int], dropped: Sequence[bool]
@@ -214,7 +153,7 @@ class Layout:
         moments = pc.cast(times, pa.int64()).to_numpy().tobytes() if times is not None else b""
         for number, left_out in enumerate(dropped):
             first, end = starts[number], starts[number + 1]
-            parts = [_HEAD.pack(_MARK, _FORMAT, left_out, end - first)]
+            parts = [HEAD.pack(MARK, FORMAT, left_out, end - first)]
             parts.append(moments[8 * first : 8 * end])
             parts.append(steps[size * first : size * end])
             parts += [bytes(data[offsets[first] : offsets[end]]) for offsets, data in heaps]
@@ -236,7 +175,7 @@ class Layout:
 
     def _records(self, rows: pa.Table, starts: Sequence[int]) -> tuple[Any, list[tuple[Any, memoryview]]]:
         """Return the rows as records, and for each column of texts its offsets and bytes."""
-        records = np.zeros(rows.num_rows, self._dtype)
+        records = np.zeros(rows.num_rows, self.record)
         ends = np.asarray(starts)
         counts = np.diff(ends)
         before, heaps = np.zeros(rows.num_rows, np.int64), []
@@ -256,13 +195,6 @@ class Layout:
             else:
                 records[f"{number}"] = raw(cells)
         return records, heaps
-
-
-def _texts(steps: Steps, starts: Any, lengths: Any, empty: Any) -> pa.Array:
-    """Return texts or binaries, which begin at `starts` of their payloads' own."""
-    data, first = steps.spots.data, steps.heap + starts
-    cells = [data[start:end] for start, end in zip(first.tolist(), (first + lengths).tolist(), strict=True)]
-    return pa.array(cells, pa.large_binary(), mask=empty)
 
 
 def microseconds(moment: datetime) -> int:

@@ -18,8 +18,9 @@ from headrace.features.training import numbered_requests, request_sql, with_comp
 from headrace.online.keys import key_maker
 from headrace.online.log import Line
 from headrace.online.manifest import FORM, Manifest, OnRequest, ServedTable
+from headrace.online.many import ManySteps, Spots, Steps
 from headrace.online.packed import Group, groups_of, spots_in, starts_in
-from headrace.online.payload import Found, Layout, Spots, Steps, TooEarly
+from headrace.online.payload import Found, Layout, TooEarly
 from headrace.store.engine import Prepared
 
 _ABSENT = object()
@@ -32,13 +33,25 @@ class Table:
     def __init__(self, served: ServedTable) -> None:
         self.served = served
         self.layout = Layout(served.columns, timed=served.timed)
+        self._many = ManySteps(self.layout)
         self._ttl = served.ttl // _MICROSECOND if served.ttl is not None and served.timed else None
         self._names = served.features.names
         self._stored, self._types = served.columns.names, served.columns.types
         self._zeros = [(i, c.name) for i, c in enumerate(served.columns) if c.name in served.zeros]
         self._since = [i for i, c in enumerate(served.columns) if c.name in served.since]
         self._age = served.age and served.timed
+        self._quick = self.layout.is_plain and not self._since and not self._age
         self._missing = dict.fromkeys(self._names, None) | {name: _zero(served, name) for _, name in self._zeros}
+
+    def values(self, spot: tuple[bytes, int] | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
+        """Return the features as of an instant of an entity whose payload lies in a value from some place on, if it has one."""
+        if spot is None:
+            return self._missing.items()
+        if self._quick:
+            alone = self.layout.alone(*spot, instant)
+            if alone and (self._ttl is None or instant - alone[0] <= self._ttl):
+                return zip(self._names, alone[1], strict=True)
+        return self.row(self.find(*spot, instant), instant, at)
 
     def find(self, data: bytes, start: int, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl; its payload begins at `start`."""
@@ -51,7 +64,7 @@ class Table:
     def find_all(self, spots: Spots, instants: Any) -> Steps:
         """Return the steps that hold at many instants, unless they are older than the table's ttl."""
         try:
-            steps = self.layout.find_all(spots, instants)
+            steps = self._many.find_all(spots, instants)
         except TooEarly as error:
             raise self._refused(error) from None
         return steps if self._ttl is None else steps.only(instants - steps.since <= self._ttl)
@@ -73,10 +86,14 @@ class Table:
 
     def columns(self, steps: Steps, instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
-        for name, kind, values in zip(self._stored, self._types, self.layout.columns(steps), strict=True):
+        stored = self._many.columns(steps)
+        if self._quick and not self._zeros:
+            yield from stored
+            return
+        for name, kind, values in zip(self._stored, self._types, stored, strict=True):
             if name in self.served.since:
-                stored = values.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())
-                yield _nullable((instants - stored.fill_null(0).to_numpy()) / MINUTE, values.is_null())
+                moments = values.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())
+                yield _nullable((instants - moments.fill_null(0).to_numpy()) / MINUTE, values.is_null())
             elif name in self.served.zeros and values.null_count:
                 yield values.fill_null(pa.scalar(0, pa.int8()).cast(values.type))
             else:
@@ -110,9 +127,8 @@ class Shelf:
         return [self.key(request) for request in asked.to_pylist()]
 
     def starts(self, value: bytes) -> Iterator[tuple[int, int]]:
-        """Yield which of the view's tables have a payload in a value, and where it begins."""
-        starts = starts_in(value, len(self.places))
-        yield from ((place, start) for place, start in zip(self.places, starts, strict=True) if start >= 0)
+        """Yield of each table which of the view's it is, and where its payload begins in a value; -1 of one without."""
+        return zip(self.places, starts_in(value, len(self.places)), strict=True)
 
     def spots(self, values: Sequence[bytes | None]) -> Iterator[tuple[int, Spots]]:
         """Yield where the payloads of each table lie in many values."""
