@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, StoreError
@@ -16,7 +16,9 @@ from headrace.features.training import with_features
 from headrace.online.declaration import Online
 from headrace.online.keys import MANIFEST
 from headrace.online.manifest import Manifest
+from headrace.online.many import ManySteps
 from headrace.online.packed import packed, spots_in, starts_in
+from headrace.online.payload import Layout, microseconds
 from headrace.online.publish import Published, publish
 from headrace.store.online import OnlineStore
 from headrace.store.site import Site
@@ -67,6 +69,34 @@ def test_every_payload_is_found_where_it_lies(entities: list[list[bytes] | None]
                 assert value[alone:].startswith(payloads[slot])
                 assert spots.data[start:].startswith(payloads[slot])
         assert spots.data.endswith(bytes(50))
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.floats(allow_nan=False), st.floats(allow_nan=False), st.integers(0, 9)), min_size=1
+    ),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_values_that_lie_evenly_are_read_as_those_that_do_not(cells: list[tuple[object, ...]], full: bool) -> None:
+    names, kinds = ["a", "b", "c"], [pa.float64(), pa.float64(), pa.int32()]
+    schema = pa.schema(zip(names, kinds, strict=True))
+    written = [dict(zip(names, (1.5 if full and row[0] is None else row[0], *row[1:]), strict=True)) for row in cells]
+    rows, count = pa.Table.from_pylist(written, schema=schema), len(written)
+    times = pa.chunked_array([pa.array([AT] * count, pa.timestamp("us", "UTC"))])
+    layout = Layout(schema, timed=True)
+    values = [packed([p, p]) for p in layout.pack(rows, times, range(count + 1), [False] * count)]
+    instants = np.full(count, microseconds(AT))
+    evenly, unevenly = spots_in(values, 2, layout.longest)[1], spots_in([*values, None], 2, layout.longest)[1]
+    assert (evenly.stride, unevenly.stride) == (len(values[0]), 0)
+    many = ManySteps(layout)
+    for found, last in (
+        (many.columns(many.find_all(evenly, instants)), []),
+        (many.columns(many.find_all(unevenly, np.append(instants, 0))), [None]),
+    ):
+        assert [column.to_pylist() for column in found] == [[*rows[name].to_pylist(), *last] for name in names]
+        assert [column.type for column in found] == kinds
+    assert many.find_all(evenly, instants - 1).at.tolist() == [-1] * count
 
 
 def test_one_value_holds_what_all_tables_of_an_entity_say(tmp_path: Path, address: str | None) -> None:

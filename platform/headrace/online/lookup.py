@@ -78,10 +78,10 @@ class OnlineFeatures:
     def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
         instant = microseconds(at)
         view, starts = self._spots(request)
-        values: dict[str, Any] = {}
+        values: list[Any] = []
         for table, spot in zip(view.tables, starts, strict=True):
-            values.update(table.values(spot, instant, at))
-        return Served(values, view.version), view
+            values += table.values(spot, instant, at)
+        return Served(dict(zip(view.names, values, strict=True)), view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         """Return the features of request rows, each as of its own instant; and of which version they are.

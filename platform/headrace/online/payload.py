@@ -124,7 +124,7 @@ class Layout:
             )
         return None
 
-    def alone(self, data: bytes, start: int, instant: int) -> tuple[Any, ...] | None:
+    def alone(self, data: bytes, start: int, instant: int) -> tuple[int, list[Any]] | None:
         """Return the first instant and the values of a payload of one step that holds, if all are plain and none is null."""
         head, since, nulls, *cells = self._whole.unpack_from(data, start)
         return (since, cells) if head in _ALONE and since <= instant and nulls == self._none else None

@@ -43,15 +43,15 @@ class Table:
         self._quick = self.layout.is_plain and not self._since and not self._age
         self._missing = dict.fromkeys(self._names, None) | {name: _zero(served, name) for _, name in self._zeros}
 
-    def values(self, spot: tuple[bytes, int] | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
+    def values(self, spot: tuple[bytes, int] | None, instant: int, at: datetime) -> Iterable[Any]:
         """Return the features as of an instant of an entity whose payload lies in a value from some place on, if it has one."""
         if spot is None:
-            return self._missing.items()
+            return self._missing.values()
         if self._quick:
             alone = self.layout.alone(*spot, instant)
             if alone and (self._ttl is None or instant - alone[0] <= self._ttl):
-                return zip(self._names, alone[1], strict=True)
-        return self.row(self.find(*spot, instant), instant, at)
+                return alone[1]
+        return self._values(self.find(*spot, instant), instant, at)
 
     def find(self, data: bytes, start: int, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl; its payload begins at `start`."""
@@ -71,8 +71,11 @@ class Table:
 
     def row(self, found: Found | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
         """Return a step's features as of an instant."""
+        return zip(self._names, self._values(found, instant, at), strict=True)
+
+    def _values(self, found: Found | None, instant: int, at: datetime) -> Iterable[Any]:
         if found is None:
-            return self._missing.items()
+            return self._missing.values()
         values = self.layout.values(found)
         for place, name in self._zeros:
             if values[place] is None:
@@ -82,7 +85,7 @@ class Table:
                 values[place] = (at - values[place]) // _MICROSECOND / MINUTE
         if self._age:
             values.append((instant - found[3]) // 1_000_000 / 60)
-        return zip(self._names, values, strict=True)
+        return values
 
     def columns(self, steps: Steps, instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
@@ -220,6 +223,11 @@ class View:
     def digests(self) -> dict[str, str]:
         """A digest of each SQL on the request."""
         return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Their names."""
+        return list(self.stored.names)
 
     @cached_property
     def stored(self) -> pa.Schema:
