@@ -1,16 +1,19 @@
 """What is packed comes back: to the bit, and in its type."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
+from headrace.online.many import ManySteps, Spots
 from headrace.online.payload import Layout, TooEarly, microseconds
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -52,24 +55,32 @@ def packed(rows: pa.Table, starts: list[int], **more: Any) -> list[bytes]:
     )
 
 
+def spots(layout: Layout, payloads: Sequence[bytes | None]) -> Spots:
+    """Return payloads one after another."""
+    lengths = [len(payload or b"") for payload in payloads]
+    starts = [-1 if p is None else sum(lengths[:n]) for n, p in enumerate(payloads)]
+    return Spots(b"".join([*filter(None, payloads), bytes(layout.longest)]), np.array(starts))
+
+
 @given(ROWS, st.integers(0, 6))
 @settings(deadline=None)
 def test_every_value_of_every_step_comes_back(rows: list[dict[str, Any]], cut: int) -> None:
     table, layout = pa.Table.from_pylist(rows, schema=SCHEMA), Layout(SCHEMA, timed=True)
     starts = sorted({0, min(cut, len(rows)), len(rows)})
-    found = []
+    found, lying = [], []
     for payload, first, end in zip(packed(table, starts), starts, starts[1:], strict=False):
         for number in range(first, end):
             step = layout.find(payload, microseconds(NOW + timedelta(hours=number, minutes=59)))
             assert step
             values = layout.values(step)
             assert all(map(same, values, table.slice(number, 1).to_pylist()[0].values()))
-            found.append(step)
-    columns = layout.columns(found)
+            found.append(microseconds(NOW + timedelta(hours=number, minutes=59)))
+            lying.append(payload)
+    columns = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, lying), np.array(found)))
     assert [column.type for column in columns] == SCHEMA.types
     for column, kept in zip(columns, table.columns, strict=True):
         assert all(map(same, column.to_pylist(), kept.to_pylist()))
-    nothing = layout.columns([None])
+    nothing = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, [None]), np.array([0])))
     assert [column.type for column in nothing] == SCHEMA.types
     assert all(column.to_pylist() == [None] for column in nothing)
 
@@ -83,6 +94,9 @@ def test_a_step_holds_from_its_instant_until_the_next() -> None:
         for us in (-1, 0, 3_599_999_999, 3_600_000_000)
     ]
     assert [layout.values(step) if step else None for step in held] == [None, [1.0], [1.0], [2.0]]
+    moments = np.array([microseconds(NOW) + us for us in (-1, 0, 3_599_999_999, 3_600_000_000)])
+    [column] = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, [payload] * 4), moments))
+    assert column.to_pylist() == [None, 1.0, 1.0, 2.0]
 
 
 def test_before_the_first_step_nobody_knows_what_held_if_earlier_ones_were_left_out() -> None:

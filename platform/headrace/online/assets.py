@@ -63,7 +63,7 @@ def _published(site: Site, features: Features, label: Label | None, online: Onli
                     "published version": done.version,
                     "entities written": done.written,
                     "entities removed": done.removed,
-                    "written as a whole": ", ".join(done.whole) or "none",
+                    "written as a whole": ", ".join(sorted(done.whole)) or "none",
                     "tables": records([{"table": name, "version": v} for name, v in done.versions.items()]),
                     "seconds": done.seconds,
                     "lag seconds": done.lag_seconds,

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 from headrace.online.keys import MANIFEST, parted
 from headrace.online.manifest import Manifest
+from headrace.online.packed import groups_of
 from headrace.store.online import OnlineStore, open_online
 from headrace.store.person import Person
 from headrace.store.site import Site
 
 
 def entities_of(site: Site, person: Person) -> int:
-    """Return how many served entities are of a person, or hold the value in their features, summed over the tables."""
+    """Return how many served entities are of a person, or hold the value in their features, each once for all tables that share its key."""
     with _opened(site) as (store, manifest):
         return store.count(_holding(manifest, person)) if manifest else 0
 
@@ -33,11 +34,11 @@ def _opened(site: Site) -> Iterator[tuple[OnlineStore, Manifest | None]]:
 
 
 def _holding(manifest: Manifest, person: Person) -> Callable[[bytes, bytes], bool]:
-    entities = {table.name: table.entities for table in manifest.tables}
+    entities = {group.prefix: group.entities for group in groups_of(manifest.tables)}
 
     def holds(key: bytes, payload: bytes) -> bool:
-        table, _, text = key.decode().partition("\0")
-        named = entities.get(table, [])
+        columns, end, rest = key.partition(b"\0")
+        named, text = entities.get(columns + end, []), rest.decode()
         parts = dict(zip(named, parted(text, len(named)), strict=True)) if named else {}
         mine = [part for entity, part in parts.items() if person.is_column(entity)]
         told = any(part == person.value for part in mine) or (not mine and person.is_in(text))

@@ -1,7 +1,7 @@
-"""Keys of the online store: the table, and the entity as text.
+"""Keys of the online store: the entity columns with their kinds, and the entity as text.
 
 An entity of one column is its text; one of several is each text with its length before it, in the order in which the
-table declares them, so that no two entities share a key.
+table declares them, so that no two entities share a key. Tables that are looked up by the same columns share theirs.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,9 +39,9 @@ def kind_of(there: pa.DataType, asked: pa.DataType, table: str, column: str) -> 
     )
 
 
-def prefix_of(table: str) -> bytes:
-    """Return what all keys of a feature table begin with."""
-    return table.encode() + b"\0"
+def prefix_of(entities: Sequence[str], kinds: Sequence[str]) -> bytes:
+    """Return what the keys of all tables begin with that are looked up by these columns, of these kinds."""
+    return joined([f"{entity}:{kind}" for entity, kind in zip(entities, kinds, strict=True)]).encode() + b"\0"
 
 
 def key_maker(table: str, entities: Sequence[str], kinds: Sequence[str]) -> Callable[[Any], bytes | None]:
@@ -49,7 +49,7 @@ def key_maker(table: str, entities: Sequence[str], kinds: Sequence[str]) -> Call
 
     It raises DataError for a request that lacks a column, or has a value of another type in it.
     """
-    prefix = prefix_of(table)
+    prefix = prefix_of(entities, kinds)
     if len(entities) == 1 and kinds[0] == "text":
         [entity] = entities
 

@@ -1,6 +1,6 @@
 """Online features: what holds of a request's entities as of its own instant, as the point-in-time join would say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -77,11 +77,11 @@ class OnlineFeatures:
 
     def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
         instant = microseconds(at)
-        view, payloads = self._read([request])
-        values: dict[str, Any] = {}
-        for table, payload in zip(view.tables, payloads, strict=True):
-            values.update(table.row(table.find(payload, instant), instant, at))
-        return Served(values, view.version), view
+        view, starts = self._spots(request)
+        values: list[Any] = []
+        for table, spot in zip(view.tables, starts, strict=True):
+            values += table.values(spot, instant, at)
+        return Served(dict(zip(view.names, values, strict=True)), view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         """Return the features of request rows, each as of its own instant; and of which version they are.
@@ -113,18 +113,17 @@ class OnlineFeatures:
         moments = pc.cast(instants, pa.timestamp("us", "UTC")).cast(pa.int64())
         if moments.null_count:
             raise DataError("Every request needs an instant; some are null.")
-        places = moments.to_pylist()
-        needed = {entity for table in self.view.tables for entity in table.served.entities}
-        listed = requests.select([name for name in requests.column_names if name in needed]).to_pylist()
-        view, payloads = self._read(listed)
-        columns: dict[str, pa.Array] = {}
-        for number, table in enumerate(view.tables):
-            found = table.find_all(payloads[number :: len(view.tables)], places)
-            arrays = table.columns(found, moments.to_numpy())
-            columns |= dict(zip(table.served.features.names, arrays, strict=True))
-        if not columns:
+        asked = moments.to_numpy()
+        view, values = self._read(lambda view: [key for shelf in view.shelves for key in shelf.keys(requests)])
+        arrays: list[Sequence[pa.Array]] = [()] * len(view.tables)
+        for number, shelf in enumerate(view.shelves):
+            held = values[number * len(asked) : (number + 1) * len(asked)]
+            for place, spots in shelf.spots(held):
+                table = view.tables[place]
+                arrays[place] = list(table.columns(table.find_all(spots, asked), asked))
+        if not arrays:
             return requests.select([]), view
-        return pa.table(columns), view
+        return pa.Table.from_arrays([array for own in arrays for array in own], schema=view.stored), view
 
     def request(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return what was given as texts in the types of the entities; raises DataError for a column that no table has."""
@@ -147,10 +146,10 @@ class OnlineFeatures:
             needed = "; ".join(f"{t.served.name}: {', '.join(t.served.entities)}" for t in view.tables)
             raise DataError(f"No table is looked up by {', '.join(request)} alone. They need: {needed}")
         absent = {entity: None for table in view.tables for entity in table.served.entities}
-        view, payloads = self._read([absent | dict(request)])
+        view, starts = self._spots(absent | dict(request))
         for number in given:
-            table = view.tables[number]
-            found = table.find(payloads[number], instant)
+            table, spot = view.tables[number], starts[number]
+            found = table.find(*spot, instant) if spot else None
             since = at - (instant - found[3]) * _MICROSECOND if found and table.served.timed else None
             told.append(Instant(table.served, since, dict(table.row(found, instant, at))))
         return told
@@ -161,24 +160,35 @@ class OnlineFeatures:
         for request, values in zip(asked, told, strict=True):
             log.offer(view.line(request, request[view.manifest.time], values, found.schema))
 
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> tuple[View, list[bytes | None]]:
-        """Return the payloads of requests, for each of them one a table, all of one version."""
+    def _spots(self, request: Mapping[str, Any]) -> tuple[View, list[tuple[bytes, int] | None]]:
+        """Return for each table where the payload of a request's entity lies; None where it has none."""
+        view, values = self._read(lambda view: [shelf.key(request) for shelf in view.shelves])
+        spots: list[tuple[bytes, int] | None] = [None] * len(view.tables)
+        for shelf, value in zip(view.shelves, values, strict=True):
+            if value is not None:
+                for place, start in shelf.starts(value):
+                    if start >= 0:
+                        spots[place] = value, start
+        return view, spots
+
+    def _read(self, keys: Callable[[View], list[bytes | None]]) -> tuple[View, list[bytes | None]]:
+        """Return what the keys hold that requests have by a view, all of one version."""
         view = self.view
         while True:
-            makers = [table.key for table in view.tables]
-            keys = [key(request) for request in requests for key in makers]
-            reading = self._read_once(keys)
-            if reading[0] == view.version:
-                return view, reading[1]
+            version, values = self._read_once(keys(view))
+            if version == view.version:
+                return view, values
             view = self._follow()
 
     def _read_once(self, keys: list[bytes | None]) -> tuple[int, list[bytes | None]]:
-        """Return the payloads of keys, of which several may be the same or none."""
-        if len(keys) < 16 and None not in keys:
+        """Return what keys hold, of which several may be the same or none."""
+        if len(keys) == 1 and keys[0] is not None:
             return self._store.read(keys)  # type: ignore[arg-type]
-        distinct = list({key for key in keys if key is not None})
-        version, payloads = self._store.read(distinct)
-        held = dict(zip(distinct, payloads, strict=True))
+        distinct = [key for key in dict.fromkeys(keys) if key is not None]
+        version, values = self._store.read(distinct)
+        if len(distinct) == len(keys):
+            return version, values
+        held = dict(zip(distinct, values, strict=True))
         return version, [held.get(key) if key is not None else None for key in keys]
 
     def _follow(self) -> View:

@@ -21,6 +21,10 @@ Schema = Annotated[
 """Arrow columns; in JSON as the bytes of an Arrow schema."""
 
 
+FORM = 2
+"""How values lie in the store: the packed ones of all tables under one key."""
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -76,6 +80,7 @@ class OnRequest(_Closed):
 class Manifest(_Closed):
     """One published version."""
 
+    form: int = 1
     product: str
     instant: datetime
     """The instant of the publication, by the product's clock."""

@@ -19,19 +19,15 @@ from headrace.core.recipe import ALL
 from headrace.features.compute import source_views, sql_of, table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.training import Features, label_statement
-from headrace.features.windows import instant, since_columns, zero_columns
+from headrace.features.windows import since_columns, zero_columns
 from headrace.online.declaration import Online
-from headrace.online.keys import CONTENTS, MANIFEST, key_texts, kind_of, prefix_of
-from headrace.online.manifest import Contents, Manifest, OnRequest, ServedTable
-from headrace.online.payload import Layout
-from headrace.store.engine import TableView
+from headrace.online.keys import CONTENTS, MANIFEST, kind_of
+from headrace.online.manifest import FORM, Contents, Manifest, OnRequest, ServedTable
+from headrace.online.packed import Group, groups_of, prefixes_of
+from headrace.online.steps import keys_of, packed_values, together
 from headrace.store.online import OnlineStore, Payloads, Publication
 from headrace.store.site import Site
 from headrace.store.tables import DAY
-
-ROWS = 50_000
-"""How many rows are packed at once."""
-_DROPPED = "_dropped"
 
 
 @dataclass
@@ -42,10 +38,10 @@ class Published:
     versions: Mapping[str, int]
     """Table → the version of it that is served now."""
     written: int = 0
-    """Entities whose steps were written, summed over the tables."""
+    """Entities whose steps were written, each once for all tables that share its key."""
     removed: int = 0
     """Entities that were looked at and have no steps any more."""
-    whole: list[str] = field(default_factory=list)
+    whole: set[str] = field(default_factory=set)
     """The tables of which all entities were written."""
     seconds: float = 0.0
     lag_seconds: float = 0.0
@@ -63,12 +59,19 @@ class _Table:
 
     @property
     def changed(self) -> list[Days] | None:
-        """The days that hold other rows than were published; None where all entities have to be written."""
-        if self.before is None or not self.before.is_laid_out_as(self.served):
-            return None
+        """The days that hold other rows than were published; None where all may."""
         ours, theirs = self.contents, self.contents_before
         days = [day for day in {*ours, *theirs} if ours.get(day) != theirs.get(day)]
         return None if ALL in days else unbroken(date.fromisoformat(day) for day in days)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Tables that lie under one key."""
+
+    now: Group
+    tables: Sequence[_Table]
+    is_packed_as_before: bool
 
 
 def publish(site: Site, features: Features, label: Label | None, online: Online, store: OnlineStore) -> Published:
@@ -78,11 +81,18 @@ def publish(site: Site, features: Features, label: Label | None, online: Online,
     """
     began = time.monotonic()
     with store.publishing() as publication:
-        tables = _tables(site, features, label, store)
+        _, [told, held] = store.read([MANIFEST, CONTENTS])
+        before = Manifest.model_validate_json(told) if told else None
+        contents = Contents.model_validate_json(held) if held else Contents(tables={})
+        requests = request_columns(site, label) if label else None
+        tables = _tables(site, features, requests, before, contents)
+        groups = _groups(tables, before)
         now = site.clock.now()
         done = Published(0, {table.served.table: table.served.version for table in tables})
-        for table in tables:
-            _publish_table(site, table, now - online.back, publication, done)
+        for group in groups:
+            _publish_group(site, group, now - online.back, publication, done)
+        for prefix in prefixes_of(before) - {group.now.prefix for group in groups}:
+            publication.replace(prefix, [])
         manifest = _manifest(site, features, label, tables, now).model_copy(update={"log": online.log})
         contents = Contents(tables={table.served.table: table.contents for table in tables})
         publication.put({MANIFEST: manifest.model_dump_json().encode(), CONTENTS: contents.model_dump_json().encode()})
@@ -107,11 +117,10 @@ def joined_types(schema: pa.Schema) -> pa.Schema:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 
 
-def _tables(site: Site, features: Features, label: Label | None, store: OnlineStore) -> list[_Table]:
-    requests = request_columns(site, label) if label else None
-    _, [manifest, contents] = store.read([MANIFEST, CONTENTS])
-    before = {t.table: t for t in Manifest.model_validate_json(manifest).tables} if manifest else {}
-    held = Contents.model_validate_json(contents).tables if contents else {}
+def _tables(
+    site: Site, features: Features, requests: pa.Schema | None, manifest: Manifest | None, held: Contents
+) -> list[_Table]:
+    before = {table.table: table for table in manifest.tables} if manifest else {}
     made = []
     for name, feature in features.items():
         if not feature.on_request:
@@ -119,7 +128,18 @@ def _tables(site: Site, features: Features, label: Label | None, store: OnlineSt
             version, now = _contents(site, table)
             served = _served(site, name, feature, requests, version)
             last = before.get(table)
-            made.append(_Table(served, now, last if _is_there(site, last) else None, held.get(table, {})))
+            made.append(_Table(served, now, last if _is_there(site, last) else None, held.tables.get(table, {})))
+    return made
+
+
+def _groups(tables: Sequence[_Table], manifest: Manifest | None) -> list[_Group]:
+    before = groups_of(manifest.tables) if manifest and manifest.form == FORM else []
+    known, named = {group.prefix: group for group in before}, {table.served.name: table for table in tables}
+    made = []
+    for group in groups_of(table.served for table in tables):
+        last = known.get(group.prefix)
+        own = [named[served.name] for served in group.tables]
+        made.append(_Group(group, own, last is not None and group.is_packed_as(last)))
     return made
 
 
@@ -169,6 +189,7 @@ def _manifest(site: Site, features: Features, label: Label | None, tables: Seque
     on_request = [(name, sql_of(site, feature)) for name, feature in features.items() if feature.on_request]
     requests = request_columns(site, label) if label else None
     return Manifest(
+        form=FORM,
         product=site.product.product,
         instant=now,
         tables=[table.served for table in tables],
@@ -180,91 +201,44 @@ def _manifest(site: Site, features: Features, label: Label | None, tables: Seque
     )
 
 
-def _publish_table(site: Site, table: _Table, since: datetime, publication: Publication, done: Published) -> None:
-    touched = _touched(site, table)
+def _publish_group(site: Site, group: _Group, since: datetime, publication: Publication, done: Published) -> None:
+    touched = _touched(site, group)
     if touched is None:
-        done.whole.append(table.served.name)
-        publication.replace(prefix_of(table.served.name), _counted(_packed(site, table.served, since, None), done))
+        done.whole |= {table.served.name for table in group.tables}
+        publication.replace(group.now.prefix, _counted(packed_values(site, group.now, since, None), done))
     elif touched.num_rows:
-        missing = set(_keys(table.served, pl.DataFrame(touched)))
-        for payloads in _counted(_packed(site, table.served, since, touched), done):
-            missing.difference_update(payloads)
-            publication.put(payloads)
+        missing = set(keys_of(group.now, pl.DataFrame(touched)))
+        for values in _counted(packed_values(site, group.now, since, touched), done):
+            missing.difference_update(values)
+            publication.put(values)
         done.removed += len(missing)
         publication.put(dict.fromkeys(sorted(missing)))
 
 
 def _counted(batches: Iterable[Payloads], done: Published) -> Iterator[Payloads]:
-    for payloads in batches:
-        done.written += len(payloads)
-        yield payloads
+    for values in batches:
+        done.written += len(values)
+        yield values
 
 
-def _touched(site: Site, table: _Table) -> pa.Table | None:
-    """Return the entities that have rows in days that changed, before or now; None for all."""
-    days, served, before = table.changed, table.served, table.before
-    if days is None or before is None:
+def _touched(site: Site, group: _Group) -> pa.Table | None:
+    """Return the entities that have rows in days that changed, before or now, in any of the tables; None for all."""
+    if not group.is_packed_as_before:
         return None
     found = []
-    for span in days:
-        try:
-            found.append(site.tables.read(served.table, days=span, columns=served.entities, version=before.version))
-        except VersionRemoved:
+    for table in group.tables:
+        if table.before is None or (days := table.changed) is None:
             return None
-        found.append(site.tables.read(served.table, days=span, columns=served.entities, version=served.version))
+        name, columns = table.served.table, table.served.entities
+        for span in days:
+            try:
+                found.append(site.tables.read(name, days=span, columns=columns, version=table.before.version))
+            except VersionRemoved:
+                return None
+            found.append(site.tables.read(name, days=span, columns=columns, version=table.served.version))
     if not found:
-        return site.tables.schema(served.table).empty_table().select(served.entities)
-    return pa.concat_tables(found).group_by(served.entities).aggregate([])
-
-
-def _packed(site: Site, served: ServedTable, since: datetime, touched: pa.Table | None) -> Iterator[Payloads]:
-    """Yield the payloads of all entities of a table, or of those that were touched."""
-    views: dict[str, TableView | pa.Table] = {"steps": TableView(served.table, version=served.version)}
-    if touched is not None:
-        views["touched"] = touched
-    layout = Layout(served.columns, timed=served.timed)
-    left: pl.DataFrame | None = None
-    with site.engine.reading(_steps_sql(served, since, touched is not None), views, size=ROWS) as rows:
-        for batch in rows:
-            frame = pl.DataFrame(pa.table(batch))
-            frame = pl.concat([left, frame]) if left is not None else frame
-            keys = key_texts(frame, served.entities)
-            whole = int((keys != keys[-1]).sum()) if frame.height else 0
-            left = frame[whole:]
-            if whole:
-                yield _payloads(served, layout, frame[:whole])
-        if left is not None and left.height:
-            yield _payloads(served, layout, left)
-
-
-def _payloads(served: ServedTable, layout: Layout, frame: pl.DataFrame) -> Payloads:
-    """Return the payload of each entity of these rows, which come by entity and time, whole entities."""
-    keys = _keys(served, frame)
-    starts = [0, *(place for place in range(1, len(keys)) if keys[place] != keys[place - 1]), len(keys)]
-    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    dropped = rows[_DROPPED].to_pylist()
-    values = rows.select(layout.schema.names).cast(layout.schema)
-    times = rows["time"].cast(pa.timestamp("us", "UTC")) if served.timed else None
-    packed = layout.pack(values, times, starts, [dropped[place] for place in starts[:-1]])
-    return dict(zip([keys[place] for place in starts[:-1]], packed, strict=True))
-
-
-def _keys(served: ServedTable, frame: pl.DataFrame) -> list[bytes]:
-    prefix = prefix_of(served.name)
-    return [prefix + text.encode() for text in key_texts(frame, served.entities).to_list()]
-
-
-def _steps_sql(served: ServedTable, since: datetime, touched: bool) -> str:
-    """Return SQL for the steps to keep, by entity and time: what holds at `since`, and all later ones."""
-    keys = ", ".join(map(quoted, served.entities))
-    own = f"from steps semi join touched using ({keys})" if touched else "from steps"
-    if not served.timed:
-        return f"select *, false as {_DROPPED} {own} order by {keys}"
-    return f"""
-with own as (select * exclude ({DAY}) {own}),
-ends as (select {keys}, max("time") filter (where "time" <= {instant(since)}) as _from, min("time") as _first from own group by {keys})
-select own.*, coalesce(_first < _from, false) as {_DROPPED} from own join ends using ({keys})
-where _from is null or "time" >= _from order by {keys}, "time\""""
+        return pa.table({name: pa.array([], pa.string()) for name in group.now.entities})
+    return together(group.now, found)
 
 
 def _lag(site: Site, tables: Sequence[_Table]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.core.errors import DataError, Refused
+from headrace.core.errors import DataError, Refused, StoreError
 from headrace.core.fingerprint import sql_version
 from headrace.core.names import did_you_mean
 from headrace.core.sql import Statement
@@ -17,7 +17,9 @@ from headrace.features.join import MINUTE
 from headrace.features.training import numbered_requests, request_sql, with_computed
 from headrace.online.keys import key_maker
 from headrace.online.log import Line
-from headrace.online.manifest import Manifest, OnRequest, ServedTable
+from headrace.online.manifest import FORM, Manifest, OnRequest, ServedTable
+from headrace.online.many import ManySteps, Spots, Steps
+from headrace.online.packed import Group, groups_of, spots_in, starts_in
 from headrace.online.payload import Found, Layout, TooEarly
 from headrace.store.engine import Prepared
 
@@ -31,32 +33,49 @@ class Table:
     def __init__(self, served: ServedTable) -> None:
         self.served = served
         self.layout = Layout(served.columns, timed=served.timed)
-        self.key = key_maker(served.name, served.entities, served.kinds)
+        self._many = ManySteps(self.layout)
         self._ttl = served.ttl // _MICROSECOND if served.ttl is not None and served.timed else None
         self._names = served.features.names
+        self._stored, self._types = served.columns.names, served.columns.types
         self._zeros = [(i, c.name) for i, c in enumerate(served.columns) if c.name in served.zeros]
         self._since = [i for i, c in enumerate(served.columns) if c.name in served.since]
         self._age = served.age and served.timed
+        self._quick = self.layout.is_plain and not self._since and not self._age
         self._missing = dict.fromkeys(self._names, None) | {name: _zero(served, name) for _, name in self._zeros}
 
-    def find(self, payload: bytes | None, instant: int) -> Found | None:
-        """Return the step that holds at an instant, unless it is older than the table's ttl."""
-        return self.find_all([payload], [instant])[0] if payload is not None else None
+    def values(self, spot: tuple[bytes, int] | None, instant: int, at: datetime) -> Iterable[Any]:
+        """Return the features as of an instant of an entity whose payload lies in a value from some place on, if it has one."""
+        if spot is None:
+            return self._missing.values()
+        if self._quick:
+            alone = self.layout.alone(*spot, instant)
+            if alone and (self._ttl is None or instant - alone[0] <= self._ttl):
+                return alone[1]
+        return self._values(self.find(*spot, instant), instant, at)
 
-    def find_all(self, payloads: Sequence[bytes | None], instants: Sequence[int]) -> list[Found | None]:
+    def find(self, data: bytes, start: int, instant: int) -> Found | None:
+        """Return the step that holds at an instant, unless it is older than the table's ttl; its payload begins at `start`."""
+        try:
+            found = self.layout.find(data, instant, start)
+        except TooEarly as error:
+            raise self._refused(error) from None
+        return None if found and self._ttl is not None and instant - found[3] > self._ttl else found
+
+    def find_all(self, spots: Spots, instants: Any) -> Steps:
         """Return the steps that hold at many instants, unless they are older than the table's ttl."""
         try:
-            found = self.layout.find_all(payloads, instants)
+            steps = self._many.find_all(spots, instants)
         except TooEarly as error:
-            raise TooEarly(f"Feature table '{self.served.name}': {error}") from None
-        if self._ttl is None:
-            return found
-        return [f if f is None or at - f[3] <= self._ttl else None for f, at in zip(found, instants, strict=True)]
+            raise self._refused(error) from None
+        return steps if self._ttl is None else steps.only(instants - steps.since <= self._ttl)
 
     def row(self, found: Found | None, instant: int, at: datetime) -> Iterable[tuple[str, Any]]:
         """Return a step's features as of an instant."""
+        return zip(self._names, self._values(found, instant, at), strict=True)
+
+    def _values(self, found: Found | None, instant: int, at: datetime) -> Iterable[Any]:
         if found is None:
-            return self._missing.items()
+            return self._missing.values()
         values = self.layout.values(found)
         for place, name in self._zeros:
             if values[place] is None:
@@ -66,22 +85,57 @@ class Table:
                 values[place] = (at - values[place]) // _MICROSECOND / MINUTE
         if self._age:
             values.append((instant - found[3]) // 1_000_000 / 60)
-        return zip(self._names, values, strict=True)
+        return values
 
-    def columns(self, found: Sequence[Found | None], instants: Any) -> Iterator[pa.Array]:
+    def columns(self, steps: Steps, instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
-        for column, values in zip(self.served.columns, self.layout.columns(found), strict=True):
-            if column.name in self.served.since:
-                stored = values.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
-                yield _nullable((instants - stored.fill_null(0).to_numpy()) / MINUTE, values.is_null())
-            elif column.name in self.served.zeros:
+        stored = self._many.columns(steps)
+        if self._quick and not self._zeros:
+            yield from stored
+            return
+        for name, kind, values in zip(self._stored, self._types, stored, strict=True):
+            if name in self.served.since:
+                moments = values.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())
+                yield _nullable((instants - moments.fill_null(0).to_numpy()) / MINUTE, values.is_null())
+            elif name in self.served.zeros and values.null_count:
                 yield values.fill_null(pa.scalar(0, pa.int8()).cast(values.type))
             else:
                 yield values
         if self._age:
-            since = np.array([0 if f is None else f[3] for f in found], np.int64)
-            ages = (instants - since) // 1_000_000 / 60
-            yield _nullable(ages, pa.array([f is None for f in found], pa.bool_()))
+            yield pa.array(((instants - steps.since) // 1_000_000 / 60), pa.float64(), mask=steps.at < 0)
+
+    def _refused(self, error: TooEarly) -> TooEarly:
+        return TooEarly(f"Feature table '{self.served.name}': {error}")
+
+
+class Shelf:
+    """The tables of one group, ready to be read."""
+
+    def __init__(self, group: Group, tables: Sequence[Table]) -> None:
+        self.places = [[table.served for table in tables].index(served) for served in group.tables]
+        """Which of the view's tables they are."""
+        self.key = key_maker(group.tables[0].name, group.entities, group.kinds)
+        self._group = group
+        self._only_text = group.entities[0] if group.kinds == ["text"] else None
+        self._room = max(tables[place].layout.longest for place in self.places)
+
+    def keys(self, requests: pa.Table) -> list[bytes | None]:
+        """Return the key of each request; None where a part of it is null. Raises DataError, as `key` does."""
+        if self._only_text in requests.column_names and pa.types.is_string(requests[self._only_text].type):
+            prefix = self._group.prefix
+            texts = requests[self._only_text].to_pylist()
+            return [None if text is None else prefix + text.encode() for text in texts]
+        named = set(self._group.entities) <= set(requests.column_names)
+        asked = requests.select(self._group.entities) if named else requests
+        return [self.key(request) for request in asked.to_pylist()]
+
+    def starts(self, value: bytes) -> Iterator[tuple[int, int]]:
+        """Yield of each table which of the view's it is, and where its payload begins in a value; -1 of one without."""
+        return zip(self.places, starts_in(value, len(self.places)), strict=True)
+
+    def spots(self, values: Sequence[bytes | None]) -> Iterator[tuple[int, Spots]]:
+        """Yield where the payloads of each table lie in many values."""
+        yield from zip(self.places, spots_in(values, len(self.places), self._room), strict=True)
 
 
 class Computed:
@@ -106,13 +160,21 @@ class View:
     version: int
     manifest: Manifest
     tables: Sequence[Table]
+    shelves: Sequence[Shelf]
     computed: Sequence[Computed]
 
     @classmethod
     def of(cls, version: int, manifest: Manifest) -> "View":
-        """Return a version by its manifest."""
+        """Return a version by its manifest; raises StoreError where its values lie in another way than this reads them."""
+        if manifest.form != FORM:
+            raise StoreError(
+                f"{manifest.product}'s features were published by another release of headrace: materialize "
+                f"{manifest.product}/online/features."
+            )
         computed = [Computed(sql, manifest.hidden) for sql in manifest.on_request]
-        return cls(version, manifest, [Table(table) for table in manifest.tables], computed)
+        tables = [Table(table) for table in manifest.tables]
+        shelves = [Shelf(group, tables) for group in groups_of(manifest.tables)]
+        return cls(version, manifest, tables, shelves, computed)
 
     def table_of(self, requests: Sequence[Mapping[str, Any]], at: datetime) -> pa.Table:
         """Return requests as rows, all as of one instant; what they do not say of a row's own name is null."""
@@ -161,6 +223,11 @@ class View:
     def digests(self) -> dict[str, str]:
         """A digest of each SQL on the request."""
         return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Their names."""
+        return list(self.stored.names)
 
     @cached_property
     def stored(self) -> pa.Schema:

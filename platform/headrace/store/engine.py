@@ -5,7 +5,7 @@ nothing else of the disk, the network or this process, and no SQL can change tha
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from headrace.core.days import Days
-from headrace.core.errors import SqlError
+from headrace.core.errors import HeadraceError, SqlError, StoreError
 from headrace.core.names import quoted, quoted_text
 from headrace.store.spill import BATCH, Spill
 from headrace.store.tables import DAY, MONTH, Tables
@@ -62,6 +62,22 @@ class Engine:
         except duckdb.Error as error:
             raise SqlError(_explained(error, origin)) from error
 
+    @contextmanager
+    def ordered(
+        self, schema: pa.Schema, rows: Iterable[pa.RecordBatch], by: Sequence[str], *, size: int
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Yield rows in the order of some columns, in batches of about `size`: for more than memory holds.
+
+        What goes wrong where the rows are made is raised as it was there.
+        """
+        failed: list[HeadraceError] = []
+        try:
+            with self._connection({}) as connection:
+                connection.register("rows", pa.RecordBatchReader.from_batches(schema, _watched(rows, failed)))
+                yield connection.execute(f"from rows order by {', '.join(map(quoted, by))}").to_arrow_reader(size)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise failed[0] if failed else StoreError(f"Rows could not be ordered: {error}") from error
+
     def text(self, sql: str, views: Mapping[str, TableView | pa.Table]) -> str:
         """Return the rows of one SQL statement as a table that people can read."""
         with self._connection(views) as connection:
@@ -97,6 +113,15 @@ class Engine:
         else:
             connection.register(name, self._tables.schema(view.table).empty_table())
         return files
+
+
+def _watched(rows: Iterable[pa.RecordBatch], failed: list[HeadraceError]) -> Iterator[pa.RecordBatch]:
+    """Yield rows to a library that makes errors of its own of ours; keep ours."""
+    try:
+        yield from rows
+    except HeadraceError as error:
+        failed.append(error)
+        raise
 
 
 def _batches(answer: pa.RecordBatchReader, origin: str) -> Iterator[pa.RecordBatch]:

@@ -43,11 +43,10 @@ class EmbeddedStore:
         if connection is None:
             return Reading(0, [None] * len(keys))
         if len(keys) < _MOST_KEYS:
-            found = dict(connection.execute(_select(len(keys) + 1), (VERSION, *keys)))
+            version, *values = connection.execute(_select(len(keys) + 1), (VERSION, *keys)).fetchone()
         else:
-            found = _read_many(connection, keys)
-        version = found.get(VERSION)
-        return Reading(int.from_bytes(version) if version else 0, [found.get(key) for key in keys])
+            version, *values = _read_many(connection, [VERSION, *keys])
+        return Reading(int.from_bytes(version) if version else 0, values)
 
     @contextmanager
     def publishing(self) -> Iterator["_Transaction"]:
@@ -161,23 +160,24 @@ class _Transaction:
         return version
 
 
-def _read_many(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+def _read_many(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[bytes | None]:
+    found: list[bytes | None] = []
     connection.execute("begin")
     try:
-        found = dict(connection.execute(_select(1), (VERSION,)))
         for at in range(0, len(keys), _MOST_KEYS):
             part = keys[at : at + _MOST_KEYS]
-            found.update(connection.execute(_select(len(part)), part).fetchall())
+            found += connection.execute(_select(len(part)), part).fetchone()
     finally:
         connection.execute("commit")
     return found
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    found = connection.execute(_select(1), (VERSION,)).fetchone()
-    return int.from_bytes(found[1]) if found else 0
+    (found,) = connection.execute(_select(1), (VERSION,)).fetchone()
+    return int.from_bytes(found) if found else 0
 
 
 @lru_cache(maxsize=_MOST_KEYS + 1)
 def _select(count: int) -> str:
-    return f"select k, v from payloads where k in ({','.join('?' * count)})"
+    """Return a query for one row: what each of some keys holds. It is faster than one by `in`, which builds a tree of them."""
+    return f"select {', '.join(['(select v from payloads where k = ?)'] * count)}"
