@@ -100,21 +100,14 @@ def test_a_column_and_a_value_are_data_whatever_they_are_called(names: list[str]
 
 def test_rows_in_batches_come_in_order_though_memory_does_not_hold_them(tmp_path: Path) -> None:
     schema = pa.schema([("key", pa.binary()), ("slot", pa.int32()), ("rest", pa.binary())])
-    engine, count, size = Engine(Tables(tmp_path / "tables"), Spill(tmp_path / "spill", 400 << 20)), 100, 5000
+    engine = Engine(Tables(tmp_path / "tables"), Spill(tmp_path / "spill", 400 << 20))
+    keys = [[f"{first + n:06}".encode() for n in range(5000)] for first in range(0, 125_000, 5000)]
     batches = (
-        pa.record_batch(
-            [
-                [f"{(n * size + row) * 7919 % (count * size):06}".encode() for row in range(size)],
-                [n] * size,
-                [bytes(900)] * size,
-            ],
-            schema=schema,
-        )
-        for n in range(count)
+        pa.record_batch([part, [slot] * 5000, [bytes(900)] * 5000], schema=schema) for slot in range(4) for part in keys
     )
     with engine.ordered(schema, batches, ["key", "slot"], size=1000) as rows:
-        keys = [key for batch in rows for key in batch["key"].to_pylist()]
-    assert keys == [f"{n:06}".encode() for n in range(count * size)]
+        found = [pair for batch in rows for pair in zip(*(batch[n].to_pylist() for n in ("key", "slot")), strict=True)]
+    assert found == [(key, slot) for part in keys for key in part for slot in range(4)]
 
 
 def test_what_goes_wrong_in_making_rows_is_raised_as_it_is(engine: Engine) -> None:
