@@ -17,7 +17,7 @@ from headrace.online.declaration import Online
 from headrace.online.keys import MANIFEST
 from headrace.online.manifest import Manifest
 from headrace.online.many import ManySteps
-from headrace.online.packed import packed, spots_in, starts_in
+from headrace.online.packed import Alone, packed, spots_in, starts_in
 from headrace.online.payload import Layout, microseconds
 from headrace.online.publish import Published, publish
 from headrace.store.online import OnlineStore
@@ -97,6 +97,28 @@ def test_values_that_lie_evenly_are_read_as_those_that_do_not(cells: list[tuple[
         assert [column.to_pylist() for column in found] == [[*rows[name].to_pylist(), *last] for name in names]
         assert [column.type for column in found] == kinds
     assert many.find_all(evenly, instants - 1).at.tolist() == [-1] * count
+
+
+def test_a_value_of_one_step_a_table_is_read_at_once_if_its_steps_hold_and_none_is_null() -> None:
+    rows = pa.table({"a": [1.5, None, 2.5, 3.5], "b": pa.array([1, 2, 3, 4], pa.int8())})
+    times = pa.chunked_array([pa.array([AT] * 4, pa.timestamp("us", "UTC"))])
+    layout, now = Layout(rows.schema, timed=True), microseconds(AT)
+    plain, null, twice = layout.pack(rows, times, [0, 1, 2, 4], [True, False, False])
+    alone = Alone([layout, layout])
+    assert alone.values(packed([plain, plain]), now) == [(1.5, 1), (1.5, 1)]
+    for value, at in (([plain, plain], now - 1), ([plain, null], now), ([twice, plain], now), ([plain, b""], now)):
+        assert alone.values(packed(value), at) is None
+
+
+def test_one_request_gets_what_many_get_in_tables_of_plain_numbers(site: Site) -> None:
+    hour = "select origin, dep_at as at, hour(dep_at)::double as hour, dep_delay as delay from flights where dep_at is not null"
+    (site.folder / "gate.sql").write_text(hour)
+    gate = Feature.model_validate({"sql": "gate.sql", "entity": "origin", "time": "at"})
+    features = {"now": windows(agg=["count", "mean"]), "gate": gate}
+    make_features(site, features)
+    with opened(site) as (store, _):
+        published(site, store, features)
+    assert served_as_joined(site, features)
 
 
 def test_one_value_holds_what_all_tables_of_an_entity_say(tmp_path: Path, address: str | None) -> None:

@@ -1,6 +1,7 @@
 """SQL sees the snapshots that it was given, and nothing else: no file, no network, no setting, no variable."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.contracts.cast import cast_rows, guess_columns
 from headrace.contracts.declaration import Column
-from headrace.core.errors import SqlError
+from headrace.core.errors import DataError, SqlError
 from headrace.core.names import quoted
 from headrace.store.engine import Engine, TableView, query_rows
 from headrace.store.spill import Spill
@@ -95,3 +96,26 @@ def test_a_column_and_a_value_are_data_whatever_they_are_called(names: list[str]
         assert set(guess_columns(site, rows, ())) == set(names)
         chosen = site.engine.query(f"select {quoted(names[0])} as v from rows", {"rows": rows})
         assert chosen["v"].to_pylist() == [value]
+
+
+def test_rows_in_batches_come_in_order_though_memory_does_not_hold_them(tmp_path: Path) -> None:
+    schema = pa.schema([("key", pa.binary()), ("slot", pa.int32()), ("rest", pa.binary())])
+    engine = Engine(Tables(tmp_path / "tables"), Spill(tmp_path / "spill", 400 << 20))
+    keys = [[f"{first + n:06}".encode() for n in range(5000)] for first in range(0, 125_000, 5000)]
+    batches = (
+        pa.record_batch([part, [slot] * 5000, [bytes(900)] * 5000], schema=schema) for slot in range(4) for part in keys
+    )
+    with engine.ordered(schema, batches, ["key", "slot"], size=1000) as rows:
+        found = [pair for batch in rows for pair in zip(*(batch[n].to_pylist() for n in ("key", "slot")), strict=True)]
+    assert found == [(key, slot) for part in keys for key in part for slot in range(4)]
+
+
+def test_what_goes_wrong_in_making_rows_is_raised_as_it_is(engine: Engine) -> None:
+    schema = pa.schema([("n", pa.int32())])
+
+    def made() -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([pa.array([1], pa.int32())], schema=schema)
+        raise DataError("no second batch")
+
+    with pytest.raises(DataError, match=r"^no second batch$"), engine.ordered(schema, made(), ["n"], size=10) as rows:
+        rows.read_all()

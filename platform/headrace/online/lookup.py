@@ -77,11 +77,8 @@ class OnlineFeatures:
 
     def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
         instant = microseconds(at)
-        view, starts = self._spots(request)
-        values: list[Any] = []
-        for table, spot in zip(view.tables, starts, strict=True):
-            values += table.values(spot, instant, at)
-        return Served(dict(zip(view.names, values, strict=True)), view.version), view
+        view, held = self._read(lambda view: [shelf.key(request) for shelf in view.shelves])
+        return Served(view.values(held, instant, at), view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         """Return the features of request rows, each as of its own instant; and of which version they are.
@@ -166,9 +163,7 @@ class OnlineFeatures:
         spots: list[tuple[bytes, int] | None] = [None] * len(view.tables)
         for shelf, value in zip(view.shelves, values, strict=True):
             if value is not None:
-                for place, start in shelf.starts(value):
-                    if start >= 0:
-                        spots[place] = value, start
+                shelf.place(value, spots)
         return view, spots
 
     def _read(self, keys: Callable[[View], list[bytes | None]]) -> tuple[View, list[bytes | None]]:

@@ -7,15 +7,17 @@ A value, all numbers little-endian:
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
 from headrace.online.keys import prefix_of
 from headrace.online.manifest import FORM, Manifest, ServedTable
 from headrace.online.many import Spots
+from headrace.online.payload import ALONE, Layout
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,34 @@ class Group:
         return mine == theirs and all(one.is_laid_out_as(two) for one, two in laid_out)
 
 
+class Alone:
+    """Reads values in which each table has one step, of plain columns and no null: all of them at once."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self._struct = struct.Struct(f"<{len(layouts)}I" + "".join(layout.form for layout in layouts))
+        self._sizes = tuple(layout.longest for layout in layouts)
+        self._parts: list[tuple[int, int, bytes]] = []
+        at = len(layouts)
+        for layout in layouts:
+            first = at + 3
+            at = first + len(layout.schema)
+            self._parts.append((first, at, bytes((len(layout.schema) + 7) // 8)))
+
+    def values(self, value: bytes, instant: int) -> list[Sequence[Any]] | None:
+        """Return the values of each table that hold at an instant; None where the value is not such a one."""
+        if len(value) != self._struct.size:
+            return None
+        cells = self._struct.unpack(value)
+        if cells[: len(self._sizes)] != self._sizes:
+            return None
+        read: list[Sequence[Any]] = []
+        for first, end, none in self._parts:
+            if cells[first - 3] not in ALONE or cells[first - 2] > instant or cells[first - 1] != none:
+                return None
+            read.append(cells[first:end])
+        return read
+
+
 def groups_of(tables: Iterable[ServedTable]) -> list[Group]:
     """Return tables by their keys, in the order of the first table of each."""
     together: dict[bytes, list[ServedTable]] = {}
@@ -69,13 +99,14 @@ def packed(payloads: Sequence[bytes]) -> bytes:
     return b"".join((_sizes(len(payloads)).pack(*map(len, payloads)), *payloads))
 
 
-def starts_in(value: bytes, count: int) -> Iterator[int]:
-    """Yield where the payload of each of `count` tables begins in a value; -1 of one that holds nothing."""
-    head = _sizes(count)
+def starts_in(value: bytes, count: int) -> list[int]:
+    """Return where the payload of each of `count` tables begins in a value; -1 of one that holds nothing."""
+    head, starts = _sizes(count), []
     at = head.size
     for size in head.unpack_from(value):
-        yield at if size else -1
+        starts.append(at if size else -1)
         at += size
+    return starts
 
 
 def spots_in(values: Sequence[bytes | None], count: int, room: int) -> list[Spots]:
@@ -99,7 +130,7 @@ def _even(values: Sequence[bytes | None], count: int, room: int) -> list[Spots] 
         return None
     there: Sequence[bytes] = values  # type: ignore[assignment]
     length, head = len(there[0]), _sizes(count)
-    places = list(starts_in(there[0], count))
+    places = starts_in(there[0], count)
     if set(map(len, there)) != {length} or -1 in places:
         return None
     data = b"".join((*there, bytes(room)))

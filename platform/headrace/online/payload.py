@@ -29,7 +29,7 @@ from headrace.online.cells import EPOCH, code, heap, is_varied, raw, reader
 HEAD, TIMED_HEAD = struct.Struct("<2sBBI"), struct.Struct("<2sBBIq")
 MARK, FORMAT = b"HF", 1
 OTHER = "An online payload is of another format: publish the features anew (headrace/force)."
-_ALONE = frozenset(HEAD.pack(MARK, FORMAT, dropped, 1) for dropped in (False, True))
+ALONE = frozenset(HEAD.pack(MARK, FORMAT, dropped, 1) for dropped in (False, True))
 """The heads of payloads of one step."""
 
 
@@ -64,10 +64,10 @@ class Layout:
         self._is_text = [is_varied(column.type) for column in schema]
         self._plain = not any(self._is_text) and not any(self._readers)
 
-    @cached_property
-    def _whole(self) -> struct.Struct:
-        """A payload of one step."""
-        return struct.Struct(f"<{HEAD.size}sq" + self._step.format.removeprefix("<"))
+    @property
+    def form(self) -> str:
+        """How `struct` writes a payload of one step, in a table with time: its head, the instant, the nulls, the cells."""
+        return f"{HEAD.size}sq{self._step.format.removeprefix('<')}"
 
     @property
     def is_plain(self) -> bool:
@@ -123,11 +123,6 @@ class Layout:
                 f"the first step is of {EPOCH + timedelta(microseconds=first):%Y-%m-%dT%H:%M:%SZ}. Raise `serve.online.back`."
             )
         return None
-
-    def alone(self, data: bytes, start: int, instant: int) -> tuple[int, list[Any]] | None:
-        """Return the first instant and the values of a payload of one step that holds, if all are plain and none is null."""
-        head, since, nulls, *cells = self._whole.unpack_from(data, start)
-        return (since, cells) if head in _ALONE and since <= instant and nulls == self._none else None
 
     def values(self, found: Found) -> list[Any]:
         """Return the values of one step, in the order of the columns."""

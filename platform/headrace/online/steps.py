@@ -23,6 +23,8 @@ from headrace.store.tables import DAY
 
 ROWS = 50_000
 """How many rows are packed at once."""
+ENTITIES = 5_000
+"""How many payloads are brought together at once; each may have many steps."""
 _DROPPED = "_dropped"
 _PAYLOADS = pa.schema([("key", pa.binary()), ("slot", pa.int32()), ("payload", pa.binary())])
 
@@ -36,7 +38,7 @@ def packed_values(site: Site, group: Group, since: datetime, touched: pa.Table |
         return
     slots = range(len(group.tables))
     payloads = (batch for slot in slots for batch in _payloads(site, group, slot, since, touched))
-    with site.engine.ordered(_PAYLOADS, payloads, ["key", "slot"], size=ROWS) as rows:
+    with site.engine.ordered(_PAYLOADS, payloads, ["key", "slot"], size=ENTITIES) as rows:
         yield from _joined(rows, len(group.tables))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from headrace.online.keys import key_maker
 from headrace.online.log import Line
 from headrace.online.manifest import FORM, Manifest, OnRequest, ServedTable
 from headrace.online.many import ManySteps, Spots, Steps
-from headrace.online.packed import Group, groups_of, spots_in, starts_in
+from headrace.online.packed import Alone, Group, groups_of, spots_in, starts_in
 from headrace.online.payload import Found, Layout, TooEarly
 from headrace.store.engine import Prepared
 
@@ -40,18 +41,17 @@ class Table:
         self._zeros = [(i, c.name) for i, c in enumerate(served.columns) if c.name in served.zeros]
         self._since = [i for i, c in enumerate(served.columns) if c.name in served.since]
         self._age = served.age and served.timed
-        self._quick = self.layout.is_plain and not self._since and not self._age
+        self.is_plain = self.layout.is_plain and self._ttl is None and not self._since and not self._age
         self._missing = dict.fromkeys(self._names, None) | {name: _zero(served, name) for _, name in self._zeros}
 
-    def values(self, spot: tuple[bytes, int] | None, instant: int, at: datetime) -> Iterable[Any]:
-        """Return the features as of an instant of an entity whose payload lies in a value from some place on, if it has one."""
-        if spot is None:
-            return self._missing.values()
-        if self._quick:
-            alone = self.layout.alone(*spot, instant)
-            if alone and (self._ttl is None or instant - alone[0] <= self._ttl):
-                return alone[1]
-        return self._values(self.find(*spot, instant), instant, at)
+    @property
+    def missing(self) -> Iterable[Any]:
+        """The features of an entity that has no payload."""
+        return self._missing.values()
+
+    def values(self, data: bytes, start: int, instant: int, at: datetime) -> Iterable[Any]:
+        """Return the features as of an instant of an entity whose payload begins at `start` of the data."""
+        return self._values(self.find(data, start, instant), instant, at)
 
     def find(self, data: bytes, start: int, instant: int) -> Found | None:
         """Return the step that holds at an instant, unless it is older than the table's ttl; its payload begins at `start`."""
@@ -90,7 +90,7 @@ class Table:
     def columns(self, steps: Steps, instants: Any) -> Iterator[pa.Array]:
         """Yield the columns of many requests; `instants` are theirs, in microseconds since 1970."""
         stored = self._many.columns(steps)
-        if self._quick and not self._zeros:
+        if self.is_plain and not self._zeros:
             yield from stored
             return
         for name, kind, values in zip(self._stored, self._types, stored, strict=True):
@@ -114,10 +114,13 @@ class Shelf:
     def __init__(self, group: Group, tables: Sequence[Table]) -> None:
         self.places = [[table.served for table in tables].index(served) for served in group.tables]
         """Which of the view's tables they are."""
+        self._tables = [tables[place] for place in self.places]
+        plain = all(table.is_plain for table in self._tables)
+        self._alone = Alone([table.layout for table in self._tables]) if plain else None
         self.key = key_maker(group.tables[0].name, group.entities, group.kinds)
         self._group = group
         self._only_text = group.entities[0] if group.kinds == ["text"] else None
-        self._room = max(tables[place].layout.longest for place in self.places)
+        self._room = max(table.layout.longest for table in self._tables)
 
     def keys(self, requests: pa.Table) -> list[bytes | None]:
         """Return the key of each request; None where a part of it is null. Raises DataError, as `key` does."""
@@ -129,9 +132,23 @@ class Shelf:
         asked = requests.select(self._group.entities) if named else requests
         return [self.key(request) for request in asked.to_pylist()]
 
-    def starts(self, value: bytes) -> Iterator[tuple[int, int]]:
-        """Yield of each table which of the view's it is, and where its payload begins in a value; -1 of one without."""
-        return zip(self.places, starts_in(value, len(self.places)), strict=True)
+    def read(self, value: bytes, instant: int, at: datetime, found: list[Iterable[Any]]) -> None:
+        """Put the features of an entity, by what its key holds, into their places among those of all tables of the view."""
+        alone = self._alone.values(value, instant) if self._alone else None
+        if alone:
+            for place, cells in zip(self.places, alone, strict=True):
+                found[place] = cells
+            return
+        starts = starts_in(value, len(self.places))
+        for place, table, start in zip(self.places, self._tables, starts, strict=True):
+            if start >= 0:
+                found[place] = table.values(value, start, instant, at)
+
+    def place(self, value: bytes, spots: list[tuple[bytes, int] | None]) -> None:
+        """Say for each of the view's tables that are in a value where its payload begins."""
+        for place, start in zip(self.places, starts_in(value, len(self.places)), strict=True):
+            if start >= 0:
+                spots[place] = value, start
 
     def spots(self, values: Sequence[bytes | None]) -> Iterator[tuple[int, Spots]]:
         """Yield where the payloads of each table lie in many values."""
@@ -223,6 +240,18 @@ class View:
     def digests(self) -> dict[str, str]:
         """A digest of each SQL on the request."""
         return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+
+    def values(self, held: Sequence[bytes | None], instant: int, at: datetime) -> dict[str, Any]:
+        """Return the stored features of one request as of an instant, by what the key of each shelf holds."""
+        found = self._nothing.copy()
+        for shelf, value in zip(self.shelves, held, strict=True):
+            if value is not None:
+                shelf.read(value, instant, at, found)
+        return dict(zip(self.names, chain.from_iterable(found), strict=True))
+
+    @cached_property
+    def _nothing(self) -> list[Iterable[Any]]:
+        return [table.missing for table in self.tables]
 
     @cached_property
     def names(self) -> list[str]:
