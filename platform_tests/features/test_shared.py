@@ -1,7 +1,8 @@
 """A feature table of another product, used by name: made once, joined by instants, and checked for leaks on its owner's sources."""
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -118,6 +119,18 @@ def test_both_products_load_into_one_graph_though_their_calendars_differ(tmp_pat
     assert TRAINING in graph.get(HABIT).child_keys
 
 
+@pytest.fixture
+def one_platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Dagster load another platform than the project's in this process, and forget it afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "products":
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("one_platform")
 def test_dagster_loads_both_from_their_files_and_says_where_a_wrong_name_stands(tmp_path: Path) -> None:
     project = neighbours(tmp_path / "project", timezone="America/New_York")
     graph = load_platform(project.root / "platform" / "products").resolve_asset_graph()
