@@ -44,7 +44,7 @@ def windows(*agg: str) -> Windows:
             "from": "flights",
             "entity": ["carrier", "origin"],
             "time": "sched_dep",
-            "of": {"delay": "dep_delay"},
+            "of": {"delay": "dep_delay > 15" if "share" in agg else "dep_delay"},
             "agg": agg,
             "over": ["7d"],
         }
@@ -125,7 +125,7 @@ def each_alone() -> bool:
     for agg in get_args(Aggregation):
         seconds, steps = timed(by_headrace, rows, agg)
         print(f"  {agg:<10} {seconds:6.2f} s, {steps.num_rows:,} changes")
-    seconds, _ = timed(by_headrace, rows, *get_args(Aggregation))
+    seconds, _ = timed(by_headrace, rows, *(agg for agg in get_args(Aggregation) if agg != "share"))
     print(f"  all at once {seconds:5.2f} s")
     return True
 

@@ -18,7 +18,16 @@ from headrace.sources.declaration import Source
 from headrace.store.spark import as_shaped
 from headrace.store.tables import DAY
 from platform_tests.conformance.both import Both, differing
-from platform_tests.features.test_window_laws import AT_ONCE, LATE_ROWS, LATE_VALUES, NUMBERS, SALES, TEXTS, ZONE
+from platform_tests.features.test_window_laws import (
+    AT_ONCE,
+    CONDITIONS,
+    LATE_ROWS,
+    LATE_VALUES,
+    NUMBERS,
+    SALES,
+    TEXTS,
+    ZONE,
+)
 
 CLOCKS_CHANGE = datetime(2013, 3, 10, 5, tzinfo=UTC)
 AMOUNTS = [None, 0.0, -0.0, 0.1, 0.2, -7.25, 3e6, 3e6 + 1e-9, 12345678.9, 1e9 + 0.3]
@@ -82,6 +91,7 @@ def on_spark(both: Both, windows: Windows, source: Source, sales: pa.Table, days
         (LATE_ROWS, {"x": "amount"}, ["count", "mean"], None, None),
         (LATE_ROWS, {"x": "amount"}, ["std", "distinct"], None, DAYS),
         (LATE_ROWS, {"x": "amount"}, ["min"], None, None),
+        (LATE_ROWS, {"p": "paid", "much": "amount > 1"}, CONDITIONS, None, DAYS),
     ],
 )
 def test_windows_on_spark_are_those_of_the_local_engine_to_the_last_digit(
@@ -115,3 +125,9 @@ def test_what_cannot_be_summed_exactly_is_refused_in_words(both: Both) -> None:
 def test_texts_are_not_summed(both: Both) -> None:
     with pytest.raises(NotCarried, match="does not sum values of type string"):
         on_spark(both, declared({"i": "item"}, ["sum"]), Source.model_validate(AT_ONCE), histories(1), None)
+
+
+@pytest.mark.slow
+def test_a_share_of_a_number_is_refused(both: Both) -> None:
+    with pytest.raises(DataError, match="a `share` is of what is true or false, and 'x' is neither"):
+        on_spark(both, declared({"x": "amount"}, ["share"]), Source.model_validate(AT_ONCE), histories(1), None)

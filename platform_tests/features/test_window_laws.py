@@ -43,6 +43,12 @@ LATE_VALUES = {"files": "sales/*.csv", "time": "sold_at", "known_at": {"amount":
 AT_ONCE = {"files": "sales/*.csv", "time": "sold_at"}
 NUMBERS = ["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 TEXTS = ["count", "since", "last", "first", "distinct"]
+CONDITIONS = ["count", "share", "mean", "sum", "last"]
+KINDS: list[tuple[dict[str, str], list[str]]] = [
+    ({"x": "amount", "p": "paid"}, NUMBERS),
+    ({"i": "item"}, TEXTS),
+    ({"p": "paid"}, CONDITIONS),
+]
 
 half_hours = st.integers(-60, 60).map(lambda n: CLOCKS_GO_FORWARD + timedelta(minutes=30 * n))
 moments = st.builds(lambda at, shift: at + shift * MICROSECOND, half_hours, st.sampled_from([0, 0, 0, 1, -1]))
@@ -58,10 +64,10 @@ sale = st.fixed_dictionaries(
     }
 )
 declarations = st.builds(
-    lambda source, entity, numbers, over, where: (source, entity, numbers, over, where),
+    lambda source, entity, kind, over, where: (source, entity, kind, over, where),
     st.sampled_from([LATE_ROWS, LATE_ROWS, LATE_VALUES, AT_ONCE]),
     st.sampled_from(["shop", ["shop", "till"]]),
-    st.booleans(),
+    st.sampled_from([*KINDS, KINDS[0]]),
     st.lists(st.sampled_from(["30m", "3h", "25h", "40h"]), min_size=1, max_size=2, unique=True),
     st.sampled_from([None, "paid"]),
 )
@@ -130,6 +136,7 @@ def oldest(events: list[tuple[datetime, Any]]) -> Any:
 BY_HAND: dict[str, Callable[[list[tuple[datetime, Any]]], Any]] = {
     "sum": lambda events: float(sum(exact(v) for _, v in events)),
     "mean": lambda events: float(sum(exact(v) for _, v in events) / len(events)) if events else None,
+    "share": lambda events: sum(1 for _, v in events if v) / len(events) if events else None,
     "std": lambda events: sample_std([v for _, v in events]),
     "min": lambda events: min((float(v) for _, v in events), default=None),
     "max": lambda events: max((float(v) for _, v in events), default=None),
@@ -169,8 +176,7 @@ def edges(windows: Windows, sales: list[dict[str, Any]]) -> set[datetime]:
 
 
 def declare(drawn: tuple[Any, ...]) -> tuple[Windows, Source]:
-    source, entity, numbers, over, where = drawn
-    of, agg = ({"x": "amount", "p": "paid"}, NUMBERS) if numbers else ({"i": "item"}, TEXTS)
+    source, entity, (of, agg), over, where = drawn
     windows = {"from": "sales", "entity": entity, "time": "sold_at", "of": of, "agg": agg, "over": over, "where": where}
     return Windows.model_validate(windows), Source.model_validate(source)
 
@@ -239,7 +245,7 @@ def sales_of(amounts: Sequence[float], **changes: Any) -> list[dict[str, Any]]:
 
 
 def amounts_over(agg: str, over: str) -> tuple[Windows, Source]:
-    windows, source = declare((AT_ONCE, "shop", True, [over], None))
+    windows, source = declare((AT_ONCE, "shop", KINDS[0], [over], None))
     return windows.model_copy(update={"agg": [agg]}), source
 
 
@@ -275,7 +281,7 @@ def test_what_cannot_be_summed_exactly_is_refused_in_words(agg: str, amounts: li
 
 
 def test_of_events_at_one_instant_the_greatest_value_is_the_last_and_the_least_the_first() -> None:
-    windows = declare((AT_ONCE, "shop", False, ["3h"], None))[0]
+    windows = declare((AT_ONCE, "shop", KINDS[1], ["3h"], None))[0]
     sales = [
         sale | {"item": item, "sold_at": CLOCKS_GO_FORWARD} for sale in sales_of([0.0]) for item in ("b", "c", "a")
     ]
@@ -284,7 +290,7 @@ def test_of_events_at_one_instant_the_greatest_value_is_the_last_and_the_least_t
 
 
 def test_an_event_of_another_age_of_the_world_only_costs_time() -> None:
-    windows = declare((AT_ONCE, ["shop", "till"], True, ["3h"], None))[0]
+    windows = declare((AT_ONCE, ["shop", "till"], KINDS[0], ["3h"], None))[0]
     many = [sale | {"till": till} for till in range(100) for sale in sales_of([1.0])]
     early = sales_of([2.0])[0] | {"sold_at": datetime(1, 1, 1, tzinfo=UTC)}
     steps = steps_of(windows, Source(**AT_ONCE), [*many, early])

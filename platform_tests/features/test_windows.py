@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.core.days import Days
+from headrace.core.errors import SqlError
 from headrace.features.assets import feature_assets
 from headrace.features.compute import feature_rows
 from headrace.features.declaration import Aggregation
@@ -94,11 +95,13 @@ def test_an_event_whose_whole_row_is_known_later_counts_from_then_on(tmp_path: P
     assert [row["time"] for row in rows] == [NOON + timedelta(minutes=90), NOON + timedelta(hours=6)]
 
 
-def test_days_made_one_by_one_are_the_days_made_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of", [{"delay": "dep_delay"}, {"late": "dep_delay > 1", "early": "dep_delay < 0.5"}])
+def test_days_made_one_by_one_are_the_days_made_at_once(tmp_path: Path, of: dict[str, str]) -> None:
     flights = [flight(i, sched_dep=NOON + timedelta(hours=5 * i), dep_delay=0.1 * i) for i in range(20)]
     flights.append(flight(20, sched_dep=NOON + timedelta(hours=10)))
     site = airline(tmp_path, flights)
-    feature = windows(over=["2h", "30h"], agg=list(get_args(Aggregation)))
+    agg = [agg for agg in get_args(Aggregation) if agg != "share" or "late" in of]
+    feature = windows(over=["2h", "30h"], agg=agg, of=of)
     days = Days(NOON.date(), NOON.date() + timedelta(days=5))
     whole = feature_rows(site, "now", feature, SOURCES, days).to_pylist()
     parts = [row for day in days for row in feature_rows(site, "now", feature, SOURCES, Days(day, day)).to_pylist()]
@@ -111,6 +114,14 @@ def test_columns_are_named_by_table_value_aggregation_and_window() -> None:
     assert window_columns("now", feature.windows) == [
         f"now_{name}_{over}" for over in ("24h", "14d") for name in ("count", "delay_sum", "delay_mean")
     ]
+
+
+def test_a_share_of_a_number_is_refused(tmp_path: Path) -> None:
+    site = airline(tmp_path, [flight(0)])
+    with pytest.raises(
+        SqlError, match="a `share` is of what is true or false, and 'delay' is neither: write a condition"
+    ):
+        feature_rows(site, "now", windows(agg=["share"]), SOURCES, None)
 
 
 def test_an_event_that_leaves_its_window_as_a_day_begins_is_gone_on_that_day(tmp_path: Path) -> None:
@@ -137,12 +148,13 @@ def test_since_counts_the_minutes_from_the_newest_event_to_the_prediction(tmp_pa
 def test_every_aggregation_goes_through_the_assets_into_the_training_set(tmp_path: Path) -> None:
     flights = [flight(i, sched_dep=NOON + timedelta(minutes=37 * i), dep_delay=float(i % 5)) for i in range(30)]
     site = airline(tmp_path, flights)
-    numbers = windows(agg=list(get_args(Aggregation)), of={"delay": "dep_delay", "late": "dep_delay > 2"})
+    numbers = windows(agg=[a for a in get_args(Aggregation) if a != "share"], of={"delay": "dep_delay"})
+    conditions = windows(agg=["share", "mean"], of={"late": "dep_delay > 2"})
     texts = windows(agg=["last", "first", "distinct"], of={"plane": "tailnum", "landed": "arr_at"})
-    graph = Graph(SOURCES, {"flights": CONTRACT}, {"now": numbers, "texts": texts}, LABEL)
+    graph = Graph(SOURCES, {"flights": CONTRACT}, {"now": numbers, "late": conditions, "texts": texts}, LABEL)
     assert dg.materialize(feature_assets(site, graph)).success
     rows = site.tables.read("air/training/set")
-    assert {"now_since_2h", "now_delay_std_2h", "now_late_mean_2h", "texts_plane_last_2h"} <= set(rows.column_names)
+    assert {"now_since_2h", "now_delay_std_2h", "late_late_share_2h", "texts_plane_last_2h"} <= set(rows.column_names)
     assert "now_newest_2h" not in rows.column_names
     lineage = training_lineage(site, graph)
     assert lineage["now_since_2h"] == {("features", "now", "now_newest_2h")}

@@ -32,6 +32,7 @@ FILES = {
 }
 FEATURES: dict[str, Feature] = {
     "now": windows(agg=ALL, over=["2h", "6h"]),
+    "late": windows(agg=["share", "last", "std"], of={"late": "dep_delay > 5"}),
     "leg": windows(entity=["origin", "tailnum"], of={"plane": "tailnum"}, agg=["last", "distinct", "count"]),
     "gate": Feature.model_validate({"sql": "gate.sql", "entity": "origin", "time": "at", "ttl": "90m", "age": True}),
     "plane": Feature.model_validate({"sql": "plane.sql", "entity": "tailnum"}),

@@ -30,9 +30,11 @@ def _honest(output: Output, moment: datetime) -> str:
         return f"count(*) filter ({inside})" if output.agg == "count" else f"{_minutes(moment, newest)}"
     present, exact = f"filter ({inside} and {value} is not null)", exact_sql(value)
     least = f"(select min({exact}) {present} from seen)"
+    mean = f"cast(sum({exact}) {present} as double) / count({value}) {present}"
     return {
         "sum": f"cast(coalesce(sum({exact}) {present}, 0) as double)",
-        "mean": f"cast(sum({exact}) {present} as double) / count({value}) {present}",
+        "mean": mean,
+        "share": mean,
         "std": f"stddev_samp(cast({exact} - {least} as double)) {present}",
         "min": f"min(cast({value} as double)) {present}",
         "max": f"max(cast({value} as double)) {present}",

@@ -11,7 +11,7 @@ from headrace.core.user_code import PLACE
 
 FORMS = ("shared", "windows", "sql", "python", "on_request")
 """What a feature table may be: exactly one of these."""
-Aggregation = Literal["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
+Aggregation = Literal["count", "since", "sum", "mean", "share", "std", "min", "max", "last", "first", "distinct"]
 
 
 class Windows(Declaration):
@@ -27,7 +27,7 @@ class Windows(Declaration):
     """What is aggregated: a name for each SQL expression over the source's columns."""
     agg: list[Aggregation] = Field(min_length=1)
     """How. Of the events, one column a window: count; since (minutes from the newest one to the prediction). Of each value,
-    over the events that have it: sum and mean (of a boolean: the share of true); std (of a sample; null below two); min and
+    over the events that have it: sum and mean; share (of a condition: how often it was true); std (of a sample; null below two); min and
     max; last and first (by when they happened; of ties the greatest and the least; any type); distinct (how many; any type)."""
     over: list[Duration] = Field(min_length=1)
     """How far back: an event counts at t if it happened in (t - over, t] and was known at t."""

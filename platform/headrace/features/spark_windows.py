@@ -12,16 +12,16 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from headrace.core.errors import NotCarried
+from headrace.core.errors import DataError, NotCarried
 from headrace.core.names import quoted
 from headrace.features.declaration import Windows
-from headrace.features.windows import EVENTS, Output, instant, known_when, outputs
+from headrace.features.windows import EVENTS, Output, instant, known_when, no_condition, outputs
 from headrace.sources.declaration import Source
 from headrace.store.spark import spark_name, spark_text
 from headrace.store.tables import DAY
 
 _MICROSECOND = timedelta(microseconds=1)
-_SUMMED, _BOUNDED, PICKED = {"sum", "mean", "std"}, {"min", "max"}, {"last", "first"}
+_SUMMED, _BOUNDED, PICKED = {"sum", "mean", "share", "std"}, {"min", "max"}, {"last", "first"}
 
 
 def seen_sql(windows: Windows, source: Source, span: tuple[datetime, datetime] | None) -> str:
@@ -128,6 +128,8 @@ def _needed(emission: Emission) -> str:
     for i in range(len(emission.windows.of)):
         kind = emission.seen.field(f"_value{i}").type
         value = f"(_value{i} + 0D)" if pa.types.is_floating(kind) else f"_value{i}"
+        if emission.has("share") and not pa.types.is_boolean(kind):
+            raise DataError(f"{origin}: {no_condition(list(emission.windows.of)[i])}.")
         if emission.has(*_SUMMED):
             made.append(f"{exact_sql(f'_value{i}', kind, origin)} as _exact{i}")
         if emission.has(*_BOUNDED):
@@ -161,9 +163,9 @@ def _measures(emission: Emission) -> Iterator[tuple[str, str, str]]:
     """Yield what is added at a start and taken away at an end: name, SQL, the SQL of nothing."""
     yield "n", "1L", "0L"
     none = "cast(0 as decimal(38, 0))"
-    for i in emission.values("sum", "mean", "std"):
+    for i in emission.values(*_SUMMED):
         yield f"c{i}", f"case when _value{i} is not null then 1L else 0L end", "0L"
-    for i in emission.values("sum", "mean"):
+    for i in emission.values("sum", "mean", "share"):
         yield f"s{i}", f"coalesce(_exact{i}, 0)", none
     for i in emission.values("std"):
         yield f"a{i}", f"coalesce(_apart{i}, 0)", none
@@ -275,11 +277,13 @@ def _microseconds(moment: datetime) -> int:
 def _output(emission: Emission, output: Output) -> str:
     w, i = list(emission.overs).index(output.over), output.value
     total = f"cast(s{i}_{w} as double) / 1e9D"
+    mean = f"case when c{i}_{w} > 0 then {total} / cast(c{i}_{w} as double) end"
     made = {
         "count": f"n_{w}",
         "since": f"timestamp_micros(newest_{w})",
         "sum": total,
-        "mean": f"case when c{i}_{w} > 0 then {total} / cast(c{i}_{w} as double) end",
+        "mean": mean,
+        "share": mean,
         "std": _deviation(f"c{i}_{w}", f"a{i}_{w}", f"q{i}_{w}"),
         "distinct": f"d{i}_{w}",
         "last": f"last{i}_{w}.v",

@@ -19,7 +19,7 @@ from headrace.features.totals import mean, std, total
 from headrace.features.windows import Output, outputs
 
 INSTANT = pa.timestamp("us", "UTC")
-_TOTALS = {"sum": total, "mean": mean, "std": std}
+_TOTALS = {"sum": total, "mean": mean, "share": mean, "std": std}
 ENTITY = "_entity"
 PIECE = 1_000_000
 """How many events are worked on at once, in whole entities."""
@@ -92,7 +92,7 @@ def _column(output: Output, events: pa.Table, alive: Alive, shown: Ints) -> pa.A
         case "since":
             rows = np.arange(events.num_rows)
             return _picked(events["_happened"].cast(INSTANT), alive.best(rows)[shown])
-        case "sum" | "mean" | "std":
+        case "sum" | "mean" | "share" | "std":
             exact = pl.Series(events[f"_exact{output.value}"]).to_physical()
             totals = _TOTALS[output.agg](alive.of(exact.is_not_null().to_numpy()), exact.fill_null(0))
             return totals.gather(shown).to_arrow()

@@ -19,9 +19,9 @@ EVENTS = "_events"
 """What the source of windows is called in SQL."""
 OF_EVENTS: tuple[Aggregation, ...] = ("count", "since")
 """Aggregations of the events themselves, one column a window."""
-OF_VALUES: tuple[Aggregation, ...] = ("sum", "mean", "std", "min", "max", "last", "first", "distinct")
+OF_VALUES: tuple[Aggregation, ...] = ("sum", "mean", "share", "std", "min", "max", "last", "first", "distinct")
 """Aggregations of each value, over the events that have it."""
-_SUMMED, _BOUNDED, _PICKED = {"sum", "mean", "std"}, {"min", "max"}, {"last", "first", "distinct"}
+_SUMMED, _BOUNDED, _PICKED = {"sum", "mean", "share", "std"}, {"min", "max"}, {"last", "first", "distinct"}
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,21 @@ def _happened(windows: Windows, known: list[str], span: tuple[datetime, datetime
 
 def _needed(windows: Windows, i: int, sql: str) -> Iterator[str]:
     if _SUMMED & set(windows.agg):
-        yield f"{exact_sql(f'({sql})')} as _exact{i}"
+        exact = exact_sql(f"({sql})")
+        yield f"{_of_a_condition(list(windows.of)[i], sql, exact) if 'share' in windows.agg else exact} as _exact{i}"
     if _BOUNDED & set(windows.agg):
         yield f"cast(({sql}) as double) as _number{i}"
     if _PICKED & set(windows.agg):
         yield f"({sql}) as _value{i}"
+
+
+def no_condition(value: str) -> str:
+    """Return what is wrong with a share of what is neither true nor false."""
+    return f"a `share` is of what is true or false, and '{value}' is neither: write a condition, or say `mean`"
+
+
+def _of_a_condition(name: str, value: str, exact: str) -> str:
+    return f"case when typeof({value}) = 'BOOLEAN' then {exact} else error({quoted_text(no_condition(name))}) end"
 
 
 def exact_sql(value: str) -> str:

@@ -20,6 +20,7 @@ _OF_EVENTS: dict[Aggregation, str] = {
 _OF_VALUES: dict[Aggregation, str] = {
     "sum": "sum",
     "mean": "mean",
+    "share": "share of true",
     "std": "standard deviation",
     "min": "least value",
     "max": "greatest value",
