@@ -77,7 +77,7 @@ class OnlineFeatures:
 
     def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
         instant = microseconds(at)
-        view, held = self._read(lambda view: [shelf.key(request) for shelf in view.shelves])
+        view, held = self._read(lambda view: view.keys(request))
         return Served(view.values(held, instant, at), view.version), view
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
@@ -159,7 +159,7 @@ class OnlineFeatures:
 
     def _spots(self, request: Mapping[str, Any]) -> tuple[View, list[tuple[bytes, int] | None]]:
         """Return for each table where the payload of a request's entity lies; None where it has none."""
-        view, values = self._read(lambda view: [shelf.key(request) for shelf in view.shelves])
+        view, values = self._read(lambda view: view.keys(request))
         spots: list[tuple[bytes, int] | None] = [None] * len(view.tables)
         for shelf, value in zip(view.shelves, values, strict=True):
             if value is not None:

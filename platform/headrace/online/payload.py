@@ -29,6 +29,7 @@ from headrace.online.cells import EPOCH, code, heap, is_varied, raw, reader
 HEAD, TIMED_HEAD = struct.Struct("<2sBBI"), struct.Struct("<2sBBIq")
 MARK, FORMAT = b"HF", 1
 OTHER = "An online payload is of another format: publish the features anew (headrace/force)."
+_MICROSECOND = timedelta(microseconds=1)
 ALONE = frozenset(HEAD.pack(MARK, FORMAT, dropped, 1) for dropped in (False, True))
 """The heads of payloads of one step."""
 
@@ -196,4 +197,4 @@ def microseconds(moment: datetime) -> int:
     """Return an instant as payloads have it; raises DataError for one without a time zone."""
     if moment.tzinfo is None:
         raise DataError(f"The instant {moment.isoformat()} has no time zone: say one, such as {moment.isoformat()}Z.")
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // _MICROSECOND

@@ -241,6 +241,10 @@ class View:
         """A digest of each SQL on the request."""
         return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
 
+    def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
+        """Return the key that a request has in each shelf; None where a part of it is null. Raises DataError, as they do."""
+        return [shelf.key(request) for shelf in self.shelves]
+
     def values(self, held: Sequence[bytes | None], instant: int, at: datetime) -> dict[str, Any]:
         """Return the stored features of one request as of an instant, by what the key of each shelf holds."""
         found = self._nothing.copy()
