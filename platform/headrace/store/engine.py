@@ -45,7 +45,15 @@ class Engine:
         Rows beyond a quarter of the product's memory lie on disk.
         """
         try:
-            with self._connection(views) as connection:
+            return self._answer(sql, views, origin, {})
+        except _Stopped:
+            return self._answer(sql, views, origin, {"threads": 1})
+
+    def _answer(
+        self, sql: str, views: Mapping[str, TableView | pa.Table], origin: str, settings: Mapping[str, Any]
+    ) -> pa.Table:
+        try:
+            with self._connection(views, settings) as connection:
                 answer = connection.execute(sql).to_arrow_reader(BATCH)
                 return self._spill.gather(answer.schema, _batches(answer, origin))
         except duckdb.Error as error:
@@ -127,12 +135,17 @@ def _watched(rows: Iterable[pa.RecordBatch], failed: list[HeadraceError]) -> Ite
         raise
 
 
+class _Stopped(SqlError):
+    """DuckDB says that a thread was stopped, and not why: now and then the one that failed loses this race."""
+
+
 def _batches(answer: pa.RecordBatchReader, origin: str) -> Iterator[pa.RecordBatch]:
     """Yield the rows of an answer; what goes wrong in the middle of it is not DuckDB's error any more, but Arrow's."""
     try:
         yield from answer
     except OSError as error:
-        raise SqlError(_explained(error, origin)) from error
+        failed = _Stopped if "INTERRUPT Error" in str(error) else SqlError
+        raise failed(_explained(error, origin)) from error
 
 
 def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> pa.Table:
