@@ -64,12 +64,12 @@ class Site:
             return None
         if not self.place.spark_url:
             raise DeclarationError(
-                "`engine: spark` needs to know where Spark is: set HEADRACE_SPARK_URL to spark://host:port, local[2], or "
+                "Nobody says where Spark is: set HEADRACE_SPARK_URL to spark://host:port, local[2], or "
                 "sc://host:port for Spark Connect.",
                 ("engine",),
             )
         if find_spec("pyspark") is None:
-            raise DeclarationError("`engine: spark` needs pyspark: pip install 'headrace[spark]'", ("engine",))
+            raise DeclarationError("Spark needs pyspark: pip install 'headrace[spark]'", ("engine",))
         return Spark(self.place.spark_url, self.tables, self.engine)
 
     @cached_property
