@@ -21,6 +21,7 @@ from headrace.store.spark import spark_name, spark_text
 from headrace.store.tables import DAY
 
 _MICROSECOND = timedelta(microseconds=1)
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal)
 _SUMMED, _BOUNDED, PICKED = {"sum", "mean", "share", "std"}, {"min", "max"}, {"last", "first"}
 
 
@@ -133,12 +134,7 @@ def _needed(emission: Emission) -> str:
         if emission.has(*_SUMMED):
             made.append(f"{exact_sql(f'_value{i}', kind, origin)} as _exact{i}")
         if emission.has(*_BOUNDED):
-            if not (
-                pa.types.is_floating(kind)
-                or pa.types.is_integer(kind)
-                or pa.types.is_boolean(kind)
-                or pa.types.is_decimal(kind)
-            ):
+            if not any(holds(kind) for holds in _NUMBERS):
                 raise NotCarried(
                     f"{origin}: `engine: spark` has no `min` and `max` of type {kind}: let the contract type it."
                 )
