@@ -8,6 +8,7 @@ import click
 
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
+from headrace.cli_explain import explain
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import get, skewcheck
@@ -207,6 +208,7 @@ def run() -> None:
 
 main.add_command(contract)
 main.add_command(erase)
+main.add_command(explain)
 main.add_command(features)
 features.add_command(get)
 main.add_command(leakcheck)

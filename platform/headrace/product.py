@@ -16,9 +16,11 @@ from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
+from headrace.explain.assets import explanation_assets
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
+from headrace.models.declaration import sliced_by
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared
 from headrace.online.assets import online_assets
@@ -105,6 +107,7 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     label, monitors = declared.label, declared.monitors
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
+        *explanation_assets(site, label, declared.model, sliced_by(declared.gates)),
         *serving_assets(site, declared.features, label),
         *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
     ]

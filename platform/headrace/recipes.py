@@ -6,10 +6,12 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
+from headrace.explain.recipe import explanation_recipe
 from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
 from headrace.features.verify import verify
+from headrace.models.declaration import sliced_by
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
 from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
@@ -40,3 +42,4 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     if declared.label and declared.model:
         yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
+        yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.gates))

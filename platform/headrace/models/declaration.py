@@ -1,6 +1,7 @@
 """What a user may say about the model and its gates."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,11 @@ class Gate(Declaration):
             return f"{self.metric}{by} {self.comparison} {self.limit:g}"
         distance = f" {'-' if self.limit < 0 else '+'} {abs(self.limit):g}" if self.limit else ""
         return f"{self.metric}{by} {self.comparison} champion{distance}"
+
+
+def sliced_by(gates: Iterable[Gate]) -> list[str]:
+    """Return the columns that gates look at slices of."""
+    return sorted({gate.by for gate in gates if gate.by})
 
 
 _GATE = re.compile(

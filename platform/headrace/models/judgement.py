@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, split_version
-from headrace.models.declaration import SKEW, Gate, Model
+from headrace.models.declaration import SKEW, Gate, Model, sliced_by
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
 from headrace.models.predict import load_meta, load_predictor, score_rows
@@ -45,7 +45,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     """Return, and record with the model, how a candidate does on the test rows of its training set."""
     digest = candidate.digest
     test = split_version(site, label, model, candidate.version).test
-    slices = sorted({gate.by for gate in gates if gate.by})
+    slices = sliced_by(gates)
     evaluation = _evaluated(site, label, digest, test, slices)
     if any(gate.metric == SKEW for gate in gates):
         evaluation.overall.metrics[SKEW] = float(skewed_features(site))

@@ -33,7 +33,7 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
         parts=evaluation_parts(label, model, gates),
         facts={
             "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
-            "live model": _opponent(site, candidate.digest if candidate else NO_MODEL),
+            "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
         }
         | ({"skew": f"{skewed_features(site)}"} if any(gate.metric == SKEW for gate in gates) else {}),
     )
@@ -55,10 +55,10 @@ def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts
     return code_parts(model.split, label, judge_candidate, *gates) | libraries("lightgbm", "scikit-learn")
 
 
-def _opponent(site: Site, candidate: str) -> str:
-    """Return the model that the candidate is judged against: once it is live itself, the one that it was judged against."""
+def opponent_of(site: Site, candidate: str, record: str) -> str:
+    """Return the model that the candidate is held against: once it is live itself, the one that its record says."""
     live = site.releases.live(site.product.product)
     if live is None or live.model != candidate:
         return live.model if live else NO_MODEL
-    judged = site.models.recorded(candidate, RECORD) or {}
+    judged = site.models.recorded(candidate, record) or {}
     return judged.get("champion") or NO_MODEL
