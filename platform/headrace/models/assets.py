@@ -19,6 +19,7 @@ from headrace.models.freshness import champion_age
 from headrace.models.gate import Verdict
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.models.predict import model_bytes
 from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
 from headrace.resources import mlflow_key
@@ -72,7 +73,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
             registered = runs.log_model(
-                product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
+                product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
             )
             picture = importance_plot(shares)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}

@@ -8,6 +8,7 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import SKEW, Gate, Model
 from headrace.models.judgement import RECORD, judge_candidate
+from headrace.models.trainer import trainer_of
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
@@ -47,12 +48,14 @@ def _lost(site: Site) -> bool:
 
 def candidate_parts(label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
-    return code_parts(model, label, train_candidate) | libraries("lightgbm")
+    trainer = trainer_of(model.trainer)
+    return code_parts(model, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
-    return code_parts(model.split, label, judge_candidate, *gates) | libraries("lightgbm", "scikit-learn")
+    learner = trainer_of(model.trainer).libraries
+    return code_parts(model.split, label, judge_candidate, *gates) | libraries(*learner, "scikit-learn")
 
 
 def opponent_of(site: Site, candidate: str, record: str) -> str:
