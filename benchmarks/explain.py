@@ -14,7 +14,7 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
-from headrace.explain.contributions import contributions
+from headrace.explain.contributions import contributions, matrix_of
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
@@ -45,9 +45,9 @@ def main(rounds: int) -> None:
     """Print the medians and whether the limit holds."""
     rows = rows_of(ROWS)
     trained = train_model(rows, LABEL, MODEL, lambda _: None)
-    booster = lgb.Booster(model_str=trained.text.decode())
-    predictor = Predictor(booster, trained.meta.inputs)
-    matrix = np.column_stack([c.to_numpy() for c in encode(rows, predictor.inputs).columns])
+    predictor = Predictor(trained.fitted, trained.meta)
+    booster = lgb.Booster(model_str=trained.fitted.to_bytes().decode())
+    matrix = matrix_of(encode(rows, predictor.inputs))
     ways: dict[str, Callable[[], Any]] = {
         "headrace": lambda: contributions(rows, predictor).values,
         "LightGBM": lambda: booster.predict(matrix, pred_contrib=True)[:, :-1],

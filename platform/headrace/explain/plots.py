@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace.core.charts import BLUE, GREY, canvas
-from headrace.explain.contributions import contributions
+from headrace.explain.contributions import contributions, matrix_of
 from headrace.explain.explanation import Explanation
 from headrace.models.encode import encode
 from headrace.models.predict import Predictor
@@ -56,7 +56,7 @@ def _beeswarm(rows: pa.Table, predictor: Predictor) -> "Figure":
     import shap
 
     told = contributions(rows, predictor)
-    values = encode(rows, predictor.inputs).to_pandas().to_numpy()
+    values = matrix_of(encode(rows, predictor.inputs))
     figure, axes = canvas("SHAP of each row", 6.4, _height(min(MOST, len(told.names))))
     explained: Any = shap.Explanation(told.values, base_values=told.base, data=values, feature_names=told.names)
     shap.plots.beeswarm(explained, max_display=MOST, ax=axes, show=False, plot_size=None, s=5, axis_color="#55606b")

@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from headrace.core.errors import DataError, Refused
 from headrace.core.names import quoted, quoted_text
-from headrace.explain.contributions import contributions
+from headrace.explain.contributions import BACKGROUND, contributions
+from headrace.explain.explanation import sampled
 from headrace.features.declaration import Label
-from headrace.models.predict import MODEL, RELEASE, load_predictor, score_rows
+from headrace.models.predict import MODEL, RELEASE, Predictor, load_predictor, score_rows
+from headrace.models.trainer import Explained
 from headrace.store.engine import TableView
 from headrace.store.site import Site
 
@@ -91,7 +93,7 @@ def reasons_text(told: Reasons, product: str, entity: str, most: int = MOST) -> 
 
 def _reasons(site: Site, label: Label, found: pa.Table, by: Scorer) -> Reasons:
     predictor = load_predictor(site.models, by.model)
-    told = contributions(found, predictor)
+    told = contributions(found, predictor, _background(site, predictor))
     reasons = [
         Reason(name, found[name][0].as_py(), float(value))
         for name, value in zip(told.names, told.values[0], strict=True)
@@ -104,6 +106,13 @@ def _reasons(site: Site, label: Label, found: pa.Table, by: Scorer) -> Reasons:
         base=told.base,
         reasons=sorted(reasons, key=lambda reason: -abs(reason.contribution)),
     )
+
+
+def _background(site: Site, predictor: Predictor) -> pa.Table | None:
+    """Return rows that a model is held against which does not explain itself."""
+    if isinstance(predictor.fitted, Explained):
+        return None
+    return sampled(site.tables.read(site.product.table("training", "set")), BACKGROUND)
 
 
 def _found(site: Site, label: Label, layer: str, name: str, row: str) -> pa.Table | None:

@@ -6,7 +6,7 @@ The trainers themselves stand in `trainers/`, one library in each file; a librar
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -64,6 +64,14 @@ class Fitted(Protocol):
 
     def importance(self) -> Sequence[float] | None:
         """Return how much each input matters, in the order of the inputs; None where the model does not say."""
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A model that explains itself."""
+
+    def contributions(self, encoded: pa.Table) -> Any:
+        """Return float64, rows x (inputs + 1): Shapley values of the raw score, and at the end what it is without them."""
 
 
 class Trainer(Protocol):

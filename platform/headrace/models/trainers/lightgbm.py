@@ -37,6 +37,10 @@ class Boosted:
         text: str = self.booster.model_to_string(num_iteration=-1)
         return text.encode()
 
+    def contributions(self, encoded: pa.Table) -> Any:
+        """Return LightGBM's own Shapley values."""
+        return self.booster.predict(encoded, pred_contrib=True)
+
     def importance(self) -> Sequence[float]:
         """Return the gain of each input over all trees."""
         gains: list[float] = self.booster.feature_importance("gain").tolist()
