@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_explain import explain
@@ -206,6 +207,7 @@ def run() -> None:
     run_demo(Project.around(Path.cwd()), click.echo)
 
 
+main.add_command(card)
 main.add_command(contract)
 main.add_command(erase)
 main.add_command(explain)

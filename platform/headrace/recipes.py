@@ -6,7 +6,7 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
-from headrace.explain.recipe import explanation_recipe
+from headrace.explain.recipe import card_recipe, explanation_recipe
 from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
@@ -43,3 +43,4 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
         yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
         yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.gates))
+        yield card_recipe(site, declared.card)

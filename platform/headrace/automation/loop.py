@@ -80,7 +80,7 @@ class Loop:
     def model_keys(self) -> list[list[str]]:
         """The assets of a training, from its rows to its release."""
         product = self.site.product
-        names = ("candidate", "evaluation", "explanation", "champion")
+        names = ("candidate", "evaluation", "explanation", "champion", "card")
         return [product.key("training", "set"), *(product.key("model", name) for name in names)]
 
     @property

@@ -1,13 +1,18 @@
 """What an explanation is made of."""
 
+import json
 from collections.abc import Sequence
 
-from headrace.core.fingerprint import Parts, code_parts, libraries
+from headrace.core.fingerprint import Parts, code_parts, code_version, libraries
 from headrace.core.recipe import Recipe
+from headrace.explain.card import told_of
+from headrace.explain.declaration import Card
 from headrace.explain.explanation import RECORD, explain_candidate, rows_to_explain
+from headrace.explain.page import write_card
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
+from headrace.models.judgement import RECORD as EVALUATED
 from headrace.models.recipe import NO_MODEL, opponent_of
 from headrace.store.site import Site
 
@@ -24,6 +29,23 @@ def explanation_recipe(site: Site, label: Label, model: Model, slices: Sequence[
             "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
         },
     )
+
+
+def card_recipe(site: Site, card: Card) -> Recipe:
+    """Return what a card is made of: the release, and what is recorded of its model."""
+    live = site.releases.live(site.product.product)
+    records = {kind: site.models.recorded(live.model, kind) for kind in (RECORD, EVALUATED)} if live else {}
+    return Recipe(
+        table=site.product.table("model", "card"),
+        parts=card_parts(card),
+        facts={"release": f"{live.number}" if live else NO_MODEL}
+        | {kind: code_version(json.dumps(facts, sort_keys=True)) for kind, facts in records.items()},
+    )
+
+
+def card_parts(card: Card) -> Parts:
+    """Return the code and declarations behind a card."""
+    return code_parts(card, told_of, write_card) | libraries("jinja2", "markdown-it-py")
 
 
 def explanation_parts(label: Label, model: Model, slices: Sequence[str]) -> Parts:

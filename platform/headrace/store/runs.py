@@ -138,6 +138,23 @@ def mirror_champion(uri: str, product: str, digest: str) -> str | None:
     return version
 
 
+def attach_card(uri: str, product: str, digest: str, texts: Mapping[str, str], description: str) -> str | None:
+    """Keep texts (file name → content) with a model's run, describe its version, and return that; None where it has none.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        version = _version_of(product, digest)
+        if version:
+            client = mlflow.MlflowClient()
+            run = client.get_model_version(product, version).run_id
+            for name, text in texts.items():
+                client.log_text(run, text, name)
+            client.update_model_version(product, version, description)
+    return version
+
+
 @answering()
 def finish(failed: bool) -> None:
     """End the active run with the status that is true; raises StoreError where MLflow does not answer."""
