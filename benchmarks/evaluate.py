@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from headrace.features.declaration import Label
 from headrace.models.blocks import SAMPLES
 from headrace.models.evaluate import LEAST_ROWS, Measuring, evaluate
-from headrace.models.metrics import Decision
+from headrace.models.metrics import Aim, Decision
 
 ROWS, DAYS, MOST_S = 300_000, 90, 5.0
 SLICES = {"origin": 3, "carrier": 10, "weekday": 5, "night": 2}
@@ -38,7 +38,7 @@ def scored_rows() -> tuple[pa.Table, np.ndarray]:
 def main(rounds: int) -> None:
     """Print the median and whether the limit holds."""
     rows, scores = scored_rows()
-    measuring = Measuring(LABEL, "America/New_York", list(SLICES), decision=Decision(0.3, 1, 5))
+    measuring = Measuring(LABEL, "America/New_York", list(SLICES), aim=Aim(decision=Decision(0.3, 1, 5)))
     took = []
     for _ in range(rounds):
         started = time.perf_counter()

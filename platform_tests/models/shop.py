@@ -55,6 +55,22 @@ def relabelled(rows: pa.Table, labels: Any) -> pa.Table:
     return rows.set_column(rows.column_names.index("returned"), "returned", pa.array(labels))
 
 
+def priced(rows: pa.Table | None = None, *, seed: int = 0) -> pa.Table:
+    """Return orders whose label is a number: 100 and ten times the price, more in Portugal, with noise of deviation 2."""
+    rows = orders(seed=seed) if rows is None else rows
+    price = rows["price"].fill_null(0.0).to_numpy()
+    country = np.where(rows["country"].to_numpy(zero_copy_only=False) == "PT", 8.0, 0.0)
+    return relabelled(rows, 100 + 10 * price + country + np.random.default_rng(seed).normal(size=rows.num_rows) * 2)
+
+
+def graded(rows: pa.Table | None = None, *, groups: int = 100) -> pa.Table:
+    """Return orders in groups of a few (`basket`), graded from 0 to 3 by price."""
+    rows = orders() if rows is None else rows
+    grades = np.digitize(rows["price"].fill_null(0.0).to_numpy(), [-1.0, 0.0, 1.0])
+    baskets = pa.array([f"b{i % groups:03d}" for i in range(rows.num_rows)])
+    return relabelled(rows, grades).append_column("basket", baskets)
+
+
 def model(**changes: Any) -> Model:
     """Return a small, fast model judged on the last ten days, but for the changes."""
     declared = {"split": {"test": "10d"}, "trees": 20, "params": {"num_leaves": 7, "learning_rate": 0.2}}

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_pinball_loss,
+    mean_squared_error,
+    ndcg_score,
+    r2_score,
+    roc_auc_score,
+)
 
 from headrace.models.blocks import drawn
-from headrace.models.metrics import Decision, binary_metrics, lift, ranked
+from headrace.models.metrics import Aim, Decision, Ranked, binary_metrics, lift, metrics_of, ranked
 
 SEEDS = st.integers(0, 2**31)
 THEIRS = {
@@ -68,3 +79,51 @@ def test_rates_are_of_all_rows_and_of_either_class() -> None:
     rates = ("positive_rate", "true_positive_rate", "false_positive_rate")
     assert [found[name][0] for name in rates] == pytest.approx([0.4, 0.5, 1 / 3])
     assert "cost" not in found
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_metrics_of_numbers_are_those_of_the_rows_drawn_so_often(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    answers = chance.normal(size=200).round(2) + 3.005
+    scores, blocks, draws = answers + chance.normal(size=200), np.arange(200) % 12, drawn(12)
+    rows = ranked(answers, scores, blocks)
+    found = metrics_of(rows, draws, Aim("regression")) | metrics_of(rows, draws, Aim("quantile", quantile=0.9))
+    for number in (0, 1, 700):
+        often = draws[number][blocks]
+        drawn_so = {
+            "rmse": mean_squared_error(answers, scores, sample_weight=often) ** 0.5,
+            "mae": mean_absolute_error(answers, scores, sample_weight=often),
+            "mape": mean_absolute_percentage_error(answers, scores, sample_weight=often),
+            "r2": r2_score(answers, scores, sample_weight=often),
+            "pinball": mean_pinball_loss(answers, scores, alpha=0.9, sample_weight=often),
+            "coverage": (often * (answers <= scores)).sum() / often.sum(),
+        }
+        assert {name: found[name][number] for name in drawn_so} == pytest.approx(drawn_so)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from([1, 6]))
+def test_ndcg_is_the_mean_of_the_first_ten_of_each_group_however_scores_tie(seed: int, digits: int) -> None:
+    chance = np.random.default_rng(seed)
+    grades, scores = chance.integers(0, 4, (20, 15)), chance.random((20, 15)).round(digits)
+    groups, order = np.repeat(np.arange(20), 15), np.argsort(scores.ravel(), kind="stable")
+    rows = Ranked(grades.ravel()[order], scores.ravel()[order], groups[order] // 2, 10, groups[order])
+    found = metrics_of(rows, drawn(10), Aim("ranking"))["ndcg"]
+    each = np.array([ndcg_score([2.0**grade - 1], [score], k=10) for grade, score in zip(grades, scores, strict=True)])
+    assert found[0] == pytest.approx(each.mean())
+    often = drawn(10)[7][np.arange(20) // 2]
+    assert found[7] == pytest.approx((often * each).sum() / often.sum())
+
+
+def test_groups_without_any_grade_above_zero_say_nothing() -> None:
+    groups = np.array([0, 0, 1, 1])
+    rows = Ranked(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]), np.zeros(4, dtype=int), 1, groups)
+    assert metrics_of(rows, np.ones((1, 1)), Aim("ranking"))["ndcg"].tolist() == [1.0]
+
+
+def test_numbers_that_are_all_the_same_have_no_r2_and_zeros_no_relative_error() -> None:
+    found = metrics_of(ranked(np.zeros(5), np.arange(5.0)), np.ones((1, 1)), Aim("regression"))
+    assert np.isnan(found["r2"][0])
+    assert np.isnan(found["mape"][0])
+    assert found["mae"][0] == 2

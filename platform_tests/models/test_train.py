@@ -14,19 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
-from headrace.models.train import canonical, importance, split_by_time, train_model
+from headrace.models.split import canonical, split_by_time
+from headrace.models.train import importance, train_model
 from platform_tests.models.shop import DAYS, LABEL, SAMPLED, SPRING, model, orders, relabelled, silent
 
 DIGEST = """
 from hashlib import sha256
 from headrace.models.train import train_model
 from platform_tests.models.shop import LABEL, model, orders
-print(sha256(train_model(orders(20000), LABEL, model(), print).text).hexdigest())
+print(sha256(train_model(orders(20000), LABEL, model(), print).fitted.to_bytes()).hexdigest())
 """
 
 
 def text_of(rows: pa.Table, **changes: object) -> bytes:
-    return train_model(rows, LABEL, model(**changes), silent).text
+    return train_model(rows, LABEL, model(**changes), silent).fitted.to_bytes()
 
 
 @settings(deadline=None)
@@ -101,7 +102,7 @@ def test_what_belongs_to_the_model_says_what_it_was_trained_on() -> None:
 
 def test_the_model_gains_most_from_what_the_truth_depends_on() -> None:
     trained = train_model(orders(), LABEL, model(), silent)
-    shares = importance(trained.text, trained.meta.inputs)
+    shares = importance(trained)
     assert list(shares)[:2] == ["price", "country"]
     assert sum(shares.values()) == pytest.approx(1)
 

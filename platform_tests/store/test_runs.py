@@ -35,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def text() -> bytes:
-    return train_model(orders(300), LABEL, model(trees=3), silent).text
+    return train_model(orders(300), LABEL, model(trees=3), silent).fitted.to_bytes()
 
 
 @pytest.fixture

@@ -82,6 +82,34 @@ def diagonal(
     return figure
 
 
+def straight(
+    title: str,
+    points: Sequence[tuple[float, float]],
+    labels: tuple[str, str],
+    *,
+    band: Sequence[tuple[float, float, float]] = (),
+) -> "Figure":
+    """Return numbers against numbers of the same unit, with their band, beside the line on which both are equal."""
+    values = [value for point in [*points, *band] for value in point]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    figure = diagonal(title, points, labels, band=band)
+    margin = 0.03 * ((high - low) or 1.0)
+    axes = figure.axes[0]
+    axes.lines[0].set_data([low, high], [low, high])
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    return figure
+
+
+def columns(title: str, points: Sequence[tuple[float, float]], label: str) -> "Figure":
+    """Return how many rows have which value: the middle of each bin and its rows."""
+    figure, axes = canvas(title, width=4.8, height=2.6)
+    width = points[1][0] - points[0][0] if len(points) > 1 else 1.0
+    axes.bar([x for x, _ in points], [y for _, y in points], width=width, color=BLUE)
+    axes.axvline(0, color=GREY, linewidth=1, linestyle=":")
+    axes.set(xlabel=label, ylabel="rows")
+    return figure
+
+
 def histogram(title: str, values: Sequence[float], label: str) -> "Figure":
     """Return how values between 0 and 1 are spread."""
     figure, axes = canvas(title, width=4.8, height=2.2)

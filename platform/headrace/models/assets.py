@@ -16,9 +16,10 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
-from headrace.models.gate import Verdict
+from headrace.models.gate import Verdict, refuse_other_task
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.models.predict import model_bytes
 from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
 from headrace.resources import mlflow_key
@@ -37,6 +38,7 @@ def model_assets(
     site: Site, label: Label, model: Model, gates: Sequence[Gate], freshness: timedelta | None
 ) -> list[dg.AssetsDefinition]:
     """Return model/candidate, model/evaluation and model/champion, and a freshness check that can be run alone."""
+    refuse_other_task(gates, model.task)
     assets = [_candidate(site, label, model), _evaluation(site, label, model, gates), _champion(site, gates)]
     return [*assets, _freshness_check(site, freshness)] if freshness else assets
 
@@ -72,7 +74,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
             registered = runs.log_model(
-                product.product, digest, site.models.get(digest, "model.txt"), [i.name for i in meta.inputs], facts
+                product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
             )
             picture = importance_plot(shares)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}

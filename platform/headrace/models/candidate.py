@@ -12,7 +12,9 @@ from headrace.models.declaration import Model
 from headrace.models.encode import Input
 from headrace.models.predict import SCORE, load_predictor, score_rows
 from headrace.models.profile import profile_of
-from headrace.models.train import Meta, Say, Split, canonical, importance, split_by_time, train_model
+from headrace.models.split import Split, canonical, split_by_time
+from headrace.models.train import importance, train_model
+from headrace.models.trainer import Meta, Say
 from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
@@ -36,12 +38,11 @@ def train_candidate(
     """Train on a version of the training set and store model, meta, profile and statistics; return digest, meta, importance."""
     split = split_version(site, label, model, version)
     trained = train_model(split.train, label, model, say)
-    meta = trained.meta.model_dump_json().encode()
-    digest = site.models.put({"model.txt": trained.text, "meta.json": meta})
+    digest = site.models.put(trained.files)
     site.models.record_training(digest, _training(site, version))
     scored = split.test.append_column(SCORE, pa.array(score_rows(split.test, load_predictor(site.models, digest))))
     profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
-    shares = importance(trained.text, trained.meta.inputs)
+    shares = importance(trained)
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(shares.items())})
     site.models.record(digest, STATISTICS, as_facts(statistics_of(split.train)))

@@ -4,9 +4,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from headrace.models.blocks import Array, interval
+from headrace.models.declaration import Task
 from headrace.models.metrics import CALIBRATION_BINS, Ranked, are_probabilities, bins_of
 
-POINTS = 100
+POINTS, NUMBER_BINS, ERROR_BINS = 100, 20, 40
 
 
 class Curve(BaseModel):
@@ -17,8 +18,23 @@ class Curve(BaseModel):
     """Place, lowest and highest height."""
 
 
-def curves_of(rows: Ranked, draws: Array, confidence: float) -> dict[str, Curve]:
-    """Return the ROC, precision by recall, gains (share of positives by share of rows) and calibration curves."""
+def curves_of(rows: Ranked, draws: Array, confidence: float, task: Task) -> dict[str, Curve]:
+    """Return the curves that are drawn of a task; none of a ranking.
+
+    Of a classification: ROC, precision by recall, gains (share of positives by share of rows), calibration. Of numbers:
+    what came true by what was predicted, in twenty steps, and how many rows have which error.
+    """
+    if task == "ranking":
+        return {}
+    if task == "classification":
+        return _class_curves(rows, draws, confidence)
+    predicted = _steps(rows, draws, confidence, NUMBER_BINS)
+    counts, edges = np.histogram(rows.answers - rows.scores, bins=ERROR_BINS)
+    errors = zip((edges[:-1] + edges[1:]) / 2, counts, strict=True)
+    return {"predicted": predicted, "errors": Curve(points=[(float(x), float(y)) for x, y in errors])}
+
+
+def _class_curves(rows: Ranked, draws: Array, confidence: float) -> dict[str, Curve]:
     hits, false = _decided_at(rows, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         positives, negatives = hits[:, -1:], false[:, -1:]
@@ -61,16 +77,22 @@ def _curve(across: Array, up: Array, blocks: int, confidence: float) -> Curve:
 
 
 def _calibration(rows: Ranked, draws: Array, confidence: float) -> Curve:
-    cells, shape = bins_of(rows) * rows.count + rows.blocks, (CALIBRATION_BINS, rows.count)
+    curve = _steps(rows, draws, confidence, CALIBRATION_BINS)
+    return Curve(points=curve.points, band=[(x, max(low, 0.0), min(high, 1.0)) for x, low, high in curve.band])
+
+
+def _steps(rows: Ranked, draws: Array, confidence: float, bins: int) -> Curve:
+    """Return what came true by the mean score of each of some bins of equal size."""
+    cells, shape = bins_of(rows, bins) * rows.count + rows.blocks, (bins, rows.count)
     count, score, true = (
         np.bincount(cells, weights=values, minlength=shape[0] * shape[1]).reshape(shape) @ draws.T
-        for values in (None, rows.scores, rows.came_true)
+        for values in (None, rows.scores, rows.answers)
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares, means = true / count, score[:, 0] / count[:, 0]
-    held = [i for i in range(CALIBRATION_BINS) if count[i, 0]]
-    band = [(float(means[i]), interval(shares[i], rows.count, confidence)) for i in held] if rows.count > 1 else []
+        means, heights = score[:, 0] / count[:, 0], true / count
+    held = [i for i in range(bins) if count[i, 0]]
+    band = [(float(means[i]), interval(heights[i], rows.count, confidence)) for i in held] if rows.count > 1 else []
     return Curve(
-        points=[(float(means[i]), float(shares[i, 0])) for i in held],
-        band=[(x, *(min(max(y, 0.0), 1.0) for y in height)) for x, height in band if height],
+        points=[(float(means[i]), float(heights[i, 0])) for i in held],
+        band=[(x, *bounds) for x, bounds in band if bounds],
     )

@@ -1,14 +1,15 @@
 """What a user may say about the model and its gates."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, did_you_mean
-from headrace.models.parameters import refuse_unknown
+from headrace.models.parameters import OF_CLASSES, refuse_unknown
 
 SKEW = "skew"
 """How many features were served otherwise than they are trained on, when that was looked at last."""
@@ -20,20 +21,26 @@ BEHAVIOUR = "behaviour"
 """How many of the generated behaviour tests the model fails."""
 COUNTS = (SKEW, LEAKAGE, CONTRACTS, BEHAVIOUR)
 LATENCY, SIZE = "latency", "size"
-MEASURED = (
-    "auc",
-    "average_precision",
-    "log_loss",
-    "brier",
-    "calibration_error",
-    "lift",
-    "cost",
-    "positive_rate",
-    "true_positive_rate",
-    "false_positive_rate",
-)
-"""What is measured of scores, on all rows and by slice."""
-METRICS = (*MEASURED, SKEW)
+Task = Literal["classification", "regression", "ranking", "quantile"]
+MEASURED: Mapping[Task, Sequence[str]] = {
+    "classification": (
+        "auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "calibration_error",
+        "lift",
+        "cost",
+        "positive_rate",
+        "true_positive_rate",
+        "false_positive_rate",
+    ),
+    "regression": ("rmse", "mae", "mape", "r2"),
+    "quantile": ("pinball", "coverage"),
+    "ranking": ("ndcg",),
+}
+"""Task → what is measured of scores, on all rows and by slice."""
+METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), SKEW)
 UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
 """Metric → unit → how many milliseconds or bytes it is."""
 
@@ -61,6 +68,15 @@ class Model(Declaration):
 
     trainer: Literal["lightgbm"] = "lightgbm"
     """The learner."""
+    task: Task = "classification"
+    """What is predicted. `classification`: the probability that a label of 0 or 1 is 1; `regression`: the mean of a number;
+    `quantile`: a quantile of it; `ranking`: a score by which the rows of a group are put in order, for grades from 0 on."""
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    """With `task: quantile`: which one, such as 0.9 for the value that nine of ten stay below."""
+    group: str | None = None
+    """With `task: ranking`: the column whose rows are ranked against each other, such as a query. It is no input."""
+    weight: str | None = None
+    """The column of the label's SQL that says how much a row counts in training, at least 0. It is no input."""
     split: Split
     """What is held out."""
     params: dict[str, int | float | str | bool] = Field(default={})
@@ -79,6 +95,22 @@ class Model(Declaration):
     def _known(cls, params: dict[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
         refuse_unknown(params)
         return params
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> "Model":
+        if (self.task == "quantile") != (self.quantile is not None):
+            raise ValueError("`task: quantile` and `quantile`, such as 0.9, go together")
+        if (self.task == "ranking") != (self.group is not None):
+            raise ValueError("`task: ranking` and `group`, the column whose rows are ranked, go together")
+        wrong = OF_CLASSES & set(self.params) if self.task != "classification" else set()
+        if wrong:
+            raise ValueError(f"{sorted(wrong)} weigh classes, and `task: {self.task}` has none")
+        return self
+
+    @property
+    def no_inputs(self) -> list[str]:
+        """The columns of the training set that are no inputs, beside the label's own."""
+        return [*self.ignore, *(column for column in (self.group, self.weight) if column)]
 
 
 class Gate(Declaration):

@@ -1,7 +1,7 @@
 """Evaluation: metrics with what chance may have added, on all rows, by slice and by month, and the curves behind them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
 from headrace.models.blocks import Array, blocks_of, drawn, interval, local_days
 from headrace.models.curves import Curve, curves_of
-from headrace.models.metrics import Decision, Ranked, binary_metrics, ranked
+from headrace.models.metrics import Aim, Ranked, metrics_of, ranked
 
 LEAST_ROWS = 100
 """Metrics of fewer rows are shown, and decide nothing: they are chance."""
+CLASSES = Aim()
 ALL_ROWS = ("", "")
 ALONE = np.ones((1, 1))
 """The one sample of rows that lie in one block: the rows as they are."""
@@ -70,7 +71,9 @@ class Measuring:
     timezone: str = "UTC"
     slices: Sequence[str] = ()
     confidence: float = 0.95
-    decision: Decision = field(default_factory=Decision)
+    aim: Aim = field(default_factory=Aim)
+    group: str | None = None
+    """For a ranking: the column whose rows are ranked against each other."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,18 @@ def sample(rows: pa.Table, scores: Any, measuring: Measuring) -> Sampling:
     if not rows.num_rows:
         raise NoRows("There is no row to evaluate on: no label of the test span is known.")
     _refuse_unknown_slices(rows, measuring.slices)
-    answers = rows[measuring.label.column].cast(pa.int8()).to_numpy()
+    answers = rows[measuring.label.column].cast(pa.float64()).to_numpy()
     order = np.argsort(scores, kind="stable")
     ordered = ranked(answers, scores, blocks_of(rows[measuring.label.time], measuring.timezone), order)
+    if measuring.group:
+        ordered = replace(ordered, groups=_numbered(rows[measuring.group])[0][order])
     draws = drawn(ordered.count)
     parts = {
-        (column, value): sampled(part, draws, measuring.decision)
+        (column, value): sampled(part, draws, measuring.aim)
         for column in measuring.slices
         for value, part in _parts(rows[column], ordered, order)
     }
-    return Sampling(ordered, order, draws, {ALL_ROWS: sampled(ordered, draws, measuring.decision), **parts})
+    return Sampling(ordered, order, draws, {ALL_ROWS: sampled(ordered, draws, measuring.aim), **parts})
 
 
 def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> Evaluation:
@@ -147,48 +152,55 @@ def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> E
     return Evaluation(
         overall=sampling.overall.measured(blocks, confidence),
         slices=slices,
-        months={value: _alone(part) for value, part in _parts(months, sampling.rows, sampling.order)},
-        curves=curves_of(sampling.rows, sampling.draws, confidence) if sampling.overall.values else {},
+        months={value: _alone(part, measuring.aim) for value, part in _parts(months, sampling.rows, sampling.order)},
+        curves=curves_of(sampling.rows, sampling.draws, confidence, measuring.aim.task)
+        if sampling.overall.values
+        else {},
         blocks=blocks,
         confidence=confidence,
     )
 
 
-def sampled(rows: Ranked, draws: Array, decision: Decision) -> Sampled:
+def sampled(rows: Ranked, draws: Array, aim: Aim) -> Sampled:
     """Return the metrics of some rows in each sample; of fewer than 100 rows, of the rows as they are."""
-    count, positives = len(rows.scores), int(rows.came_true.sum())
-    if positives in (0, count):
+    count, classes = len(rows.scores), aim.task == "classification"
+    positives = int(rows.came_true.sum()) if classes else 0
+    if classes and positives in (0, count):
         return Sampled(count, positives, {}, "one class only: nothing can be ranked")
     if not np.isfinite(rows.scores).all():
         return Sampled(count, positives, {}, "some scores are not numbers")
     few = count < LEAST_ROWS or rows.count < 2
-    found = binary_metrics(rows.whole() if few else rows, ALONE if few else draws, decision)
-    return Sampled(count, positives, found)
+    return Sampled(count, positives, metrics_of(rows.whole() if few else rows, ALONE if few else draws, aim))
 
 
-def measure(answers: Any, scores: Any) -> Measured:
+def measure(answers: Any, scores: Any, aim: Aim = CLASSES) -> Measured:
     """Return the metrics of some rows, without intervals."""
-    return _alone(ranked(answers, scores))
+    return _alone(ranked(answers, scores), aim)
 
 
 def by_value(values: Sequence[Any] | Any, answers: Any, scores: Any) -> dict[str, Measured]:
     """Return the metrics for each value of a column, missing ones under "(missing)"."""
     order = np.argsort(scores, kind="stable")
-    return {value: _alone(part) for value, part in _parts(pa.array(values), ranked(answers, scores), order)}
+    return {value: _alone(part, CLASSES) for value, part in _parts(pa.array(values), ranked(answers, scores), order)}
 
 
-def _alone(rows: Ranked) -> Measured:
-    return sampled(rows.whole(), ALONE, Decision()).measured(1, 0.5)
+def _alone(rows: Ranked, aim: Aim) -> Measured:
+    return sampled(rows.whole(), ALONE, aim).measured(1, 0.5)
 
 
 def _parts(values: Any, rows: Ranked, order: Array) -> Iterator[tuple[str, Ranked]]:
     """Yield the rows of each value of a column, in the order of their scores, by the value's text."""
+    numbers, names = _numbered(values)
+    for number in np.argsort(names):
+        yield names[number], rows.part(numbers[order] == number)
+
+
+def _numbered(values: Any) -> tuple[Array, list[str]]:
+    """Return a number for each value of a column, and the text of each number."""
     encoded = pc.dictionary_encode(values.cast(pa.string()), null_encoding="encode")
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     names = ["(missing)" if name is None else name for name in encoded.dictionary.to_pylist()]
-    numbers = encoded.indices.to_numpy(zero_copy_only=False)[order]
-    for number in np.argsort(names):
-        yield names[number], rows.part(numbers == number)
+    return encoded.indices.to_numpy(zero_copy_only=False), names
 
 
 def _refuse_unknown_slices(rows: pa.Table, slices: Sequence[str]) -> None:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from headrace.models.declaration import COUNTS, UNITS, Gate
+from headrace.core.errors import DeclarationError
+from headrace.models.declaration import COUNTS, MEASURED, UNITS, Gate, Task
 from headrace.models.duel import Difference, Differences, Duel
 from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
 
@@ -32,6 +33,16 @@ def judge(gates: Sequence[Gate], candidate: Evaluation, duel: Duel | None) -> li
     """
     verdicts = [verdict for gate in gates for verdict in _verdicts(gate, candidate, duel)]
     return verdicts or [_measurable(candidate.overall)]
+
+
+def refuse_other_task(gates: Sequence[Gate], task: Task) -> None:
+    """Raise DeclarationError where a gate is on a metric that another task has."""
+    for gate in gates:
+        others = [other for other, metrics in MEASURED.items() if gate.metric in metrics and other != task]
+        if others:
+            raise DeclarationError(
+                f"'{gate}' is of a {others[0]}; `task: {task}` has {', '.join(MEASURED[task])}.", ("gates",)
+            )
 
 
 def _verdicts(gate: Gate, candidate: Evaluation, duel: Duel | None) -> Iterator[Verdict]:

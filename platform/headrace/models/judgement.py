@@ -17,6 +17,7 @@ from headrace.models.declaration import SKEW, Gate, Model
 from headrace.models.duel import Duel, compare
 from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
 from headrace.models.gate import Verdict, judge
+from headrace.models.metrics import HALF, Aim
 from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.online.skew import skewed_features
 from headrace.store.digest import rows_digest
@@ -90,7 +91,8 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Measuring:
     """Return how models of the product are measured: by the slices that are declared, and those that gates are by."""
     slices = sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
-    return Measuring(label, site.product.timezone, slices, model.evaluation.confidence)
+    aim = Aim(model.task, quantile=model.quantile or HALF)
+    return Measuring(label, site.product.timezone, slices, model.evaluation.confidence, aim, model.group)
 
 
 def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:

@@ -1,15 +1,17 @@
-"""Metrics of scores for labels of two classes, each for any number of samples of the same rows at once.
+"""Metrics of scores, by the model's task, each for any number of samples of the same rows at once.
 
 A sample says how often each block of rows is drawn. AUC is exact in each: it is the share of won pairs, and how many
 pairs rows of one block win over rows of another is counted once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from headrace.models.blocks import Array
+from headrace.models.declaration import Task
 
 CALIBRATION_BINS = 10
 STEPS, MOST_SCORES = 128, 1000
@@ -17,6 +19,8 @@ STEPS, MOST_SCORES = 128, 1000
 TOP = 0.1
 """The part of the rows that lift looks at: those with the highest scores."""
 HALF = 0.5
+FIRST = 10
+"""How many rows of a group a ranking is judged by."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +33,39 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """Rows in the order of their scores: whether each came true, its score, its block."""
+class Aim:
+    """What scores are for."""
 
-    came_true: Array
+    task: Task = "classification"
+    decision: Decision = field(default_factory=Decision)
+    quantile: float = 0.5
+    """Which quantile is predicted, for the task of that name."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rows in the order of their scores: what came true, the score, the block, and for a ranking the group of each."""
+
+    answers: Array
     scores: Array
     blocks: Array
     count: int
     """How many blocks there are."""
+    groups: Array | None = None
+
+    @cached_property
+    def came_true(self) -> Array:
+        """Whether each row is of the class that is predicted."""
+        return np.asarray(self.answers == 1)
 
     def part(self, rows: Array) -> "Ranked":
         """Return some of the rows."""
-        return Ranked(self.came_true[rows], self.scores[rows], self.blocks[rows], self.count)
+        groups = None if self.groups is None else self.groups[rows]
+        return Ranked(self.answers[rows], self.scores[rows], self.blocks[rows], self.count, groups)
 
     def whole(self) -> "Ranked":
         """Return the rows as one block, for metrics without samples."""
-        return Ranked(self.came_true, self.scores, np.zeros(len(self.scores), dtype=np.int64), 1)
+        return Ranked(self.answers, self.scores, np.zeros(len(self.scores), dtype=np.int64), 1, self.groups)
 
     def sums(self, values: Array | None = None) -> Array:
         """Return the sum of a value of each row over each block; the rows of each block where none is given."""
@@ -55,7 +76,73 @@ def ranked(answers: Any, scores: Any, blocks: Any = None, order: Any = None) -> 
     """Return rows in the order of their scores, all in one block where none are given."""
     order = np.argsort(scores, kind="stable") if order is None else order
     numbers = np.zeros(len(order), dtype=np.int64) if blocks is None else blocks[order]
-    return Ranked(np.asarray(answers)[order] == 1, np.asarray(scores)[order], numbers, int(numbers.max(initial=0)) + 1)
+    return Ranked(np.asarray(answers)[order], np.asarray(scores)[order], numbers, int(numbers.max(initial=0)) + 1)
+
+
+def metrics_of(rows: Ranked, draws: Array, aim: Aim) -> dict[str, Array]:
+    """Return each metric of the task in each sample; `draws` has a row a sample, the first of ones, and a column a block."""
+    match aim.task:
+        case "classification":
+            return binary_metrics(rows, draws, aim.decision)
+        case "regression":
+            return number_metrics(rows, draws)
+        case "quantile":
+            return quantile_metrics(rows, draws, aim.quantile)
+        case "ranking":
+            return ranking_metrics(rows, draws)
+
+
+def number_metrics(rows: Ranked, draws: Array) -> dict[str, Array]:
+    """Return the errors of predicted numbers: root mean square, mean absolute, the same as a share of what came true, R².
+
+    The share is of rows whose answer is not 0.
+    """
+    error, held = rows.scores - rows.answers, rows.answers != 0
+    count, squares = draws @ rows.sums(), draws @ rows.sums(error**2)
+    share = np.abs(error) / np.where(held, np.abs(rows.answers), 1) * held
+    mean = rows.answers.mean()
+    spread = draws @ rows.sums((rows.answers - mean) ** 2) - (draws @ rows.sums(rows.answers - mean)) ** 2 / count
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "rmse": np.sqrt(squares / count),
+            "mae": draws @ rows.sums(np.abs(error)) / count,
+            "mape": draws @ rows.sums(share) / (draws @ rows.sums(held)),
+            "r2": 1 - squares / np.where(spread > 0, spread, np.nan),
+        }
+
+
+def quantile_metrics(rows: Ranked, draws: Array, quantile: float) -> dict[str, Array]:
+    """Return the pinball loss, and coverage: the share of rows that came true at or below what was predicted."""
+    error, count = rows.answers - rows.scores, draws @ rows.sums()
+    loss = np.maximum(quantile * error, (quantile - 1) * error)
+    return {"pinball": draws @ rows.sums(loss) / count, "coverage": draws @ rows.sums(error <= 0) / count}
+
+
+def ranking_metrics(rows: Ranked, draws: Array) -> dict[str, Array]:
+    """Return the mean nDCG of the first ten of each group; groups without any grade above 0 say nothing.
+
+    Rows of one score share their gains. Source: K. Järvelin, J. Kekäläinen (2002), with gains of 2^grade - 1.
+    """
+    groups = np.zeros(len(rows.scores), dtype=np.int64) if rows.groups is None else rows.groups
+    gains = 2.0**rows.answers - 1
+    _, ties = np.unique(np.stack([groups, rows.scores]), axis=1, return_inverse=True)
+    shared = (np.bincount(ties, weights=gains) / np.bincount(ties))[ties]
+    got, best = (_discounted(groups, order, values) for order, values in ((rows.scores, shared), (gains, gains)))
+    known = best > 0
+    blocks = np.full(len(best), rows.count, dtype=np.int64)
+    np.minimum.at(blocks, groups, rows.blocks)
+    sums = np.bincount(blocks[known], weights=got[known] / best[known], minlength=rows.count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {"ndcg": draws @ sums / (draws @ np.bincount(blocks[known], minlength=rows.count))}
+
+
+def _discounted(groups: Array, by: Array, gains: Array) -> Array:
+    """Return the gains of the first ten rows of each group by falling `by`, each by its place."""
+    order = np.lexsort((-by, groups))
+    placed = groups[order]
+    place = np.arange(len(order)) - np.searchsorted(placed, placed, side="left")
+    worth = np.where(place < FIRST, gains[order] / np.log2(place + 2), 0)
+    return np.bincount(placed, weights=worth)
 
 
 def binary_metrics(rows: Ranked, draws: Array, decision: Decision) -> dict[str, Array]:
@@ -119,10 +206,10 @@ def lift(rows: Ranked, draws: Array) -> Array:
     return np.asarray(share / ((draws @ rows.sums(rows.came_true)) / (draws @ rows.sums())))
 
 
-def bins_of(rows: Ranked) -> Array:
-    """Return which of ten bins of equal size each row lies in."""
-    sizes = [len(part) for part in np.array_split(np.arange(len(rows.scores)), CALIBRATION_BINS)]
-    return np.repeat(np.arange(CALIBRATION_BINS), sizes)
+def bins_of(rows: Ranked, bins: int = CALIBRATION_BINS) -> Array:
+    """Return which of some bins of equal size each row lies in, by its score."""
+    sizes = [len(part) for part in np.array_split(np.arange(len(rows.scores)), bins)]
+    return np.repeat(np.arange(bins), sizes)
 
 
 def _ties(rows: Ranked) -> Array:

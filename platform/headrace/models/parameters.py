@@ -15,9 +15,11 @@ max_bin min_data_in_bin bin_construct_sample_cnt feature_pre_filter use_missing 
 scale_pos_weight is_unbalance boost_from_average sigmoid
 """
 LEARNER = frozenset(_WORDS.split())
+OF_CLASSES = frozenset({"scale_pos_weight", "is_unbalance"})
+"""Those that mean something for a classification alone."""
 
 OURS = {
-    "objective": "the label is 0 or 1, so it is binary",
+    "objective": "say `task`",
     "num_iterations": "say `trees`",
     "seed": "say `seed` beside `params`",
     "num_threads": "it would change the model's bytes; set OMP_NUM_THREADS where the training runs",

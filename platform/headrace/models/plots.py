@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from headrace.core.charts import bars, diagonal
+from headrace.core.charts import bars, columns, diagonal, straight
 from headrace.models.evaluate import Evaluation
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ def importance_plot(importance: dict[str, float]) -> "Figure":
 
 def evaluation_plots(evaluation: Evaluation) -> "dict[str, Figure]":
     """Return a picture of each curve, with its band."""
-    return {name: _curve(name, evaluation) for name in CURVES if name in evaluation.curves}
+    pictures = {name: _curve(name, evaluation) for name in CURVES if name in evaluation.curves}
+    if "predicted" in evaluation.curves:
+        predicted, errors = evaluation.curves["predicted"], evaluation.curves["errors"]
+        axes = ("predicted", "came true")
+        pictures["predicted"] = straight("Predicted and true", predicted.points, axes, band=predicted.band)
+        pictures["errors"] = columns("Errors: what came true less what was predicted", errors.points, "error")
+    return pictures
 
 
 def _curve(name: str, evaluation: Evaluation) -> "Figure":

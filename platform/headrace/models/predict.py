@@ -1,18 +1,15 @@
 """Scores by a stored model: its bytes are checked, and nothing is unpickled."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.features.training import SCORED
 from headrace.models.encode import Input, encode
-from headrace.models.train import Meta
+from headrace.models.trainer import Fitted, Meta, trainer_of
 from headrace.store.models import Models
-
-if TYPE_CHECKING:
-    import lightgbm as lgb
 
 SCORE, MODEL, RELEASE = SCORED
 """The columns that every table of scores has beside the rows' own."""
@@ -22,16 +19,23 @@ SCORE, MODEL, RELEASE = SCORED
 class Predictor:
     """A model that is ready to score."""
 
-    booster: "lgb.Booster"
-    inputs: list[Input]
+    fitted: Fitted
+    meta: Meta
+
+    @property
+    def inputs(self) -> list[Input]:
+        """The columns that it needs."""
+        return self.meta.inputs
+
+    def predict(self, rows: pa.Table) -> Any:
+        """Return one float64 a row, in row order: a probability, a value, a quantile or a score to rank by."""
+        return self.fitted.predict(encode(rows, self.inputs)) if rows.num_rows else np.array([])
 
 
 def load_predictor(models: Models, digest: str) -> Predictor:
     """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
-    import lightgbm as lgb
-
-    inputs = load_meta(models, digest).inputs
-    return Predictor(lgb.Booster(model_str=models.get(digest, "model.txt").decode()), inputs)
+    meta = load_meta(models, digest)
+    return Predictor(trainer_of(meta.trainer).from_bytes(model_bytes(models, digest), meta), meta)
 
 
 def load_meta(models: Models, digest: str) -> Meta:
@@ -39,8 +43,11 @@ def load_meta(models: Models, digest: str) -> Meta:
     return Meta.model_validate_json(models.get(digest, "meta.json"))
 
 
+def model_bytes(models: Models, digest: str) -> bytes:
+    """Return a stored model as its trainer wrote it; raises DigestMismatch if a byte of it is not as it was stored."""
+    return models.get(digest, trainer_of(load_meta(models, digest).trainer).form)
+
+
 def score_rows(rows: pa.Table, predictor: Predictor) -> Any:
-    """Return one probability a row, in row order."""
-    if not rows.num_rows:
-        return np.array([])
-    return predictor.booster.predict(encode(rows, predictor.inputs))
+    """Return one number a row, in row order: see `Predictor.predict`."""
+    return predictor.predict(rows)

@@ -8,6 +8,7 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import SKEW, Evaluating, Gate, Model
 from headrace.models.judgement import RECORD, judge_candidate
+from headrace.models.trainer import trainer_of
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
@@ -47,13 +48,15 @@ def _lost(site: Site) -> bool:
 
 def candidate_parts(label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
+    trainer = trainer_of(model.trainer)
     learned = model.model_copy(update={"evaluation": Evaluating()})
-    return code_parts(learned, label, train_candidate) | libraries("lightgbm")
+    return code_parts(learned, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
-    return code_parts(model.split, model.evaluation, label, judge_candidate, *gates) | libraries("lightgbm")
+    learner = trainer_of(model.trainer).libraries
+    return code_parts(model.split, model.evaluation, label, judge_candidate, *gates) | libraries(*learner)
 
 
 def _opponent(site: Site, candidate: str) -> str:
