@@ -107,7 +107,9 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     label, monitors = declared.label, declared.monitors
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
-        *explanation_assets(site, graph_of(declared), declared.model, sliced_by(declared.gates), declared.card),
+        *explanation_assets(
+            site, graph_of(declared), declared.model, sliced_by(declared.model, declared.gates), declared.card
+        ),
         *serving_assets(site, declared.features, label),
         *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
     ]

@@ -42,5 +42,5 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     if declared.label and declared.model:
         yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
-        yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.gates))
+        yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.model, declared.gates))
         yield card_recipe(site, declared.card)

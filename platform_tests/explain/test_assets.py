@@ -7,6 +7,8 @@ import mlflow
 import pytest
 
 from headrace.explain.assets import explanation_assets
+from headrace.explain.declaration import Card
+from headrace.features.graph import Graph
 from headrace.models.assets import model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
@@ -14,11 +16,13 @@ from platform_tests.models.shop import LABEL, gates, model, shop
 
 pytestmark = pytest.mark.slow
 
+GRAPH = Graph({}, {}, {}, LABEL)
+
 
 def run(site: Site, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
     assets = [
         *model_assets(site, LABEL, model(), gates(), None),
-        *explanation_assets(site, LABEL, model(), ["country"]),
+        *explanation_assets(site, GRAPH, model(), ["country"], Card()),
     ]
     return dg.materialize(
         assets,

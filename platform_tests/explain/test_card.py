@@ -41,7 +41,7 @@ def test_a_card_says_what_for_from_what_how_well_and_by_whom(site: Site) -> None
     assert "| intended use | Ask before sending \\| not after. |" in text
     assert "| known limits | No gifts before March. |" in text
     assert "| trained on | 1,4" in text
-    assert "| data | shop/training/set version 0, made of" in text
+    assert "| data | shop/training/set version 0 |" in text
     assert "| auc | 0.8" in text
     assert "| PT | 1" in text
     assert "| auc >= 0.6 | passed |" in text

@@ -126,7 +126,8 @@ def test_mlflow_holds_params_metrics_pictures_model_and_where_it_came_from(way: 
     assert run.data.tags["training_set"] == "shop/training/set@0"
     assert run.data.tags["reason"] == "started by hand"
     pictures = {file.path for file in registry(way.site).list_artifacts(run.info.run_id, "plots")}
-    assert pictures == {"plots/importance.png", "plots/roc.png", "plots/calibration.png"}
+    names = ("importance", "roc", "precision_recall", "gains", "calibration")
+    assert pictures == {f"plots/{name}.png" for name in names}
     version = registry(way.site).get_model_version_by_alias("shop", "champion")
     assert version.tags["headrace.digest"] == live.model
 

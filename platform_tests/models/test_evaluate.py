@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DeclarationError, NoRows
-from headrace.models.evaluate import Evaluation, by_value, calibration_error, evaluate, measure
+from headrace.models.evaluate import Evaluation, Measuring, by_value, evaluate, measure
 from platform_tests.models.shop import LABEL, orders
 
 SEEDS = st.integers(0, 2**31)
@@ -23,7 +23,7 @@ def sample(seed: int, rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def evaluated(rows: int = 1000, timezone: str = "UTC", *slices: str) -> Evaluation:
     table = orders(rows)
     scores = np.random.default_rng(0).random(rows)
-    return evaluate(table, scores, LABEL, slices, timezone)
+    return evaluate(table, scores, Measuring(LABEL, timezone, slices))
 
 
 @settings(max_examples=25, deadline=None)
@@ -55,7 +55,7 @@ def test_scores_that_are_the_answers_are_perfect() -> None:
 
 def test_a_score_that_is_always_a_tenth_too_high_has_a_calibration_error_of_a_tenth() -> None:
     answers = np.array([0, 1] * 500)
-    assert calibration_error(answers, np.full(1000, 0.6)) == pytest.approx(0.1)
+    assert measure(answers, np.full(1000, 0.6)).metrics["calibration_error"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("answer", [0, 1])
@@ -95,7 +95,7 @@ def test_missing_values_are_a_slice_of_their_own() -> None:
 
 
 def test_a_slice_that_is_no_column_gets_the_nearest_name() -> None:
-    with pytest.raises(DeclarationError, match=r"`by contry`.*Did you mean 'country'"):
+    with pytest.raises(DeclarationError, match=r"judged by 'contry'.*Did you mean 'country'"):
         evaluated(100, "UTC", "contry")
 
 
@@ -105,9 +105,44 @@ def test_months_are_local() -> None:
 
 
 def test_curves_start_and_end_where_they_must() -> None:
-    found = evaluated()
-    assert (found.roc[0], found.roc[-1]) == ((0.0, 0.0), (1.0, 1.0))
-    assert sum(rows for _, _, rows in found.calibration) == 1000
+    curves = evaluated().curves
+    assert sorted(curves) == ["calibration", "gains", "precision_recall", "roc"]
+    for name in ("roc", "gains"):
+        assert (curves[name].points[0], curves[name].points[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    assert curves["precision_recall"].points[-1][0] == 1.0
+
+
+def test_the_bands_of_curves_hold_the_curves() -> None:
+    for curve in evaluated().curves.values():
+        across, up = zip(*curve.points, strict=True)
+        for place, low, high in curve.band:
+            assert low - 0.02 <= np.interp(place, across, up) <= high + 0.02
+
+
+def test_each_metric_of_all_rows_and_of_large_slices_has_an_interval_around_it() -> None:
+    found = evaluated(1000, "UTC", "country")
+    for measured in (found.overall, *found.slices["country"].values()):
+        assert measured.intervals.keys() == measured.metrics.keys() >= {"auc", "lift", "brier"}
+        for name, (low, high) in measured.intervals.items():
+            assert low <= measured.metrics[name] <= high
+
+
+def test_slices_of_few_rows_have_metrics_and_no_interval() -> None:
+    few = evaluated(200, "UTC", "country").slices["country"]["DE"]
+    assert few.rows < 100
+    assert few.metrics["auc"] is not None
+    assert few.intervals == {}
+
+
+def test_the_same_rows_give_the_same_intervals() -> None:
+    assert evaluated(500) == evaluated(500)
+
+
+def test_scores_that_are_no_probabilities_are_ranked_and_not_taken_for_probabilities() -> None:
+    answers, scores = sample(0)
+    metrics = measure(answers, 10 * scores - 3).metrics
+    assert metrics["auc"] == measure(answers, scores).metrics["auc"]
+    assert not metrics.keys() & {"log_loss", "brier", "calibration_error"}
 
 
 def test_an_evaluation_survives_being_written_and_read() -> None:

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from headrace.models.declaration import METRICS, SKEW, Gate, GateText
+from headrace.models.declaration import MEASURED, Gate, GateText
+from headrace.models.duel import Difference, Duel
 from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
-from headrace.models.gate import Duel, judge
+from headrace.models.gate import judge
 from platform_tests.models.shop import gates
 
-METRIC = st.sampled_from([metric for metric in METRICS if metric != SKEW])
+METRIC = st.sampled_from([metric for metrics in MEASURED.values() for metric in metrics])
 LIMIT = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 4))
 
 
@@ -24,13 +25,25 @@ def evaluation(overall: Measured, **by_origin: Measured) -> Evaluation:
     return Evaluation(overall=overall, slices={"origin": by_origin} if by_origin else {})
 
 
-def passes(text: str, candidate: Evaluation, champion: Evaluation | None = None) -> bool:
-    duel = Duel(candidate=candidate, champion=champion) if champion else None
+def duel_of(candidate: Evaluation, champion: Evaluation, chance: float = 0.0) -> Duel:
+    """Return a duel whose differences chance may have moved by so much."""
+    differences = {
+        name: Difference(
+            value=value - theirs, low=value - theirs - chance, high=value - theirs + chance, detectable=1.4 * chance
+        )
+        for name, value in candidate.overall.metrics.items()
+        if value is not None and (theirs := champion.overall.metrics.get(name)) is not None
+    }
+    return Duel(candidate=candidate, champion=champion, differences=differences)
+
+
+def passes(text: str, candidate: Evaluation, champion: Evaluation | None = None, chance: float = 0.0) -> bool:
+    duel = duel_of(candidate, champion, chance) if champion else None
     return all(verdict.passed for verdict in judge(gates(text), candidate, duel))
 
 
-def why(text: str, candidate: Evaluation, champion: Evaluation | None = None) -> str:
-    duel = Duel(candidate=candidate, champion=champion) if champion else None
+def why(text: str, candidate: Evaluation, champion: Evaluation | None = None, chance: float = 0.0) -> str:
+    duel = duel_of(candidate, champion, chance) if champion else None
     return "; ".join(verdict.why for verdict in judge(gates(text), candidate, duel))
 
 
@@ -80,9 +93,30 @@ def test_a_relative_gate_compares_with_the_champion(auc: float, passed: bool) ->
     assert passes("auc >= champion - 0.005", evaluation(measured(auc=auc)), champion) is passed
 
 
+@pytest.mark.parametrize(("chance", "passed"), [(0.004, True), (0.006, False)])
+def test_a_relative_gate_must_be_met_for_sure(chance: float, passed: bool) -> None:
+    candidate, champion = evaluation(measured(auc=0.80)), evaluation(measured(auc=0.80))
+    assert passes("auc >= champion - 0.005", candidate, champion, chance) is passed
+    assert passes("auc <= champion + 0.005", candidate, champion, chance) is passed
+
+
+def test_a_candidate_of_which_too_little_is_known_hears_what_such_rows_can_tell() -> None:
+    candidate, champion = evaluation(measured(auc=0.80)), evaluation(measured(auc=0.80))
+    text = why("auc >= champion - 0.005", candidate, champion, 0.02)
+    assert text.startswith("0.8000 against 0.8000: +0.0000 (-0.0200 to +0.0200 at 95 %), is not >= -0.0050 for sure;")
+    assert "tell differences from 0.0280 on: test longer, or allow more" in text
+
+
+def test_a_difference_that_chance_could_not_be_told_from_is_refused() -> None:
+    candidate, champion = evaluation(measured(auc=0.9)), evaluation(measured(auc=0.8))
+    [verdict] = judge(gates("auc >= champion"), candidate, Duel(candidate=candidate, champion=champion))
+    assert not verdict.passed
+    assert "one class is rare" in verdict.why
+
+
 def test_a_relative_gate_looks_at_the_rows_that_neither_has_seen_and_an_absolute_one_at_the_whole_test() -> None:
     whole, common = evaluation(measured(auc=0.60)), evaluation(measured(auc=0.90))
-    duel = Duel(candidate=common, champion=evaluation(measured(auc=0.80)))
+    duel = duel_of(common, evaluation(measured(auc=0.80)))
     absolute, relative = judge(gates("auc >= 0.7", "auc >= champion"), whole, duel)
     assert (absolute.passed, absolute.value) == (False, 0.60)
     assert (relative.passed, relative.value, relative.limit) == (True, 0.90, 0.80)

@@ -16,7 +16,7 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
-from headrace.models.gate import Verdict
+from headrace.models.gate import Verdict, refuse_other_task
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
 from headrace.models.predict import model_bytes
@@ -38,6 +38,7 @@ def model_assets(
     site: Site, label: Label, model: Model, gates: Sequence[Gate], freshness: timedelta | None
 ) -> list[dg.AssetsDefinition]:
     """Return model/candidate, model/evaluation and model/champion, and a freshness check that can be run alone."""
+    refuse_other_task(gates, model.task)
     assets = [_candidate(site, label, model), _evaluation(site, label, model, gates), _champion(site, gates)]
     return [*assets, _freshness_check(site, freshness)] if freshness else assets
 

@@ -1,7 +1,7 @@
 """What a user may say about the model and its gates."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -13,8 +13,36 @@ from headrace.models.parameters import OF_CLASSES, refuse_unknown
 
 SKEW = "skew"
 """How many features were served otherwise than they are trained on, when that was looked at last."""
-METRICS = ("auc", "average_precision", "log_loss", "brier", "calibration_error", SKEW)
+LEAKAGE = "leakage"
+"""How many cells of the training set knew the future, when its version was made."""
+CONTRACTS = "contracts"
+"""How many sources break their contract, when that was looked at last."""
+BEHAVIOUR = "behaviour"
+"""How many of the generated behaviour tests the model fails."""
+COUNTS = (SKEW, LEAKAGE, CONTRACTS, BEHAVIOUR)
+LATENCY, SIZE = "latency", "size"
 Task = Literal["classification", "regression", "ranking", "quantile"]
+MEASURED: Mapping[Task, Sequence[str]] = {
+    "classification": (
+        "auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "calibration_error",
+        "lift",
+        "cost",
+        "positive_rate",
+        "true_positive_rate",
+        "false_positive_rate",
+    ),
+    "regression": ("rmse", "mae", "mape", "r2"),
+    "quantile": ("pinball", "coverage"),
+    "ranking": ("ndcg",),
+}
+"""Task → what is measured of scores, on all rows and by slice."""
+METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), SKEW)
+UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
+"""Metric → unit → how many milliseconds or bytes it is."""
 
 
 class Split(Declaration):
@@ -24,6 +52,15 @@ class Split(Declaration):
     """`time`: the newest rows are the test."""
     test: Duration = Field(gt=timedelta())
     """How long the test span is. Rows of the label's `known_after` before it are left out: nobody knew their labels then."""
+
+
+class Evaluating(Declaration):
+    """How a candidate is looked at. None of it changes the model."""
+
+    slices: list[str] = Field(default=[])
+    """Columns of the training set whose values are measured each, beside those that gates are `by`."""
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    """How sure intervals are, and how sure a candidate must be to be no worse than the champion allows."""
 
 
 class Model(Declaration):
@@ -50,6 +87,8 @@ class Model(Declaration):
     """The seed of all chance."""
     ignore: list[str] = Field(default=[])
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
+    evaluation: Evaluating = Evaluating()
+    """How it is measured and looked at."""
 
     @field_validator("params")
     @classmethod
@@ -75,32 +114,47 @@ class Model(Declaration):
 
 
 class Gate(Declaration):
-    """One condition that a candidate must meet: `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`, `skew == 0`."""
+    """One condition that a candidate must meet.
+
+    `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`, `auc gap by origin <= 0.05`, `latency <= 5ms`,
+    `size <= 20MB`, `skew == 0`, `leakage == 0`, `contracts == 0`, `behaviour == 0`.
+    """
 
     metric: str
     by: str | None = None
+    gap: bool = False
+    """Whether it is about the distance between the best and the worst value of the column."""
     comparison: Literal[">=", "<=", "=="]
     champion: bool = False
     """Whether the limit is relative to the live model on the same rows."""
     limit: float = Field(allow_inf_nan=False)
-    """The limit, or the distance to the champion."""
+    """The limit, or the distance to the champion; milliseconds for latency, bytes for size."""
 
     def __str__(self) -> str:
-        by = f" by {self.by}" if self.by else ""
+        by = f"{' gap' if self.gap else ''} by {self.by}" if self.by else ""
         if not self.champion:
-            return f"{self.metric}{by} {self.comparison} {self.limit:g}"
+            return f"{self.metric}{by} {self.comparison} {self.told(self.limit)}"
         distance = f" {'-' if self.limit < 0 else '+'} {abs(self.limit):g}" if self.limit else ""
         return f"{self.metric}{by} {self.comparison} champion{distance}"
 
+    def told(self, value: float) -> str:
+        """Return a value of the metric with its unit, as a gate says it."""
+        if self.metric not in UNITS:
+            return f"{value:g}"
+        unit = next(
+            (u for u, size in reversed(UNITS[self.metric].items()) if value >= size), next(iter(UNITS[self.metric]))
+        )
+        return f"{value / UNITS[self.metric][unit]:g}{unit}"
 
-def sliced_by(gates: Iterable[Gate]) -> list[str]:
-    """Return the columns that gates look at slices of."""
-    return sorted({gate.by for gate in gates if gate.by})
+
+def sliced_by(model: Model, gates: Iterable[Gate]) -> list[str]:
+    """Return the columns by whose values a model is looked at: those that are declared, and those that gates are by."""
+    return sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
 
 
 _GATE = re.compile(
-    r"(?P<metric>\w+)(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=|==)\s*"
-    r"(?:(?P<champion>champion)(?:\s*(?P<sign>[+-])\s*(?P<distance>\d+(?:\.\d+)?))?|(?P<number>-?\d+(?:\.\d+)?))"
+    r"(?P<metric>\w+)(?P<gap>\s+gap)?(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=|==)\s*"
+    r"(?:(?P<champion>champion)(?:\s*(?P<sign>[+-])\s*(?P<distance>\d+(?:\.\d+)?))?|(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]+)?)"
 )
 
 
@@ -114,19 +168,36 @@ def parse_gate(text: Any) -> Any:
     metric = found["metric"]
     if metric not in METRICS:
         raise ValueError(f"no metric '{metric}'; there are {', '.join(METRICS)}.{did_you_mean(metric, METRICS)}")
-    if (metric == SKEW) != (found["comparison"] == "==") or (metric == SKEW and (found["by"] or found["champion"])):
-        raise ValueError(
-            f"'{text}' is not a gate: `skew` is counted, so write skew == 0; metrics are held against >= or <="
-        )
+    wrong = _wrong(found)
+    if wrong:
+        raise ValueError(f"'{text}' is not a gate: {wrong}")
     distance = float(found["distance"] or 0) * (-1 if found["sign"] == "-" else 1)
-    limit = distance if found["champion"] else float(found["number"])
     return {
         "metric": metric,
         "by": found["by"],
+        "gap": bool(found["gap"]),
         "comparison": found["comparison"],
         "champion": bool(found["champion"]),
-        "limit": limit,
+        "limit": distance
+        if found["champion"]
+        else float(found["number"]) * UNITS.get(metric, {}).get(found["unit"], 1),
     }
+
+
+def _wrong(found: re.Match[str]) -> str:
+    """Return what is wrong with the words of a gate; nothing where they go together."""
+    metric, compared = found["metric"], found["by"] or found["gap"] or found["champion"]
+    if (metric in COUNTS) != (found["comparison"] == "==") or (metric in COUNTS and (compared or found["unit"])):
+        counted = metric if metric in COUNTS else SKEW
+        return f"`{counted}` is counted, so write {counted} == 0; metrics are held against >= or <="
+    if metric in UNITS and (compared or found["comparison"] != "<=" or found["unit"] not in UNITS[metric]):
+        units = " or ".join(UNITS[metric])
+        return f"`{metric}` is of the model as a whole, so write {metric} <= <number> with {units} behind it"
+    if metric not in UNITS and found["unit"]:
+        return f"`{metric}` has no unit '{found['unit']}'"
+    if found["gap"] and (not found["by"] or found["champion"] or found["comparison"] != "<="):
+        return f"a gap is between values of a column, so write {metric} gap by <column> <= <number>"
+    return ""
 
 
 GateText = Annotated[Gate, BeforeValidator(parse_gate, json_schema_input_type=str), PlainSerializer(str)]

@@ -1,21 +1,27 @@
-"""Evaluation: metrics with what they were measured on, by slice and by month, and the curves behind them."""
+"""Evaluation: metrics with what chance may have added, on all rows, by slice and by month, and the curves behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from headrace.core.days import local_day
 from headrace.core.errors import DeclarationError, NoRows
 from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
+from headrace.models.blocks import Array, blocks_of, drawn, interval, local_days
+from headrace.models.curves import Curve, curves_of
+from headrace.models.metrics import Aim, Ranked, metrics_of, ranked
 
-CALIBRATION_BINS = 10
-CURVE_POINTS = 200
 LEAST_ROWS = 100
 """Metrics of fewer rows are shown, and decide nothing: they are chance."""
+CLASSES = Aim()
+ALL_ROWS = ("", "")
+ALONE = np.ones((1, 1))
+"""The one sample of rows that lie in one block: the rows as they are."""
 
 
 class Measured(BaseModel):
@@ -24,7 +30,11 @@ class Measured(BaseModel):
     rows: int
     positives: int
     metrics: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]] = {}
+    """Metric → where it lies with the declared confidence, had other days come."""
     note: str = ""
+    missing: dict[str, str] = {}
+    """Metric → why it has no value."""
 
 
 class Evaluation(BaseModel):
@@ -34,10 +44,10 @@ class Evaluation(BaseModel):
     slices: dict[str, dict[str, Measured]] = {}
     """Column → value → metrics."""
     months: dict[str, Measured] = {}
-    roc: list[tuple[float, float]] = []
-    """False and true positive rates."""
-    calibration: list[tuple[float, float, int]] = []
-    """Mean score, share of positives and rows of each tenth of the rows."""
+    curves: dict[str, Curve] = {}
+    blocks: int = 0
+    """How many blocks of rows (local days) the intervals are of."""
+    confidence: float = 0.95
 
     def measured(self) -> dict[str, float]:
         """Return the metrics of all rows that have a meaning."""
@@ -53,78 +63,155 @@ class Evaluation(BaseModel):
         ]
 
 
-def evaluate(rows: pa.Table, scores: Any, label: Label, slices: Sequence[str], timezone: str) -> Evaluation:
+@dataclass(frozen=True)
+class Measuring:
+    """How scores are measured: against which label, by which slices, with which confidence, deciding how."""
+
+    label: Label
+    timezone: str = "UTC"
+    slices: Sequence[str] = ()
+    confidence: float = 0.95
+    aim: Aim = field(default_factory=Aim)
+    group: str | None = None
+    """For a ranking: the column whose rows are ranked against each other."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Metrics of some rows in each sample, the rows as they are first; none where `note` says why."""
+
+    rows: int
+    positives: int
+    values: dict[str, Array]
+    note: str = ""
+
+    def measured(self, blocks: int, confidence: float) -> Measured:
+        """Return the metrics with their intervals."""
+        found = {name: interval(values, blocks, confidence) for name, values in self.values.items() if len(values) > 1}
+        return Measured(
+            rows=self.rows,
+            positives=self.positives,
+            metrics={name: _finite(values[0]) for name, values in self.values.items()},
+            intervals={name: bounds for name, bounds in found.items() if bounds},
+            note=self.note,
+        )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Rows in the order of their scores, and the metrics of them and of their slices in the same samples of blocks."""
+
+    rows: Ranked
+    order: Array
+    """Where each of the rows stood before."""
+    draws: Array
+    parts: dict[tuple[str, str], Sampled]
+    """Column and value → metrics; all rows under two empty texts."""
+
+    @property
+    def overall(self) -> Sampled:
+        """The metrics of all rows."""
+        return self.parts[ALL_ROWS]
+
+
+def evaluate(rows: pa.Table, scores: Any, measuring: Measuring) -> Evaluation:
     """Return the evaluation of `scores` against what came true, as a whole, by slice and by local month.
 
     Raises NoRows for none, DeclarationError for a slice that is no column.
     """
+    return evaluation_of(rows, sample(rows, scores, measuring), measuring)
+
+
+def sample(rows: pa.Table, scores: Any, measuring: Measuring) -> Sampling:
+    """Return the metrics in 1,000 samples of days, of all rows and by slice; raises as `evaluate` does."""
     if not rows.num_rows:
         raise NoRows("There is no row to evaluate on: no label of the test span is known.")
-    _refuse_unknown_slices(rows, slices)
-    answers = rows[label.column].to_numpy().astype(np.int8)
-    months = np.array([f"{local_day(t, timezone):%Y-%m}" for t in rows[label.time].to_pylist()])
+    _refuse_unknown_slices(rows, measuring.slices)
+    answers = rows[measuring.label.column].cast(pa.float64()).to_numpy()
+    order = np.argsort(scores, kind="stable")
+    ordered = ranked(answers, scores, blocks_of(rows[measuring.label.time], measuring.timezone), order)
+    if measuring.group:
+        ordered = replace(ordered, groups=_numbered(rows[measuring.group])[0][order])
+    draws = drawn(ordered.count)
+    parts = {
+        (column, value): sampled(part, draws, measuring.aim)
+        for column in measuring.slices
+        for value, part in _parts(rows[column], ordered, order)
+    }
+    return Sampling(ordered, order, draws, {ALL_ROWS: sampled(ordered, draws, measuring.aim), **parts})
+
+
+def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> Evaluation:
+    """Return what samples of the rows say, with metrics by month and curves."""
+    blocks, confidence = sampling.rows.count, measuring.confidence
+    slices: dict[str, dict[str, Measured]] = {column: {} for column in measuring.slices}
+    for (column, value), part in sampling.parts.items():
+        if column:
+            slices[column][value] = part.measured(blocks, confidence)
+    months = pc.strftime(local_days(rows[measuring.label.time], measuring.timezone).to_arrow(), format="%Y-%m")
     return Evaluation(
-        overall=measure(answers, scores),
-        slices={column: by_value(rows[column].to_pylist(), answers, scores) for column in slices},
-        months=by_value(months, answers, scores),
-        roc=_roc(answers, scores),
-        calibration=_calibration(answers, scores),
+        overall=sampling.overall.measured(blocks, confidence),
+        slices=slices,
+        months={value: _alone(part, measuring.aim) for value, part in _parts(months, sampling.rows, sampling.order)},
+        curves=curves_of(sampling.rows, sampling.draws, confidence, measuring.aim.task)
+        if sampling.overall.values
+        else {},
+        blocks=blocks,
+        confidence=confidence,
     )
 
 
-def measure(answers: Any, scores: Any) -> Measured:
-    """Return the metrics of some rows: AUC, average precision, log loss, Brier score, expected calibration error."""
-    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
-
-    positives = int(answers.sum())
-    counts = {"rows": len(answers), "positives": positives}
-    if positives in (0, len(answers)):
-        return Measured(**counts, metrics={}, note="one class only: nothing can be ranked")
-    if not np.isfinite(scores).all():
-        return Measured(**counts, metrics={}, note="some scores are not numbers")
-    return Measured(
-        **counts,
-        metrics={
-            "auc": float(roc_auc_score(answers, scores)),
-            "average_precision": float(average_precision_score(answers, scores)),
-            "log_loss": float(log_loss(answers, scores)),
-            "brier": float(brier_score_loss(answers, scores)),
-            "calibration_error": calibration_error(answers, scores),
-        },
-    )
+def sampled(rows: Ranked, draws: Array, aim: Aim) -> Sampled:
+    """Return the metrics of some rows in each sample; of fewer than 100 rows, of the rows as they are."""
+    count, classes = len(rows.scores), aim.task == "classification"
+    positives = int(rows.came_true.sum()) if classes else 0
+    if classes and positives in (0, count):
+        return Sampled(count, positives, {}, "one class only: nothing can be ranked")
+    if not np.isfinite(rows.scores).all():
+        return Sampled(count, positives, {}, "some scores are not numbers")
+    few = count < LEAST_ROWS or rows.count < 2
+    return Sampled(count, positives, metrics_of(rows.whole() if few else rows, ALONE if few else draws, aim))
 
 
-def calibration_error(answers: Any, scores: Any) -> float:
-    """Return the expected calibration error over ten bins of equal size (Naeini et al., AAAI 2015)."""
-    return sum(abs(mean - share) * rows for mean, share, rows in _calibration(answers, scores)) / len(answers)
+def measure(answers: Any, scores: Any, aim: Aim = CLASSES) -> Measured:
+    """Return the metrics of some rows, without intervals."""
+    return _alone(ranked(answers, scores), aim)
 
 
 def by_value(values: Sequence[Any] | Any, answers: Any, scores: Any) -> dict[str, Measured]:
     """Return the metrics for each value of a column, missing ones under "(missing)"."""
-    names = np.array(["(missing)" if value is None else str(value) for value in values])
-    return {str(name): measure(answers[names == name], scores[names == name]) for name in np.unique(names)}
+    order = np.argsort(scores, kind="stable")
+    return {value: _alone(part, CLASSES) for value, part in _parts(pa.array(values), ranked(answers, scores), order)}
+
+
+def _alone(rows: Ranked, aim: Aim) -> Measured:
+    return sampled(rows.whole(), ALONE, aim).measured(1, 0.5)
+
+
+def _parts(values: Any, rows: Ranked, order: Array) -> Iterator[tuple[str, Ranked]]:
+    """Yield the rows of each value of a column, in the order of their scores, by the value's text."""
+    numbers, names = _numbered(values)
+    for number in np.argsort(names):
+        yield names[number], rows.part(numbers[order] == number)
+
+
+def _numbered(values: Any) -> tuple[Array, list[str]]:
+    """Return a number for each value of a column, and the text of each number."""
+    encoded = pc.dictionary_encode(values.cast(pa.string()), null_encoding="encode")
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = ["(missing)" if name is None else name for name in encoded.dictionary.to_pylist()]
+    return encoded.indices.to_numpy(zero_copy_only=False), names
 
 
 def _refuse_unknown_slices(rows: pa.Table, slices: Sequence[str]) -> None:
     for column in slices:
         if column not in rows.column_names:
             raise DeclarationError(
-                f"A gate is `by {column}`, which is no column of the training set.{did_you_mean(column, rows.column_names)}",
+                f"Rows are to be judged by '{column}', which is no column of the training set."
+                f"{did_you_mean(column, rows.column_names)}",
                 ("gates",),
             )
 
 
-def _calibration(answers: Any, scores: Any) -> list[tuple[float, float, int]]:
-    order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, CALIBRATION_BINS) if len(part)]
-    return [(float(scores[part].mean()), float(answers[part].mean()), len(part)) for part in parts]
-
-
-def _roc(answers: Any, scores: Any) -> list[tuple[float, float]]:
-    from sklearn.metrics import roc_curve
-
-    if len(np.unique(answers)) < 2 or not np.isfinite(scores).all():
-        return []
-    false, true, _ = roc_curve(answers, scores)
-    kept = np.unique(np.linspace(0, len(false) - 1, CURVE_POINTS).astype(int))
-    return [(float(false[i]), float(true[i])) for i in kept]
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

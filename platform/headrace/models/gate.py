@@ -1,12 +1,12 @@
 """Gates: what a candidate must meet. What cannot be measured is a refusal."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
-from headrace.models.declaration import Gate
+from headrace.core.errors import DeclarationError
+from headrace.models.declaration import COUNTS, MEASURED, UNITS, Gate, Task
+from headrace.models.duel import Difference, Differences, Duel
 from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
 
 
@@ -19,13 +19,9 @@ class Verdict:
     value: float | None
     limit: float | None
     why: str
-
-
-class Duel(BaseModel):
-    """Candidate and champion on the same rows, which neither has trained on."""
-
-    candidate: Evaluation
-    champion: Evaluation
+    low: float | None = None
+    """Where the value lies with the declared confidence; for a relative gate, where the difference does."""
+    high: float | None = None
 
 
 def judge(gates: Sequence[Gate], candidate: Evaluation, duel: Duel | None) -> list[Verdict]:
@@ -39,23 +35,42 @@ def judge(gates: Sequence[Gate], candidate: Evaluation, duel: Duel | None) -> li
     return verdicts or [_measurable(candidate.overall)]
 
 
+def refuse_other_task(gates: Sequence[Gate], task: Task) -> None:
+    """Raise DeclarationError where a gate is on a metric that another task has."""
+    for gate in gates:
+        others = [other for other, metrics in MEASURED.items() if gate.metric in metrics and other != task]
+        if others:
+            raise DeclarationError(
+                f"'{gate}' is of a {others[0]}; `task: {task}` has {', '.join(MEASURED[task])}.", ("gates",)
+            )
+
+
 def _verdicts(gate: Gate, candidate: Evaluation, duel: Duel | None) -> Iterator[Verdict]:
-    champion = duel.champion if duel else None
-    if gate.champion and duel:
-        candidate = duel.candidate
-    if gate.champion and not duel:
+    if gate.champion and duel is None:
         yield Verdict(str(gate), True, None, None, "no model is live yet")
-    elif gate.by is None:
-        yield _verdict(str(gate), gate, candidate.overall, champion.overall if champion else None)
+    elif gate.gap:
+        yield _gap(gate, candidate)
+    elif gate.by:
+        yield from _by_slice(gate, candidate, duel)
+    elif gate.champion and duel:
+        yield _relative(str(gate), gate, duel.candidate.overall, _Rival(duel, duel.champion.overall, duel.differences))
     else:
-        yield from _by_slice(gate, candidate, champion)
+        yield _absolute(str(gate), gate, candidate.overall)
 
 
-def _by_slice(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Iterator[Verdict]:
-    column = gate.by or ""
-    slices = candidate.slices.get(column, {})
-    theirs = champion.slices.get(column, {}) if champion else {}
-    if not any(measured.rows >= LEAST_ROWS for measured in slices.values()):
+@dataclass(frozen=True)
+class _Rival:
+    """The champion on some rows, and how far the candidate lies above it there."""
+
+    duel: Duel
+    measured: Measured | None
+    differences: Differences
+
+
+def _by_slice(gate: Gate, candidate: Evaluation, duel: Duel | None) -> Iterator[Verdict]:
+    column, opponent = gate.by or "", duel if gate.champion else None
+    slices = (opponent.candidate if opponent else candidate).slices.get(column, {})
+    if not _large(slices):
         why = (
             f"no value of '{column}' has {LEAST_ROWS} rows to judge by"
             if slices
@@ -66,25 +81,95 @@ def _by_slice(gate: Gate, candidate: Evaluation, champion: Evaluation | None) ->
         name = f"{gate} [{value}]"
         if measured.rows < LEAST_ROWS:
             yield Verdict(name, True, None, None, f"not judged: {_too_few(measured)}")
+        elif opponent:
+            theirs = opponent.champion.slices.get(column, {}).get(value)
+            found = opponent.by_slice.get(column, {}).get(value, {})
+            yield _relative(name, gate, measured, _Rival(opponent, theirs, found))
         else:
-            yield _verdict(name, gate, measured, theirs.get(value))
+            yield _absolute(name, gate, measured)
 
 
-def _verdict(name: str, gate: Gate, measured: Measured, other: Measured | None) -> Verdict:
-    value = measured.metrics.get(gate.metric)
-    if value is None or not math.isfinite(value):
-        return Verdict(name, False, None, None, f"no {gate.metric}: {measured.note or 'it was not measured'}")
+def _gap(gate: Gate, candidate: Evaluation) -> Verdict:
+    """Return the verdict on the distance between the best and the worst large value of a column."""
+    large = _large(candidate.slices.get(gate.by or "", {}))
+    if len(large) < 2:
+        why = f"fewer than two values of '{gate.by}' have {LEAST_ROWS} rows to compare"
+        return Verdict(str(gate), False, None, None, why)
+    known = {name: _known(gate, measured) for name, measured in large.items()}
+    values = {name: value for name, value in known.items() if value is not None}
+    missing = sorted(known.keys() - values.keys())
+    if missing:
+        return Verdict(str(gate), False, None, None, f"[{missing[0]}] has {_nothing(gate, large[missing[0]])}")
+    low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    gap = values[high] - values[low]
+    passed = gap <= gate.limit
+    why = f"{gap:.4f} {_words(gate, passed)} {gate.limit:.4f}: {values[low]:.4f} of {low}, {values[high]:.4f} of {high}"
+    return Verdict(str(gate), passed, gap, gate.limit, why)
+
+
+def _absolute(name: str, gate: Gate, measured: Measured) -> Verdict:
+    value = _known(gate, measured)
+    if value is None:
+        return Verdict(name, False, None, None, _nothing(gate, measured))
+    if measured.rows < LEAST_ROWS and gate.metric not in (*COUNTS, *UNITS):
+        return Verdict(name, False, value, None, _too_few(measured))
+    passed = {">=": value >= gate.limit, "<=": value <= gate.limit, "==": value == gate.limit}[gate.comparison]
+    low, high = measured.intervals.get(gate.metric, (None, None))
+    why = f"{_told(gate, value)} {_words(gate, passed)} {_told(gate, gate.limit)}"
+    return Verdict(name, passed, value, gate.limit, why, low, high)
+
+
+def _relative(name: str, gate: Gate, measured: Measured, rival: _Rival) -> Verdict:
+    """Return the verdict on a difference: all of its interval must be within the limit, not its middle alone.
+
+    Source: non-inferiority as in M. Piaggio et al., Reporting of noninferiority and equivalence randomized trials (JAMA 2012).
+    """
+    value = _known(gate, measured)
+    if value is None:
+        return Verdict(name, False, None, None, _nothing(gate, measured))
     if measured.rows < LEAST_ROWS:
         return Verdict(name, False, value, None, _too_few(measured))
-    limit = gate.limit
-    if gate.champion:
-        theirs = other.metrics.get(gate.metric) if other else None
-        if theirs is None or not math.isfinite(theirs):
-            return Verdict(name, False, value, None, f"the champion has no {gate.metric} on the same rows")
-        limit += theirs
-    passed = {">=": value >= limit, "<=": value <= limit, "==": value == limit}[gate.comparison]
-    words = gate.comparison if passed else f"is not {gate.comparison}"
-    return Verdict(name, passed, value, limit, f"{value:.4f} {words} {limit:.4f}")
+    theirs = _known(gate, rival.measured) if rival.measured else None
+    if theirs is None:
+        return Verdict(name, False, value, None, f"the champion has no {gate.metric} on the same rows")
+    found = rival.differences.get(gate.metric)
+    if found is None:
+        return Verdict(name, False, value, None, "too many samples of these rows have no difference: one class is rare")
+    middle, sure = (
+        (found.value >= gate.limit, found.low >= gate.limit)
+        if gate.comparison == ">="
+        else (found.value <= gate.limit, found.high <= gate.limit)
+    )
+    why = f"{value:.4f} against {theirs:.4f}: {_difference(found, rival.duel)}, {_words(gate, sure)} {gate.limit:+.4f}"
+    if middle and not sure:
+        evidence = f"{measured.rows} rows of {rival.duel.candidate.blocks} days"
+        why += f" for sure; {evidence} tell differences from {found.detectable:.4f} on: test longer, or allow more"
+    return Verdict(name, sure, value, theirs + gate.limit, why, found.low, found.high)
+
+
+def _difference(found: Difference, duel: Duel) -> str:
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f} at {100 * duel.candidate.confidence:g} %)"
+
+
+def _known(gate: Gate, measured: Measured) -> float | None:
+    value = measured.metrics.get(gate.metric)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _nothing(gate: Gate, measured: Measured) -> str:
+    return f"no {gate.metric}: {measured.missing.get(gate.metric) or measured.note or 'it was not measured'}"
+
+
+def _large(slices: Mapping[str, Measured]) -> dict[str, Measured]:
+    return {name: measured for name, measured in slices.items() if measured.rows >= LEAST_ROWS}
+
+
+def _told(gate: Gate, value: float) -> str:
+    return f"{value:.4f}" if gate.metric not in UNITS else gate.told(float(f"{value:.3g}"))
+
+
+def _words(gate: Gate, passed: bool) -> str:
+    return f"is {gate.comparison}" if passed else f"is not {gate.comparison}"
 
 
 def _measurable(measured: Measured) -> Verdict:

@@ -14,10 +14,13 @@ from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, split_version
 from headrace.models.declaration import SKEW, Gate, Model, sliced_by
-from headrace.models.evaluate import Evaluation, Measured, evaluate
-from headrace.models.gate import Duel, Verdict, judge
+from headrace.models.duel import Duel, compare
+from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
+from headrace.models.gate import Verdict, judge
+from headrace.models.metrics import HALF, Aim
 from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.online.skew import skewed_features
+from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
 RECORD = "evaluation"
@@ -32,6 +35,8 @@ class Judgement(BaseModel):
     """Which version of the training set it was trained and tested on."""
     newest: datetime
     """The prediction time of the newest row that it was tested on."""
+    rows: str = ""
+    """A digest of the rows that it was tested on: their names, times and labels."""
     evaluation: Evaluation
     champion: str | None
     duel: Duel | None
@@ -45,8 +50,8 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     """Return, and record with the model, how a candidate does on the test rows of its training set."""
     digest = candidate.digest
     test = split_version(site, label, model, candidate.version).test
-    slices = sliced_by(gates)
-    evaluation = _evaluated(site, label, digest, test, slices)
+    measuring = measuring_of(site, label, model, gates)
+    evaluation = evaluation_of(test, _sampled(site, digest, test, measuring), measuring)
     if any(gate.metric == SKEW for gate in gates):
         evaluation.overall.metrics[SKEW] = float(skewed_features(site))
     live = site.releases.live(site.product.product)
@@ -56,9 +61,10 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         training_set=site.product.table("training", "set"),
         version=candidate.version,
         newest=pc.max(test[label.time]).as_py(),
+        rows=rows_digest(test.select([label.entity, label.time, label.column])),
         evaluation=evaluation,
         champion=champion,
-        duel=_duel(site, label, (digest, champion), test, slices) if champion else None,
+        duel=_duel(site, (digest, champion), test, measuring) if champion else None,
     )
     site.models.record(digest, RECORD, judgement.model_dump(mode="json"))
     return judgement
@@ -82,7 +88,15 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
     return judgement
 
 
-def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, slices: Sequence[str]) -> Duel:
+def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Measuring:
+    """Return how models of the product are measured: by the slices that are declared, and those that gates are by."""
+    slices = sliced_by(model, gates)
+    aim = Aim(model.task, quantile=model.quantile or HALF)
+    return Measuring(label, site.product.timezone, slices, model.evaluation.confidence, aim, model.group)
+
+
+def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:
+    label = measuring.label
     known = max(load_meta(site.models, digest).train_to for digest in models) + label.known_after
     common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
     if not common.num_rows:
@@ -90,10 +104,9 @@ def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, sli
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
         )
         return Duel(candidate=nothing, champion=nothing)
-    candidate, champion = (_evaluated(site, label, digest, common, slices) for digest in models)
-    return Duel(candidate=candidate, champion=champion)
+    candidate, champion = (_sampled(site, digest, common, measuring) for digest in models)
+    return compare(common, candidate, champion, measuring)
 
 
-def _evaluated(site: Site, label: Label, digest: str, rows: pa.Table, slices: Sequence[str]) -> Evaluation:
-    scores = score_rows(rows, load_predictor(site.models, digest))
-    return evaluate(rows, scores, label, slices, site.product.timezone)
+def _sampled(site: Site, digest: str, rows: pa.Table, measuring: Measuring) -> Sampling:
+    return sample(rows, score_rows(rows, load_predictor(site.models, digest)), measuring)

@@ -6,7 +6,7 @@ from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import SKEW, Gate, Model
+from headrace.models.declaration import SKEW, Evaluating, Gate, Model
 from headrace.models.judgement import RECORD, judge_candidate
 from headrace.models.trainer import trainer_of
 from headrace.online.skew import skewed_features
@@ -49,13 +49,14 @@ def _lost(site: Site) -> bool:
 def candidate_parts(label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
     trainer = trainer_of(model.trainer)
-    return code_parts(model, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
+    learned = model.model_copy(update={"evaluation": Evaluating()})
+    return code_parts(learned, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
     learner = trainer_of(model.trainer).libraries
-    return code_parts(model.split, label, judge_candidate, *gates) | libraries(*learner, "scikit-learn")
+    return code_parts(model.split, model.evaluation, label, judge_candidate, *gates) | libraries(*learner)
 
 
 def opponent_of(site: Site, candidate: str, record: str) -> str:
