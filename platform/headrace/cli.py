@@ -10,6 +10,7 @@ from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
 from headrace.cli_explain import explain
+from headrace.cli_export import export
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import get, skewcheck
@@ -211,6 +212,7 @@ main.add_command(card)
 main.add_command(contract)
 main.add_command(erase)
 main.add_command(explain)
+main.add_command(export)
 main.add_command(features)
 features.add_command(get)
 main.add_command(leakcheck)

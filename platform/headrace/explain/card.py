@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.core.declaration import Identity
+from headrace.core.errors import Refused
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import Explanation, recorded_explanation
 from headrace.features.graph import Graph, sources_behind
@@ -40,6 +41,17 @@ class Told:
         """The gates as they were held against this model when it was decided."""
         gates: list[dict[str, Any]] = self.release.evidence.get("gates", [])
         return gates
+
+
+def release_named(site: Site, number: str) -> Release:
+    """Return the release with a number, or the live one; raises Refused where there is none."""
+    product = site.product.product
+    decisions = {str(decision.number): decision for decision in site.releases.all(product)}
+    found = decisions.get(number) if number else site.releases.live(product)
+    if found is None:
+        there = f"there are {', '.join(decisions)}" if decisions else "nothing was released yet"
+        raise Refused(f"No release '{number}' of {product}; {there}." if number else f"No model of {product} is live.")
+    return found
 
 
 def told_of(site: Site, card: Card, graph: Graph, release: Release) -> Told:

@@ -27,14 +27,16 @@ class Boosted:
     """A booster that is ready to score."""
 
     booster: "lgb.Booster"
+    trees: int = -1
+    """How many of its trees count; -1 for all."""
 
     def predict(self, encoded: pa.Table) -> Any:
         """Return one float64 a row."""
-        return self.booster.predict(encoded)
+        return self.booster.predict(encoded, num_iteration=self.trees)
 
     def to_bytes(self) -> bytes:
         """Return LightGBM's own text."""
-        text: str = self.booster.model_to_string(num_iteration=-1)
+        text: str = self.booster.model_to_string(num_iteration=self.trees)
         return text.encode()
 
     def contributions(self, encoded: pa.Table) -> Any:
