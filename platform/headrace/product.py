@@ -21,6 +21,7 @@ from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
 from headrace.models.declaration import sliced_by
+from headrace.models.sensors import guard_automation
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared
 from headrace.online.assets import online_assets
@@ -113,4 +114,5 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
         *serving_assets(site, declared.features, label),
         *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
     ]
-    return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))
+    released = dg.Definitions(assets=assets, sensors=guard_automation(site), resources=mlflow_resources(site))
+    return dg.Definitions.merge(released, model_automation(loop))

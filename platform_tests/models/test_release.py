@@ -12,9 +12,10 @@ import pytest
 from headrace.core.errors import DigestMismatch, Refused, StoreError
 from headrace.models.judgement import RECORD
 from headrace.models.recipe import evaluation_recipe
-from headrace.models.release import Request, release_model
+from headrace.models.release import Answer, Request, answer_waiting, release_model
 from headrace.store.log import Log
 from headrace.store.releases import Release
+from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
 from platform_tests.models.shop import (
     LABEL,
@@ -167,7 +168,7 @@ def test_an_edited_log_is_refused(site: Site) -> None:
     released(site, trained(site, model(params=WORSE)))
     entry = site.place.logs / "shop/releases/000001.json"
     entry.write_text(entry.read_text().replace("a test", "nobody"))
-    with pytest.raises(StoreError, match="broken at entry 2"):
+    with pytest.raises(StoreError, match=r"entry 1 \(000001.json\) was edited"):
         site.releases.live("shop")
 
 
@@ -227,6 +228,7 @@ def test_of_eight_promoters_at_once_one_wins_each_round_and_the_log_stays_linear
         said = race(site, digests)
         assert sorted(said) == ["lost"] * 7 + ["won"]
     assert [(entry.number, entry.outcome) for entry in site.releases.all("shop")] == [(n, "released") for n in (1, 2)]
+    assert site.releases.faults("shop") == []
 
 
 def race(site: Site, digests: list[str]) -> list[str]:
@@ -246,7 +248,7 @@ def promoter(site: Site, digest: str, who: str, go: Path, **env: str) -> subproc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failpoint", ["log_staged", "log_published"])
+@pytest.mark.parametrize("failpoint", ["log_staged", "log_intended", "log_published"])
 def test_a_killed_release_run_again_leaves_one_entry(site: Site, failpoint: str) -> None:
     digest = trained(site)
     judged(site, digest, "auc >= 0.6")
@@ -271,3 +273,101 @@ def test_a_candidate_is_refused_while_what_is_served_differs_from_training(tmp_p
     assert evaluation_recipe(site, LABEL, model(), gates("skew == 0")).facts != before
     [passed] = judged(site, digest, "skew == 0").verdicts(gates("skew == 0"))
     assert passed.passed
+
+
+def asked_by_name(site: Site, digest: str, *texts: str) -> Release:
+    return release_model(site, Request(digest, "ada", "by name", by_name=True), gates(*texts))
+
+
+def back(site: Site) -> Release:
+    return roll_back(site.releases, site.models, "shop", Return("ada", "it scores badly", site.clock.now()))
+
+
+def two_live(site: Site) -> tuple[str, str]:
+    """Release two models one after the other; the second is live and the candidate."""
+    first = released(site, trained(site, model(trees=5)), "auc >= 0.6").model
+    return first, released(site, trained(site), "auc >= 0.6").model
+
+
+def test_a_model_that_was_rolled_back_is_not_released_again_but_by_its_name(site: Site) -> None:
+    first, second = two_live(site)
+    back(site)
+    decision = release(site, second, "auc >= 0.6")
+    assert (decision.outcome, live(site)) == ("refused", first)
+    assert "it was rolled back by ada: it scores badly" in decision.why
+    assert release(site, second, "auc >= 0.6") == decision, "it is written down once"
+    assert asked_by_name(site, second, "auc >= 0.6").outcome == "released"
+    assert live(site) == second
+
+
+def test_a_release_names_the_one_that_it_replaces(site: Site) -> None:
+    two_live(site)
+    assert [entry.replaces for entry in site.releases.all("shop")] == [None, 1]
+
+
+def test_where_approval_is_required_a_candidate_that_passed_waits_and_is_not_live(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    waiting = released(site, trained(site))
+    assert (waiting.outcome, live(site)) == ("waiting", None)
+    assert "waits for approval: headrace approve shop --by <name>" in waiting.why
+    assert site.releases.waiting("shop") == waiting
+    assert release(site, waiting.model) == waiting, "it waits once"
+
+
+def test_an_approved_candidate_is_live_and_the_log_says_who_asked_and_who_approved(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    waiting = released(site, trained(site))
+    decision = answer_waiting(site, Answer("grace", "looks right"), gates())
+    assert (decision.outcome, decision.who, decision.approver) == ("released", "a test", "grace")
+    assert decision.why == "to see; all gates passed; approved by grace: looks right"
+    assert decision.evidence == waiting.evidence
+    assert (live(site), site.releases.waiting("shop")) == (waiting.model, None)
+
+
+def test_a_candidate_that_somebody_said_no_to_is_not_asked_about_again(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    waiting = released(site, trained(site))
+    declined = answer_waiting(site, Answer("grace", "too young", agrees=False), gates())
+    assert (declined.outcome, declined.approver, live(site)) == ("refused", "grace", None)
+    assert "grace said no: too young" in declined.why
+    assert release(site, waiting.model) == declined
+    assert asked_by_name(site, waiting.model).outcome == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("who", "texts", "words"),
+    [(" ", ["auc >= 0.6"], "Nobody is named"), ("grace", ["auc >= 0.99"], "the gates of now refuse it")],
+)
+def test_an_approval_without_a_name_or_against_the_gates_is_refused(
+    tmp_path: Path, who: str, texts: list[str], words: str
+) -> None:
+    site = shop(tmp_path, approval="required")
+    released(site, trained(site), "auc >= 0.6")
+    with pytest.raises(Refused, match=words):
+        answer_waiting(site, Answer(who), gates(*texts))
+    assert live(site) is None
+
+
+def test_an_approval_after_another_model_went_live_is_refused(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    for trees in (5, 20):
+        released(site, trained(site, model(trees=trees)), "auc >= 0.6")
+        answer_waiting(site, Answer("grace"), gates("auc >= 0.6"))
+    released(site, trained(site, model(trees=30)), "auc >= 0.6")
+    back(site)
+    with pytest.raises(Refused, match="Nothing of shop waits"):
+        answer_waiting(site, Answer("grace"), gates("auc >= 0.6"))
+
+
+def test_nothing_waits_where_nothing_was_asked_for(site: Site) -> None:
+    with pytest.raises(Refused, match="Nothing of shop waits for approval"):
+        answer_waiting(site, Answer("grace"), gates())
+
+
+def test_an_edited_model_that_waits_cannot_be_approved(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    waiting = released(site, trained(site))
+    path = site.place.models / waiting.model / "meta.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DigestMismatch):
+        answer_waiting(site, Answer("grace"), gates())

@@ -33,6 +33,8 @@ class Seen:
     """When a candidate was last released or refused: trainings since then came to no end."""
     busy: str = ""
     """What is under way and must end first; empty when nothing is."""
+    waits: str = ""
+    """The candidate that waits for somebody's approval; empty when none does."""
     lacks: str = ""
     """What is lacking for a training; empty when nothing is."""
 
@@ -77,6 +79,8 @@ def _fired(trigger: Trigger, seen: Seen, live_since: datetime, now: datetime) ->
 
 def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
     found = [f"under way: {seen.busy}"] if seen.busy else []
+    if seen.waits:
+        found.append(f"{seen.waits} waits for approval")
     if seen.lacks:
         found.append(seen.lacks)
     if "late_source" in policy.unless:

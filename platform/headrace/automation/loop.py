@@ -148,6 +148,11 @@ class Loop:
         decisions = self.site.releases.all(self.site.product.product)
         return decisions[-1].at if decisions else None
 
+    def waits(self) -> str:
+        """Return which candidate waits for somebody's approval; empty where none does."""
+        waiting = self.site.releases.waiting(self.site.product.product)
+        return f"model {waiting.model[:12]} (decision {waiting.number})" if waiting else ""
+
     def trainings(self) -> tuple[datetime, ...]:
         """Return when trainings were launched, oldest first."""
         return tuple(datetime.fromisoformat(entry["at"]) for entry in self.site.trainings.entries())

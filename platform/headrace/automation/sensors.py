@@ -234,6 +234,7 @@ def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
         trainings=loop.trainings(),
         decided_at=loop.decided_at(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
+        waits=loop.waits(),
         lacks=loop.lacks(),
     )
 

@@ -56,6 +56,11 @@ class Place:
         return self.home / "logs"
 
     @property
+    def witness(self) -> Path:
+        """The folder of what the release logs should hold, kept apart from them."""
+        return self.home / "witness"
+
+    @property
     def ledger(self) -> Path:
         """The folder of the ledger: what each day of each table was made of."""
         return self.home / "ledger"

@@ -43,14 +43,12 @@ class Told:
         return gates
 
 
-def release_named(site: Site, number: str) -> Release:
-    """Return the release with a number, or the live one; raises Refused where there is none."""
+def release_named(site: Site, word: str) -> Release:
+    """Return the release that a word names, or the live one where it is empty; raises Refused where there is none."""
     product = site.product.product
-    decisions = {str(decision.number): decision for decision in site.releases.all(product)}
-    found = decisions.get(number) if number else site.releases.live(product)
+    found = site.releases.named(product, word) if word else site.releases.live(product)
     if found is None:
-        there = f"there are {', '.join(decisions)}" if decisions else "nothing was released yet"
-        raise Refused(f"No release '{number}' of {product}; {there}." if number else f"No model of {product} is live.")
+        raise Refused(f"No model of {product} is live.")
     return found
 
 

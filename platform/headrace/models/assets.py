@@ -17,6 +17,7 @@ from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
 from headrace.models.gate import Verdict, refuse_other_task
+from headrace.models.guard import Trouble, anchor, guard_home
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
 from headrace.models.predict import model_bytes
@@ -30,7 +31,7 @@ from headrace.store.site import Site
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GATES, RELEASED, MIRRORED, FRESHNESS = "gates", "released", "mirrored", "freshness"
+GATES, RELEASED, MIRRORED, GUARDED, FRESHNESS = "gates", "released", "mirrored", "guarded", "freshness"
 REASON_TAG = "headrace/reason"
 
 
@@ -76,6 +77,7 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             registered = runs.log_model(
                 product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
             )
+            runs.keep_files(site.models.files(digest))
             picture = importance_plot(shares)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}
             runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
@@ -169,17 +171,27 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         checks={
             RELEASED: "The last candidate was released.",
             MIRRORED: "MLflow's alias `champion` stands at the model that is live.",
+            GUARDED: "Release log, files of the live model and MLflow's alias are as they were released.",
         },
     )
-    def champion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def champion(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The model that is live: the newest whose own evaluation passed every gate."""
+        found = guard_home(site)
         candidate = the_candidate(site)
         who = context.run.tags.get("dagster/sensor_name", "a person")
         decision = release_model(site, Request(candidate.digest, who, candidate.reason), gates)
+        anchor(site, decision)
         live = site.releases.live(product.product)
+        yield verdict(
+            RELEASED, decision == live, f"{'' if decision == live else f'{decision.outcome}: '}{decision.why}"
+        )
         if live is None:
+            yield guarded(found)
+            yield verdict(MIRRORED, True, "Nothing is live, and no alias is set.")
             raise dg.Failure(f"Nothing is live: {decision.why}", allow_retries=False)
-        return dg.MaterializeResult(
+        yield _mirror(context, site, live)
+        yield guarded(found)
+        yield dg.MaterializeResult(
             data_version=dg.DataVersion(live.model),
             metadata={
                 "decision": decision.outcome,
@@ -188,23 +200,26 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 "release": live.number,
                 "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
             },
-            check_results=[
-                verdict(RELEASED, decision.outcome == "released", decision.why),
-                _mirror(context, site, live),
-            ],
         )
 
     return champion
 
 
+def guarded(found: Sequence[Trouble]) -> dg.AssetCheckResult:
+    """Return what the guard has found, as the check of model/champion."""
+    what = "; ".join(map(str, found)) or "Everything is as it was released."
+    return verdict(GUARDED, not found, what, severe=not all(trouble.mended for trouble in found))
+
+
 def _mirror(context: dg.AssetExecutionContext, site: Site, live: Release) -> dg.AssetCheckResult:
-    """Let MLflow's alias follow the release log, once for each release. What cannot be done now is done by the next run."""
+    """Let MLflow's alias follow the release log, once for each release: the guard looks whether it stays there."""
     recipe = Recipe(site.product.table("model", "champion"), parts={}, facts={"release": str(live.number)})
     work = site.ledger.work(recipe, forced=is_forced(context))
     if not work:
         return verdict(MIRRORED, True, f"MLflow's alias `champion` was set for release {live.number}.")
+    head = site.releases.log(site.product.product).head()
     try:
-        version = runs.mirror_champion(site.place.mlflow_uri, site.product.product, live.model)
+        version = runs.mirror_champion(site.place.mlflow_uri, site.product.product, live.model, head)
     except StoreError as error:
         return _lags(context, live, str(error))
     if version is None:

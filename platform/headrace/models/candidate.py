@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+import polars as pl
 import pyarrow as pa
 
 from headrace.core.errors import Refused
@@ -72,4 +73,5 @@ def the_candidate(site: Site) -> Candidate:
     table = site.product.table("model", "candidate")
     if not site.tables.exists(table):
         raise Refused("There is no candidate: materialize model/candidate first. Nothing is released by hand.")
-    return Candidate(**site.tables.read(table).to_pylist()[0])
+    # Arrow's own reader of folders of files would import pandas, which takes longer than a command may.
+    return Candidate(**pl.read_parquet(site.tables.files(table)).to_dicts()[0])

@@ -130,7 +130,7 @@ def decision_marks(facts: ProductFacts) -> list[Mark]:
     zone = facts.product.timezone
     return [
         (local_day(d.at, zone), f"release {d.number}", ORANGE)
-        if d.outcome == "released"
+        if d.goes_live
         else (local_day(d.at, zone), f"{d.outcome} {d.number}", GREY)
         for d in facts.decisions
     ]

@@ -4,8 +4,9 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,14 @@ from filelock import FileLock
 
 from headrace.core.errors import StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.log import Head
 
 DIGEST_TAG = "headrace.digest"
+HEAD_TAG = "headrace.releases"
+"""Where the registry is told how long the release log is, and the digest of its last entry."""
+STRANGE_TAG = "headrace.verdict"
+"""Marks a version that we have not registered."""
+ALIAS, KEPT = "champion", "headrace"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
 RETRIES, WAIT_S = 1, 2
@@ -124,16 +131,105 @@ def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], 
         mlflow.log_artifacts(folder, "plots")
 
 
-def mirror_champion(uri: str, product: str, digest: str) -> str | None:
-    """Point the registry's alias `champion` at the model that is live, and return its version; None where it has none.
+@answering()
+def keep_files(files: Mapping[str, bytes]) -> None:
+    """Keep a copy of a model's own files with the active run."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        mlflow.log_artifacts(folder, KEPT)
+
+
+def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]]:
+    """Yield the copies of a model's files that its runs have kept, whatever became of them since.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering(), tempfile.TemporaryDirectory() as folder:
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(product)
+        for run in client.search_runs([found.experiment_id], f"tags.`{DIGEST_TAG}` = '{digest}'") if found else ():
+            names = [file.path for file in client.list_artifacts(run.info.run_id, KEPT)]
+            paths = [Path(client.download_artifacts(run.info.run_id, name, folder)) for name in names]
+            yield {path.name: path.read_bytes() for path in paths}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What MLflow's registry says of a product."""
+
+    champion: str | None
+    """The version that the alias stands at."""
+    digest: str | None
+    """The model that this version holds, as far as we have registered it."""
+    told: Head | None
+    """How long the release log was when the alias was set last, and the digest of its last entry."""
+    strange: Sequence[str]
+    """Versions that we have not registered, and not marked yet."""
+
+
+def registered(uri: str, product: str, is_known: Callable[[str], bool]) -> Registered:
+    """Return what the registry says; `is_known` tells which digests are of models of ours.
 
     Raises StoreError where MLflow does not answer.
     """
     mlflow = _reached_at(uri)
     with answering():
+        client = mlflow.MlflowClient()
+        if not client.search_registered_models(f"name = '{product}'"):
+            return Registered(None, None, None, [])
+        model = client.get_registered_model(product)
+        alias, told = model.aliases.get(ALIAS), _head(model.tags)
+        own: dict[str, str] = {}
+        strange = []
+        for version in sorted(client.search_model_versions(f"name = '{product}'"), key=lambda v: int(v.version)):
+            digest = version.tags.get(DIGEST_TAG, "")
+            if digest not in own.values() and is_known(digest):
+                own[str(version.version)] = digest
+            elif STRANGE_TAG not in version.tags:
+                strange.append(str(version.version))
+    champion = str(alias) if alias is not None else None
+    return Registered(champion, own.get(champion or ""), told, strange)
+
+
+def mark_strange(uri: str, product: str, version: str) -> None:
+    """Say in the registry that a version was never released; raises StoreError where MLflow does not answer."""
+    mlflow = _reached_at(uri)
+    with answering():
+        mlflow.MlflowClient().set_model_version_tag(product, version, STRANGE_TAG, "registered by hand, never released")
+
+
+def told_head(uri: str, product: str) -> Head | None:
+    """Return how long the release log was when the alias was set last, and the digest of its last entry, as MLflow was told.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        found = mlflow.MlflowClient().search_registered_models(f"name = '{product}'")
+    return _head(found[0].tags) if found else None
+
+
+def _head(tags: Mapping[str, str]) -> Head | None:
+    count, _, digest = tags.get(HEAD_TAG, "").partition(" ")
+    return (int(count), digest) if count.isdigit() else None
+
+
+def mirror_champion(uri: str, product: str, digest: str, head: Head) -> str | None:
+    """Point the registry's alias `champion` at the model that is live, and return its version; None where it has none.
+
+    `head` is that of the release log, and is kept there, too. Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
         version = _version_of(product, digest)
         if version:
-            mlflow.MlflowClient().set_registered_model_alias(product, "champion", version)
+            client = mlflow.MlflowClient()
+            client.set_registered_model_alias(product, ALIAS, version)
+            client.set_registered_model_tag(product, HEAD_TAG, f"{head[0]} {head[1]}")
     failpoint("champion_mirrored")
     return version
 
@@ -169,4 +265,6 @@ def _version_of(product: str, digest: str) -> str | None:
 
     client = mlflow.MlflowClient()
     found = client.search_model_versions(f"name = '{product}'")
-    return next((str(v.version) for v in found if v.tags.get(DIGEST_TAG) == digest), None)
+    # The first one: whoever registers another version by hand may give it the same tag.
+    own = [int(v.version) for v in found if v.tags.get(DIGEST_TAG) == digest]
+    return str(min(own)) if own else None

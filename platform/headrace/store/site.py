@@ -80,7 +80,7 @@ class Site:
     @cached_property
     def releases(self) -> Releases:
         """The release logs of the project."""
-        return Releases(self.place.logs)
+        return Releases(self.place.logs, self.place.witness)
 
     @cached_property
     def trainings(self) -> Log:

@@ -15,7 +15,7 @@ from headrace.store.person import Person, held_by, is_text
 from headrace.store.publish import publish
 
 _SQLITE, _GZIP, _ZLIB = b"SQLite format 3\0", b"\x1f\x8b", b"x\x9c"
-_WHOLE = ("tables", "models", "logs", "ledger", "fetched", "spill", "reports", "online", "erasure.key")
+_WHOLE = ("tables", "models", "logs", "witness", "ledger", "fetched", "spill", "reports", "online", "erasure.key")
 """What is not masked: it is rewritten, removed, or held against a digest."""
 
 
