@@ -13,6 +13,7 @@ from headrace.core.errors import StoreError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL, Recipe
 from headrace.features.declaration import Label
+from headrace.models.behaviour import Behaviour
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
@@ -30,7 +31,7 @@ from headrace.store.site import Site
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GATES, RELEASED, MIRRORED, FRESHNESS = "gates", "released", "mirrored", "freshness"
+GATES, BEHAVES, RELEASED, MIRRORED, FRESHNESS = "gates", "behaviour", "released", "mirrored", "freshness"
 REASON_TAG = "headrace/reason"
 
 
@@ -108,16 +109,19 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             kinds={"python"},
             code_version=version_of(evaluation_parts(label, model, gates)),
         ),
-        checks={GATES: "The candidate meets every gate of the declaration."},
+        checks={
+            GATES: "The candidate meets every gate of the declaration.",
+            BEHAVES: "The candidate passes every hard test that is made from its inputs.",
+        },
         needs=[mlflow_key(product.product)],
     )
     def evaluation(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """How the candidate does on the newest rows, and against the live model on the same rows."""
         recipe, table = evaluation_recipe(site, label, model, gates), product.table("model", "evaluation")
-        said = said_before(context, table, GATES)
-        work = site.ledger.work(recipe, forced=is_forced(context) or said is None)
-        if said and not work:
-            yield said
+        said = [said_before(context, table, check) for check in (GATES, BEHAVES)]
+        work = site.ledger.work(recipe, forced=is_forced(context) or None in said)
+        if not work:
+            yield from said
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         tracking = getattr(context.resources, mlflow_key(product.product))
@@ -129,6 +133,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         # Nothing more is logged. Left to the end of the run, it would stay RUNNING if a later step is killed.
         tracking.finish(failed=False)
         yield _gates_check(judgement.verdicts(gates))
+        yield _behaves(judgement.behaviours)
         contents = {ALL: code_version(judgement)}
         site.ledger.note(recipe, work, contents)
         yield from made(context, table, work, contents, _evaluation_metadata(judgement, pictures))
@@ -140,6 +145,12 @@ def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     failed = [gate for gate in verdicts if not gate.passed]
     what = "; ".join(f"{gate.gate}: {gate.why}" for gate in failed) or f"All {len(verdicts)} gates passed."
     return verdict(GATES, not failed, what, gates=records([vars(gate) for gate in verdicts]))
+
+
+def _behaves(found: Sequence[Behaviour]) -> dg.AssetCheckResult:
+    failed = [behaviour for behaviour in found if behaviour.hard and not behaviour.passed]
+    what = "; ".join(f"{b.test}: {b.what}" for b in failed) or f"All {len(found)} tests were passed, or only tell."
+    return verdict(BEHAVES, not failed, what, tests=records([b.model_dump() for b in found]))
 
 
 def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:

@@ -18,9 +18,10 @@ LEAKAGE = "leakage"
 CONTRACTS = "contracts"
 """How many sources break their contract, when that was looked at last."""
 BEHAVIOUR = "behaviour"
-"""How many of the generated behaviour tests the model fails."""
+"""How many of the hard behaviour tests the model fails."""
 COUNTS = (SKEW, LEAKAGE, CONTRACTS, BEHAVIOUR)
 LATENCY, SIZE = "latency", "size"
+Direction = Literal["increasing", "decreasing"]
 Task = Literal["classification", "regression", "ranking", "quantile"]
 MEASURED: Mapping[Task, Sequence[str]] = {
     "classification": (
@@ -40,7 +41,7 @@ MEASURED: Mapping[Task, Sequence[str]] = {
     "ranking": ("ndcg",),
 }
 """Task → what is measured of scores, on all rows and by slice."""
-METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), SKEW)
+METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), LATENCY, SIZE, *COUNTS)
 UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
 """Metric → unit → how many milliseconds or bytes it is."""
 
@@ -59,6 +60,8 @@ class Evaluating(Declaration):
 
     slices: list[str] = Field(default=[])
     """Columns of the training set whose values are measured each, beside those that gates are `by`."""
+    monotonic: dict[str, Direction] = Field(default={})
+    """Inputs along which every score must rise (`increasing`) or fall (`decreasing`), all else equal: tested, not trained."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     """How sure intervals are, and how sure a candidate must be to be no worse than the champion allows."""
 

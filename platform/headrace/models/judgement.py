@@ -5,21 +5,24 @@ Both are asked only what came after the labels of all that either was trained on
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
-from headrace.core.errors import Refused
+from headrace.core.errors import DeclarationError, Refused
+from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
+from headrace.models.behaviour import Behaviour, Subject, behaviours
 from headrace.models.candidate import Candidate, split_version
-from headrace.models.declaration import SKEW, Gate, Model
+from headrace.models.declaration import Gate, Model
 from headrace.models.duel import Duel, compare
 from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
+from headrace.models.facts import Asked, facts_of
 from headrace.models.gate import Verdict, judge
 from headrace.models.metrics import HALF, Aim
 from headrace.models.predict import load_meta, load_predictor, score_rows
-from headrace.online.skew import skewed_features
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -38,6 +41,8 @@ class Judgement(BaseModel):
     rows: str = ""
     """A digest of the rows that it was tested on: their names, times and labels."""
     evaluation: Evaluation
+    behaviours: list[Behaviour] = []
+    """What the generated tests found."""
     champion: str | None
     duel: Duel | None
 
@@ -52,8 +57,10 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     test = split_version(site, label, model, candidate.version).test
     measuring = measuring_of(site, label, model, gates)
     evaluation = evaluation_of(test, _sampled(site, digest, test, measuring), measuring)
-    if any(gate.metric == SKEW for gate in gates):
-        evaluation.overall.metrics[SKEW] = float(skewed_features(site))
+    found = behaviours_of(site, digest, test, model)
+    for metric, fact in facts_of(Asked(site, candidate, test, found), gates).items():
+        evaluation.overall.metrics[metric] = fact.value
+        evaluation.overall.notes[metric] = fact.why
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
     judgement = Judgement(
@@ -63,6 +70,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         newest=pc.max(test[label.time]).as_py(),
         rows=rows_digest(test.select([label.entity, label.time, label.column])),
         evaluation=evaluation,
+        behaviours=found,
         champion=champion,
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
     )
@@ -93,6 +101,20 @@ def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) 
     slices = sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
     aim = Aim(model.task, quantile=model.quantile or HALF)
     return Measuring(label, site.product.timezone, slices, model.evaluation.confidence, aim, model.group)
+
+
+def behaviours_of(site: Site, digest: str, rows: pa.Table, model: Model) -> list[Behaviour]:
+    """Return what the generated tests find; raises DeclarationError where a hint is about no numeric input."""
+    predictor = load_predictor(site.models, digest)
+    threshold = HALF if model.task == "classification" else None
+    subject = Subject(partial(score_rows, predictor=predictor), predictor.inputs, rows, threshold, model.seed)
+    for name in model.evaluation.monotonic:
+        if name not in subject.numeric:
+            raise DeclarationError(
+                f"`monotonic` names '{name}', which is no numeric input of the model.{did_you_mean(name, subject.numeric)}",
+                ("model", "evaluation", "monotonic", name),
+            )
+    return behaviours(subject, model.evaluation.monotonic)
 
 
 def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:
