@@ -17,6 +17,7 @@ from headrace.models.declaration import SKEW, Gate, Model
 from headrace.models.evaluate import Evaluation, Measured, evaluate
 from headrace.models.gate import Duel, Verdict, judge
 from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.split import unseen_by
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
@@ -83,8 +84,7 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 
 
 def _duel(site: Site, label: Label, models: tuple[str, str], test: pa.Table, slices: Sequence[str]) -> Duel:
-    known = max(load_meta(site.models, digest).train_to for digest in models) + label.known_after
-    common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
+    common = unseen_by([load_meta(site.models, digest) for digest in models], test, label)
     if not common.num_rows:
         nothing = Evaluation(
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
