@@ -71,13 +71,14 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         if work:
             getattr(context.resources, mlflow_key(product.product)).start()
             version = site.tables.version(rows) or 0
-            digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
+            trained = train_candidate(site, label, model, version, context.log.info)
+            digest, meta = trained.digest, trained.meta
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
             registered = runs.log_model(
                 product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
             )
-            picture = importance_plot(shares)
+            picture = importance_plot(trained.importance)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}
             runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
             metadata = {
@@ -87,6 +88,8 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
                 "trained on": f"{meta.train_from:%Y-%m-%d} to {meta.train_to:%Y-%m-%d}",
                 "training set version": version,
                 "mlflow version": registered,
+                "baselines": records(trained.baselines),
+                **_fold_metadata(trained.folds),
                 "importance": dg.MetadataValue.md(markdown(picture)),
             }
         else:
@@ -95,6 +98,13 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         yield from made(context, table, work, {ALL: the_candidate(site).digest}, metadata)
 
     return candidate
+
+
+def _fold_metadata(folds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the folds as a table, and their mean and spread where there are several."""
+    several = folds["spread"] is not None
+    said = {f"{what} {folds['metric']} of folds": folds[what] for what in ("mean", "spread")} if several else {}
+    return {"folds": records(folds["folds"]), **said}
 
 
 def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> dg.AssetsDefinition:

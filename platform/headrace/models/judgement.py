@@ -23,6 +23,7 @@ from headrace.models.facts import Asked, facts_of
 from headrace.models.gate import Verdict, judge
 from headrace.models.metrics import HALF, Aim
 from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -119,8 +120,7 @@ def behaviours_of(site: Site, digest: str, rows: pa.Table, model: Model) -> list
 
 def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:
     label = measuring.label
-    known = max(load_meta(site.models, digest).train_to for digest in models) + label.known_after
-    common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
+    common = unseen_by([load_meta(site.models, digest) for digest in models], test, label)
     if not common.num_rows:
         nothing = Evaluation(
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
