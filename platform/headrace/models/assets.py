@@ -170,6 +170,7 @@ def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]")
         "rows": evaluation.overall.rows,
         "positives": evaluation.overall.positives,
         "slices": records(evaluation.listed()),
+        **({"decides from": judgement.threshold} if judgement.threshold is not None else {}),
         "compared with": judgement.champion or "no model is live yet",
         **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
     }

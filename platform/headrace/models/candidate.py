@@ -1,24 +1,27 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.statistics import STATISTICS, as_facts, statistics_of
+from headrace.models.answers import answers_of
 from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.baselines import Baseline, baselines
+from headrace.models.calibrate import FILE, held_out, is_tuned, tune
 from headrace.models.declaration import Model
 from headrace.models.encode import Input
 from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import fold_of, judged_on, older_folds, summary
-from headrace.models.predict import SCORE, load_predictor
+from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
-from headrace.models.train import importance, train_model
+from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import Meta, Say
 from headrace.store.addition import Commit
 from headrace.store.models import Training
@@ -55,8 +58,8 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds."""
     rows = training_set(site, label, version)
     split = split_rows(rows, label, model.split)
-    trained = train_model(split.train, label, model, say)
-    digest = site.models.put(trained.files)
+    trained, tuned = _trained(split.train, label, model, say)
+    digest = site.models.put(trained.files | tuned)
     site.models.record_training(digest, _training(site, version))
     scores = load_predictor(site.models, digest).predict(split.test)
     scored = split.test.append_column(SCORE, pa.array(scores))
@@ -76,6 +79,19 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     site.models.record(digest, BASELINES, {"baselines": made.baselines})
     site.models.record(digest, FOLDS, made.folds)
     return made
+
+
+def _trained(rows: pa.Table, label: Label, model: Model, say: Say) -> tuple[Trained, dict[str, bytes]]:
+    """Return a model, and the file of what is learned behind it on rows that it was not trained on, if any is."""
+    if not is_tuned(model):
+        return train_model(rows, label, model, say), {}
+    parts = held_out(rows, label)
+    trained = train_model(parts.train, label, model, say)
+    scores = Predictor(trained.fitted, trained.meta).predict(parts.test)
+    tuned = tune(scores, answers_of(parts.test, label, model.task), model)
+    # The model knows the labels of all of these rows, by its threshold or its calibration.
+    meta = trained.meta.model_copy(update={"tuned": True, "train_to": pc.max(rows[label.time]).as_py()})
+    return replace(trained, meta=meta), {FILE: tuned.model_dump_json().encode()}
 
 
 def _training(site: Site, version: int) -> Training:

@@ -124,6 +124,15 @@ class Evaluating(Declaration):
     """How sure intervals are, and how sure a candidate must be to be no worse than the champion allows."""
 
 
+class Costs(Declaration):
+    """What the two kinds of error cost, in any unit."""
+
+    false_positive: float = Field(gt=0, allow_inf_nan=False)
+    """A row that is decided as positive and is not."""
+    false_negative: float = Field(gt=0, allow_inf_nan=False)
+    """A row that is not decided as positive and is."""
+
+
 class Model(Declaration):
     """What is trained, and on which columns."""
 
@@ -151,6 +160,11 @@ class Model(Declaration):
     """The seed of all chance."""
     ignore: list[str] = Field(default=[])
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
+    calibrate: Literal["isotonic", "platt"] | None = None
+    """Bring scores to the chances that come true, by a broken line (`isotonic`) or a logistic curve (`platt`), learned on the
+    newest fifth of the training span, which the model is then not trained on."""
+    costs: Costs | None = None
+    """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
     evaluation: Evaluating = Evaluating()
     """How it is measured and looked at."""
 
@@ -177,6 +191,10 @@ class Model(Declaration):
             raise ValueError("`task: quantile` and `quantile`, such as 0.9, go together")
         if (self.task == "ranking") != (self.group is not None):
             raise ValueError("`task: ranking` and `group`, the column whose rows are ranked, go together")
+        if self.task != "classification" and (self.calibrate or self.costs):
+            raise ValueError(
+                f"`calibrate` and `costs` are about chances and decisions, and `task: {self.task}` has none"
+            )
         wrong = OF_CLASSES & set(self.params) if self.task != "classification" else set()
         if wrong:
             raise ValueError(f"{sorted(wrong)} weigh classes, and `task: {self.task}` has none")

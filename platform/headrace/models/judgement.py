@@ -4,6 +4,7 @@ Both are asked only what came after the labels of all that either was trained on
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -21,8 +22,8 @@ from headrace.models.duel import Duel, compare
 from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
 from headrace.models.facts import Asked, facts_of
 from headrace.models.gate import Verdict, judge
-from headrace.models.metrics import HALF, Aim
-from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.metrics import HALF, Aim, Decision
+from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
 from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
@@ -42,6 +43,8 @@ class Judgement(BaseModel):
     rows: str = ""
     """A digest of the rows that it was tested on: their names, times and labels."""
     evaluation: Evaluation
+    threshold: float | None = None
+    """From which score on a row is decided as positive; None where scores are no chances."""
     behaviours: list[Behaviour] = []
     """What the generated tests found."""
     champion: str | None
@@ -71,6 +74,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         newest=pc.max(test[label.time]).as_py(),
         rows=rows_digest(test.select([label.entity, label.time, label.column])),
         evaluation=evaluation,
+        threshold=_threshold(load_predictor(site.models, digest)) if model.task == "classification" else None,
         behaviours=found,
         champion=champion,
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
@@ -100,14 +104,15 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Measuring:
     """Return how models of the product are measured: by the slices that are declared, and those that gates are by."""
     slices = sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
-    aim = Aim(model.task, quantile=model.quantile or HALF)
+    costs = (model.costs.false_positive, model.costs.false_negative) if model.costs else ()
+    aim = Aim(model.task, Decision(HALF, *costs), model.quantile or HALF)
     return Measuring(label, site.product.timezone, slices, model.evaluation.confidence, aim, model.group)
 
 
 def behaviours_of(site: Site, digest: str, rows: pa.Table, model: Model) -> list[Behaviour]:
     """Return what the generated tests find; raises DeclarationError where a hint is about no numeric input."""
     predictor = load_predictor(site.models, digest)
-    threshold = HALF if model.task == "classification" else None
+    threshold = _threshold(predictor) if model.task == "classification" else None
     subject = Subject(partial(score_rows, predictor=predictor), predictor.inputs, rows, threshold, model.seed)
     for name in model.evaluation.monotonic:
         if name not in subject.numeric:
@@ -131,4 +136,13 @@ def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measur
 
 
 def _sampled(site: Site, digest: str, rows: pa.Table, measuring: Measuring) -> Sampling:
-    return sample(rows, score_rows(rows, load_predictor(site.models, digest)), measuring)
+    """Return a model's metrics of the rows, deciding by its own threshold."""
+    predictor = load_predictor(site.models, digest)
+    decision = replace(measuring.aim.decision, threshold=_threshold(predictor))
+    own = replace(measuring, aim=replace(measuring.aim, decision=decision))
+    return sample(rows, score_rows(rows, predictor), own)
+
+
+def _threshold(predictor: Predictor) -> float:
+    threshold = predictor.tuned.threshold
+    return HALF if threshold is None else threshold

@@ -63,7 +63,9 @@ def candidate_parts(label: Label, model: Model) -> Parts:
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
     learner = trainer_of(model.trainer).libraries
-    return code_parts(model.split, model.evaluation, label, judge_candidate, *gates) | libraries(*learner)
+    return code_parts(
+        model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
+    ) | libraries(*learner)
 
 
 def _opponent(site: Site, candidate: str) -> str:

@@ -42,6 +42,8 @@ class Meta(BaseModel):
     task: Task = "classification"
     quantile: float | None = None
     """Which quantile is predicted, for the task of that name."""
+    tuned: bool = False
+    """Whether a calibration or a threshold, learned on the newest of its rows, is stored beside it."""
     held_out: HeldOut | None = None
     """With a split by group: which groups are the test."""
 
