@@ -51,7 +51,7 @@ def run(project: Project) -> dict[str, float]:
     version = site.tables.replace(product.table("training", "set"), rows).version
     assert not find_leaks(site, Declared(declared.sources, declared.features, declared.label), rows)
     at = done("training set, leakage", at)
-    digest, _, _ = train_candidate(site, declared.label, declared.model, version, lambda _: None)
+    digest = train_candidate(site, declared.label, declared.model, version, lambda _: None).digest
     candidate = Candidate(digest, version, site.clock.now(), "benchmark")
     remember(site, candidate)
     at = done("train", at)

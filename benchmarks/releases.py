@@ -37,8 +37,8 @@ def prepared(root: Path) -> Project:
     site.tables.replace(f"{PRODUCT}/training/set", rows)
     digests = []
     for trees in (5, 10, 20):
-        digest, _, _ = train_candidate(site, label, model.model_copy(update={"trees": trees}), 0, lambda _: None)
-        digests.append(digest)
+        made = train_candidate(site, label, model.model_copy(update={"trees": trees}), 0, lambda _: None)
+        digests.append(made.digest)
     for number in range(RELEASES):
         decision = {"outcome": "released", "model": digests[number % 2], "at": site.clock.now(), "evidence": {}}
         site.releases.decide(PRODUCT, decision | {"who": "a benchmark", "why": "to measure"}, after=number)

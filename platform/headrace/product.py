@@ -20,7 +20,7 @@ from headrace.explain.assets import explanation_assets
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
 from headrace.models.assets import model_assets
-from headrace.models.declaration import sliced_by
+from headrace.models.judgement import sliced_by
 from headrace.models.sensors import guard_automation
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared

@@ -11,7 +11,7 @@ from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
 from headrace.features.verify import verify
-from headrace.models.declaration import sliced_by
+from headrace.models.judgement import sliced_by
 from headrace.models.recipe import candidate_recipe, evaluation_recipe
 from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe

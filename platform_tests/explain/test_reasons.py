@@ -40,7 +40,7 @@ def release(project: Project, site: Site) -> Release:
     declared = project.load("shop")[0]
     assert declared.label
     assert declared.model
-    digest = train_candidate(site, declared.label, declared.model, 0, silent)[0]
+    digest = train_candidate(site, declared.label, declared.model, 0, silent).digest
     candidate = Candidate(digest, 0, site.clock.now(), "a test")
     remember(site, candidate)
     judge_candidate(site, declared.label, declared.model, candidate, declared.gates)

@@ -97,7 +97,7 @@ def silent(_: str) -> None:
 def trained(site: Site, declared: Model | None = None) -> str:
     """Train on the newest training set, make the model the candidate, and return its digest."""
     version = site.tables.version("shop/training/set") or 0
-    digest = train_candidate(site, LABEL, declared or model(), version, silent)[0]
+    digest = train_candidate(site, LABEL, declared or model(), version, silent).digest
     remember(site, Candidate(digest, version, site.clock.now(), "a test"))
     return digest
 

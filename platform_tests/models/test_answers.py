@@ -1,8 +1,11 @@
 """What came true, by task: a label of another kind is refused, with what to say instead."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from headrace.core.errors import DataError, DeclarationError, OneClassOnly
 from headrace.models.answers import group_sizes, weights_of
@@ -10,6 +13,7 @@ from headrace.models.train import train_model
 from platform_tests.models.shop import LABEL, graded, model, orders, priced, relabelled, silent
 
 REGRESSION = {"task": "regression"}
+WEIGHED = model(weight="w")
 RANKING = {"task": "ranking", "group": "basket"}
 
 
@@ -57,14 +61,43 @@ def test_a_number_that_is_always_the_same_teaches_nothing() -> None:
 def test_a_weight_that_is_missing_negative_or_not_finite_is_refused_with_how_many(wrong: float | None) -> None:
     rows = pa.table({"w": pa.array([1.0, wrong, 2.0], pa.float64())})
     with pytest.raises(DataError, match="1 of 3 rows have a weight in 'w' that is missing, negative"):
-        weights_of(rows, "w")
+        weights_of(rows, WEIGHED, None)
 
 
 def test_weights_that_are_all_0_or_texts_are_refused() -> None:
     with pytest.raises(DataError, match="Every weight in 'w' is 0"):
-        weights_of(pa.table({"w": [0, 0]}), "w")
+        weights_of(pa.table({"w": [0, 0]}), WEIGHED, None)
     with pytest.raises(DataError, match="which holds texts"):
-        weights_of(pa.table({"w": ["1"]}), "w")
+        weights_of(pa.table({"w": ["1"]}), WEIGHED, None)
+
+
+def test_balanced_classes_count_the_same_in_sum() -> None:
+    answers = np.array([0.0] * 90 + [1.0] * 10)
+    weights = weights_of(pa.table({}), model(class_weight="balanced"), answers)
+    assert weights is not None
+    assert weights[answers == 0].sum() == pytest.approx(weights[answers == 1].sum())
+    assert weights.sum() == pytest.approx(100)
+
+
+def test_the_weight_of_a_class_is_times_that_of_the_row() -> None:
+    rows = pa.table({"w": [1, 2, 3]})
+    declared = model(class_weight={1: 5}, weight="w")
+    assert np.array_equal(weights_of(rows, declared, np.array([0.0, 1.0, 0.0])), [1, 10, 3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"class_weight": {2: 1}}, "for each of the classes 0 and 1"),
+        ({"class_weight": {1: 0}}, "not a weight above 0"),
+        ({"class_weight": "even"}, "balanced"),
+        ({"class_weight": "balanced", "task": "regression"}, "`class_weight` weighs classes"),
+        ({"class_weight": "balanced", "params": {"is_unbalance": True}}, "weigh the classes twice"),
+    ],
+)
+def test_class_weights_that_mean_nothing_are_refused_while_loading(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        model(**changes)
 
 
 def test_a_row_without_a_group_is_refused() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import dagster as dg
 import mlflow
 import mlflow.lightgbm
+import pyarrow as pa
 import pytest
 
 from headrace.core.place import Place
 from headrace.features.declaration import Label
 from headrace.models.assets import FRESHNESS, GATES, RELEASED, model_assets
+from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.encode import encode
 from headrace.models.predict import load_predictor, score_rows
@@ -77,6 +79,12 @@ def way(site: Site, instance: dg.DagsterInstance) -> Way:
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     made = result.asset_materializations_for_node(f"shop__model__{name}")[0]
     return {key: value.value for key, value in made.metadata.items()}
+
+
+def table(result: dg.ExecuteInProcessResult, key: str) -> list[Any]:
+    shown = result.asset_materializations_for_node("shop__model__candidate")[0].metadata[key]
+    assert isinstance(shown, dg.TableMetadataValue)
+    return [record.data for record in shown.records]
 
 
 def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
@@ -167,6 +175,29 @@ def test_a_refused_first_candidate_fails_the_step_for_nothing_is_live(way: Way) 
     way.gates = gates("auc >= 0.999")
     assert "Nothing is live: started by hand; refused by auc >= 0.999" in failure(way.run())
     assert way.site.releases.live("shop") is None
+
+
+def test_the_candidate_shows_its_baselines_and_folds(way: Way) -> None:
+    way.model = model(split={"test": "7d", "folds": 3})
+    result = way.run("candidate")
+    shown = metadata(result, "candidate")
+    assert [found["model"] for found in table(result, "baselines")] == ["candidate", "always the same", "one feature"]
+    folds = [found["auc"] for found in table(result, "folds")]
+    assert len(folds) == 3
+    assert shown["mean auc of folds"] == pytest.approx(sum(folds) / 3)
+    assert 0 < shown["spread auc of folds"] < 0.1
+
+
+def test_a_split_by_group_goes_the_whole_way_and_duels_on_the_groups_that_both_held_out(way: Way) -> None:
+    rows = orders(4000).append_column("customer", pa.array([f"c{i * 7919 % 400}" for i in range(4000)]))
+    way.site.tables.replace("shop/training/set", rows)
+    way.model = model(split={"by": "group", "column": "customer", "test": "30%"}, ignore=["customer"])
+    first = metadata(way.run(), "champion")["live model"]
+    way.model = model(split={"by": "group", "column": "customer", "test": "30%"}, ignore=["customer"], trees=40)
+    assert way.run("candidate", "evaluation").success
+    judged = way.site.models.recorded(the_candidate(way.site).digest, "evaluation") or {}
+    assert judged["champion"] == first
+    assert judged["duel"]["candidate"]["overall"]["rows"] == judged["evaluation"]["overall"]["rows"] > 1000
 
 
 def test_a_champion_alone_without_any_candidate_is_refused(way: Way) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.core.errors import Refused
+from headrace.core.errors import DeclarationError, Refused
 from headrace.models.export import LIMIT, export_model, first_trees, onnx_scores, refuse_failing, to_onnx
 from headrace.models.predict import load_predictor
 from headrace.store.site import Site
@@ -73,3 +73,11 @@ def test_a_variant_that_fails_a_gate_is_refused(site: Site) -> None:
 def test_more_trees_than_there_are_cannot_be_kept(site: Site) -> None:
     with pytest.raises(Refused, match="no more than 20 trees"):
         first_trees(site, trained(site), 20)
+
+
+def test_a_calibrated_model_is_not_exported_without_its_calibration(site: Site) -> None:
+    digest = trained(site, model(calibrate="platt"))
+    with pytest.raises(DeclarationError, match="A calibrated model has no ONNX here"):
+        export_model(site, LABEL, digest)
+    with pytest.raises(Refused, match="right for all its trees alone"):
+        first_trees(site, digest, 5)

@@ -77,15 +77,23 @@ def test_rows_of_weight_0_teach_nothing() -> None:
 
 def test_equal_weights_change_nothing_but_other_weights_do() -> None:
     rows = orders().append_column("one", pa.array(np.ones(2000))).append_column("more", pa.array(np.arange(2000.0)))
-    plain = learned(orders()).fitted.predict
     inputs = learned(orders()).meta.inputs
     assert inputs == learned(rows.drop_columns(["more"]), weight="one").meta.inputs
     same = scores_of(learned(rows.drop_columns(["more"]), weight="one"), rows)
     other = scores_of(learned(rows.drop_columns(["one"]), weight="more"), rows)
     straight = scores_of(learned(orders()), rows)
-    assert plain
     assert same == pytest.approx(straight, abs=1e-6)
     assert np.abs(other - straight).max() > 0.01
+
+
+def test_a_class_that_weighs_more_gets_higher_scores() -> None:
+    rows = orders(seed=1)
+    plain, heavy, even = (
+        scores_of(learned(orders(), **changes), rows).mean()
+        for changes in ({}, {"class_weight": {1: 5}}, {"class_weight": "balanced"})
+    )
+    assert heavy > plain + 0.1
+    assert even == pytest.approx(0.5, abs=0.05)
 
 
 def test_what_is_missing_or_never_seen_has_a_score_in_every_task() -> None:

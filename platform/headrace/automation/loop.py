@@ -179,7 +179,7 @@ class Loop:
                 continue
             bounds = pc.min_max(tables.read(table, days=known, columns=[TABLE_DAY])[TABLE_DAY]).as_py()
             days = (bounds["max"] - bounds["min"]).days + 1 if bounds["min"] else 0
-            least = whole_days(self.model.split.test + self.label.known_after)
+            least = whole_days(self.model.split.history + self.label.known_after)
             if days <= least:
                 return f"'{name}' has rows of {days} days; the test and the wait for labels take {least}"
         return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -124,6 +125,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
             remembered_statistics(site, lambda: rows)
+            site.findings.note(LEAKAGE, len(leaks), datetime.now(UTC).isoformat(), commit.version)
         site.ledger.record(recipe, work, [commit])
         metadata = {
             **table_metadata(rows.num_rows, rows.schema, commit.version, table),

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, NoRows, OneClassOnly
 from headrace.features.declaration import Label
-from headrace.models.declaration import Task
+from headrace.models.declaration import Model, Task
 
 SHOWN = 5
 
@@ -32,10 +32,23 @@ def answers_of(rows: pa.Table, label: Label, task: Task) -> Any:
     return answers
 
 
-def weights_of(rows: pa.Table, column: str | None) -> Any | None:
-    """Return how much each row counts, a float64 a row; None without a column. Raises DataError for what is no weight."""
-    if column is None:
-        return None
+def weights_of(rows: pa.Table, model: Model, answers: Any) -> Any | None:
+    """Return how much each row counts, its own weight times that of its class; None where all count the same.
+
+    Raises DataError for what is no weight.
+    """
+    own = _own_weights(rows, model.weight) if model.weight else None
+    if model.class_weight is None:
+        return own
+    positives = int((answers == 1).sum())
+    counts = {0: len(answers) - positives, 1: positives}
+    balanced = {value: len(answers) / (2 * count) for value, count in counts.items()}
+    of_class = balanced if model.class_weight == "balanced" else {0: 1.0, 1: 1.0} | model.class_weight
+    by_class = np.where(answers == 1, of_class[1], of_class[0])
+    return by_class if own is None else own * by_class
+
+
+def _own_weights(rows: pa.Table, column: str) -> Any:
     if rows.schema.field(column).type in (pa.string(), pa.large_string()):
         raise DataError(f"`weight` names '{column}', which holds texts: a weight is a number, at least 0.")
     weights = rows[column].cast(pa.float64()).fill_null(np.nan).to_numpy()

@@ -13,6 +13,7 @@ from headrace.core.errors import StoreError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL, Recipe
 from headrace.features.declaration import Label
+from headrace.models.behaviour import Behaviour
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
@@ -31,7 +32,8 @@ from headrace.store.site import Site
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GATES, RELEASED, MIRRORED, GUARDED, FRESHNESS = "gates", "released", "mirrored", "guarded", "freshness"
+GATES, BEHAVES, RELEASED, MIRRORED = "gates", "behaviour", "released", "mirrored"
+GUARDED, FRESHNESS = "guarded", "freshness"
 REASON_TAG = "headrace/reason"
 
 
@@ -71,14 +73,15 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         if work:
             getattr(context.resources, mlflow_key(product.product)).start()
             version = site.tables.version(rows) or 0
-            digest, meta, shares = train_candidate(site, label, model, version, context.log.info)
+            trained = train_candidate(site, label, model, version, context.log.info)
+            digest, meta = trained.digest, trained.meta
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
             registered = runs.log_model(
                 product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
             )
             runs.keep_files(site.models.files(digest))
-            picture = importance_plot(shares)
+            picture = importance_plot(trained.importance)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}
             runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
             metadata = {
@@ -88,6 +91,8 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
                 "trained on": f"{meta.train_from:%Y-%m-%d} to {meta.train_to:%Y-%m-%d}",
                 "training set version": version,
                 "mlflow version": registered,
+                "baselines": records(trained.baselines),
+                **_fold_metadata(trained.folds),
                 "importance": dg.MetadataValue.md(markdown(picture)),
             }
         else:
@@ -96,6 +101,13 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         yield from made(context, table, work, {ALL: the_candidate(site).digest}, metadata)
 
     return candidate
+
+
+def _fold_metadata(folds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the folds as a table, and their mean and spread where there are several."""
+    several = folds["spread"] is not None
+    said = {f"{what} {folds['metric']} of folds": folds[what] for what in ("mean", "spread")} if several else {}
+    return {"folds": records(folds["folds"]), **said}
 
 
 def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> dg.AssetsDefinition:
@@ -110,16 +122,19 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             kinds={"python"},
             code_version=version_of(evaluation_parts(label, model, gates)),
         ),
-        checks={GATES: "The candidate meets every gate of the declaration."},
+        checks={
+            GATES: "The candidate meets every gate of the declaration.",
+            BEHAVES: "The candidate passes every hard test that is made from its inputs.",
+        },
         needs=[mlflow_key(product.product)],
     )
     def evaluation(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """How the candidate does on the newest rows, and against the live model on the same rows."""
         recipe, table = evaluation_recipe(site, label, model, gates), product.table("model", "evaluation")
-        said = said_before(context, table, GATES)
-        work = site.ledger.work(recipe, forced=is_forced(context) or said is None)
-        if said and not work:
-            yield said
+        said = [said_before(context, table, check) for check in (GATES, BEHAVES)]
+        work = site.ledger.work(recipe, forced=is_forced(context) or None in said)
+        if not work:
+            yield from said
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         tracking = getattr(context.resources, mlflow_key(product.product))
@@ -131,6 +146,7 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
         # Nothing more is logged. Left to the end of the run, it would stay RUNNING if a later step is killed.
         tracking.finish(failed=False)
         yield _gates_check(judgement.verdicts(gates))
+        yield _behaves(judgement.behaviours)
         contents = {ALL: code_version(judgement)}
         site.ledger.note(recipe, work, contents)
         yield from made(context, table, work, contents, _evaluation_metadata(judgement, pictures))
@@ -144,6 +160,12 @@ def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     return verdict(GATES, not failed, what, gates=records([vars(gate) for gate in verdicts]))
 
 
+def _behaves(found: Sequence[Behaviour]) -> dg.AssetCheckResult:
+    failed = [behaviour for behaviour in found if behaviour.hard and not behaviour.passed]
+    what = "; ".join(f"{b.test}: {b.what}" for b in failed) or f"All {len(found)} tests were passed, or only tell."
+    return verdict(BEHAVES, not failed, what, tests=records([b.model_dump() for b in found]))
+
+
 def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:
     evaluation = judgement.evaluation
     return {
@@ -151,6 +173,7 @@ def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]")
         "rows": evaluation.overall.rows,
         "positives": evaluation.overall.positives,
         "slices": records(evaluation.listed()),
+        **({"decides from": judgement.threshold} if judgement.threshold is not None else {}),
         "compared with": judgement.champion or "no model is live yet",
         **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
     }

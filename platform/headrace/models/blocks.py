@@ -37,6 +37,14 @@ def blocks_of(times: pa.ChunkedArray, timezone: str) -> Array:
     return numbers * MOST_BLOCKS // len(known) if len(known) > MOST_BLOCKS else numbers
 
 
+def first_of(times: pa.ChunkedArray, groups: Array) -> pa.ChunkedArray:
+    """Return for each row when its group began: what is judged as a whole is drawn as a whole."""
+    instants = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    first = np.full(int(groups.max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, groups, instants)
+    return pa.chunked_array([pa.array(first[groups], pa.timestamp("us", "UTC"))])
+
+
 def drawn(blocks: int, seed: int = 0) -> Array:
     """Return how often each block is drawn, with replacement, in each of 1,000 samples; the first row is the sample as it is.
 

@@ -1,14 +1,15 @@
 """What a user may say about the model and its gates."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from headrace.core.declaration import Declaration
-from headrace.core.names import Duration, did_you_mean
+from headrace.core.names import did_you_mean, duration_text, parse_duration, parse_share, share_text
 from headrace.models.parameters import OF_CLASSES, refuse_unknown
 
 SKEW = "skew"
@@ -18,9 +19,10 @@ LEAKAGE = "leakage"
 CONTRACTS = "contracts"
 """How many sources break their contract, when that was looked at last."""
 BEHAVIOUR = "behaviour"
-"""How many of the generated behaviour tests the model fails."""
+"""How many of the hard behaviour tests the model fails."""
 COUNTS = (SKEW, LEAKAGE, CONTRACTS, BEHAVIOUR)
 LATENCY, SIZE = "latency", "size"
+Direction = Literal["increasing", "decreasing"]
 Task = Literal["classification", "regression", "ranking", "quantile"]
 MEASURED: Mapping[Task, Sequence[str]] = {
     "classification": (
@@ -40,18 +42,75 @@ MEASURED: Mapping[Task, Sequence[str]] = {
     "ranking": ("ndcg",),
 }
 """Task → what is measured of scores, on all rows and by slice."""
-METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), SKEW)
+METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), LATENCY, SIZE, *COUNTS)
 UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
 """Metric → unit → how many milliseconds or bytes it is."""
+
+
+def parse_held_out(text: Any) -> Any:
+    """Return the time span, or the share, that is held out."""
+    if isinstance(text, int | float) or str(text).strip().endswith("%"):
+        return parse_share(text)
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is neither a time span, such as 28d, nor a share, such as 20%") from None
+
+
+def held_out_text(test: timedelta | float) -> str:
+    """Return a short text that `parse_held_out` reads back."""
+    return duration_text(test) if isinstance(test, timedelta) else share_text(test)
 
 
 class Split(Declaration):
     """How rows are held out for the test."""
 
-    by: Literal["time"] = "time"
-    """`time`: the newest rows are the test."""
-    test: Duration = Field(gt=timedelta())
-    """How long the test span is. Rows of the label's `known_after` before it are left out: nobody knew their labels then."""
+    by: Literal["time", "group"] = "time"
+    """`time`: the newest rows are the test. `group`: all rows of some values of `column` are, and no row of the others."""
+    test: Annotated[
+        timedelta | float,
+        BeforeValidator(parse_held_out, json_schema_input_type=str),
+        PlainSerializer(held_out_text, return_type=str),
+    ]
+    """How long the test span is, such as 28d. Rows of the label's `known_after` before it are left out: nobody knew their
+    labels then. By group: about which share of the values is the test, such as 20%."""
+    column: str | None = None
+    """With `by: group`: the column of the training set that no value of is on both sides, such as a customer. May be an input."""
+    folds: int = Field(default=1, ge=1, le=50)
+    """With `by: time`: how many spans of this length are judged, each by a model of its own that learned from what was known
+    before it; the newest is the candidate's own test."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "Split":
+        spans = isinstance(self.test, timedelta)
+        if (self.by == "time") != spans:
+            raise ValueError(
+                "`by: time` holds out a time span, such as test: 28d, and `by: group` a share, such as test: 20%"
+            )
+        if not (self.span > timedelta() if spans else 0 < self.share < 1):
+            raise ValueError("`test` must be greater than 0, and a share less than 100%")
+        if (self.by == "group") != (self.column is not None):
+            raise ValueError("`by: group` and `column`, whose values stay together, go together")
+        if self.by == "group" and self.folds > 1:
+            raise ValueError("`folds` go with `by: time`: each is trained on what was known before it")
+        return self
+
+    @property
+    def span(self) -> timedelta:
+        """How long the test is, by time."""
+        assert isinstance(self.test, timedelta)
+        return self.test
+
+    @property
+    def history(self) -> timedelta:
+        """How long all that is judged lasts: nothing is learned before that long has passed."""
+        return self.span * self.folds if self.by == "time" else timedelta()
+
+    @property
+    def share(self) -> float:
+        """About which part of the groups is the test."""
+        assert not isinstance(self.test, timedelta)
+        return self.test
 
 
 class Evaluating(Declaration):
@@ -59,8 +118,19 @@ class Evaluating(Declaration):
 
     slices: list[str] = Field(default=[])
     """Columns of the training set whose values are measured each, beside those that gates are `by`."""
+    monotonic: dict[str, Direction] = Field(default={})
+    """Inputs along which every score must rise (`increasing`) or fall (`decreasing`), all else equal: tested, not trained."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     """How sure intervals are, and how sure a candidate must be to be no worse than the champion allows."""
+
+
+class Costs(Declaration):
+    """What the two kinds of error cost, in any unit."""
+
+    false_positive: float = Field(gt=0, allow_inf_nan=False)
+    """A row that is decided as positive and is not."""
+    false_negative: float = Field(gt=0, allow_inf_nan=False)
+    """A row that is not decided as positive and is."""
 
 
 class Model(Declaration):
@@ -77,6 +147,9 @@ class Model(Declaration):
     """With `task: ranking`: the column whose rows are ranked against each other, such as a query. It is no input."""
     weight: str | None = None
     """The column of the label's SQL that says how much a row counts in training, at least 0. It is no input."""
+    class_weight: Literal["balanced"] | dict[int, float] | None = None
+    """How much the rows of each class count, times their `weight`: `balanced` (both the same in sum), or {0: 1, 1: 5}. The
+    scores of a model that is trained so are no longer probabilities of the classes as they come."""
     split: Split
     """What is held out."""
     params: dict[str, int | float | str | bool] = Field(default={})
@@ -87,6 +160,11 @@ class Model(Declaration):
     """The seed of all chance."""
     ignore: list[str] = Field(default=[])
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
+    calibrate: Literal["isotonic", "platt"] | None = None
+    """Bring scores to the chances that come true, by a broken line (`isotonic`) or a logistic curve (`platt`), learned on the
+    newest fifth of the training span, which the model is then not trained on."""
+    costs: Costs | None = None
+    """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
     evaluation: Evaluating = Evaluating()
     """How it is measured and looked at."""
 
@@ -96,15 +174,36 @@ class Model(Declaration):
         refuse_unknown(params)
         return params
 
+    @field_validator("class_weight")
+    @classmethod
+    def _weighs_two_classes(cls, weights: Any) -> Any:
+        if isinstance(weights, dict) and (
+            not set(weights) <= {0, 1} or not all(0 < w < math.inf for w in weights.values())
+        ):
+            raise ValueError(
+                f"{weights} is not a weight above 0 for each of the classes 0 and 1, such as {{0: 1, 1: 5}}"
+            )
+        return weights
+
     @model_validator(mode="after")
     def _fits_its_task(self) -> "Model":
         if (self.task == "quantile") != (self.quantile is not None):
             raise ValueError("`task: quantile` and `quantile`, such as 0.9, go together")
         if (self.task == "ranking") != (self.group is not None):
             raise ValueError("`task: ranking` and `group`, the column whose rows are ranked, go together")
+        if self.task != "classification" and (self.calibrate or self.costs):
+            raise ValueError(
+                f"`calibrate` and `costs` are about chances and decisions, and `task: {self.task}` has none"
+            )
         wrong = OF_CLASSES & set(self.params) if self.task != "classification" else set()
         if wrong:
             raise ValueError(f"{sorted(wrong)} weigh classes, and `task: {self.task}` has none")
+        if self.class_weight is not None and self.task != "classification":
+            raise ValueError(f"`class_weight` weighs classes, and `task: {self.task}` has none")
+        if self.class_weight is not None and OF_CLASSES & set(self.params):
+            raise ValueError(
+                f"{sorted(OF_CLASSES & set(self.params))} and `class_weight` weigh the classes twice: say one"
+            )
         return self
 
     @property
@@ -145,11 +244,6 @@ class Gate(Declaration):
             (u for u, size in reversed(UNITS[self.metric].items()) if value >= size), next(iter(UNITS[self.metric]))
         )
         return f"{value / UNITS[self.metric][unit]:g}{unit}"
-
-
-def sliced_by(model: Model, gates: Iterable[Gate]) -> list[str]:
-    """Return the columns by whose values a model is looked at: those that are declared, and those that gates are by."""
-    return sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
 
 
 _GATE = re.compile(

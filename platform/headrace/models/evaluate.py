@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from headrace.core.errors import DeclarationError, NoRows
 from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
-from headrace.models.blocks import Array, blocks_of, drawn, interval, local_days
+from headrace.models.blocks import Array, blocks_of, drawn, first_of, interval, local_days
 from headrace.models.curves import Curve, curves_of
 from headrace.models.metrics import Aim, Ranked, metrics_of, ranked
 
@@ -33,8 +33,8 @@ class Measured(BaseModel):
     intervals: dict[str, tuple[float, float]] = {}
     """Metric → where it lies with the declared confidence, had other days come."""
     note: str = ""
-    missing: dict[str, str] = {}
-    """Metric → why it has no value."""
+    notes: dict[str, str] = {}
+    """Metric → why it has no value, or what it counts."""
 
 
 class Evaluation(BaseModel):
@@ -129,9 +129,12 @@ def sample(rows: pa.Table, scores: Any, measuring: Measuring) -> Sampling:
     _refuse_unknown_slices(rows, measuring.slices)
     answers = rows[measuring.label.column].cast(pa.float64()).to_numpy()
     order = np.argsort(scores, kind="stable")
-    ordered = ranked(answers, scores, blocks_of(rows[measuring.label.time], measuring.timezone), order)
-    if measuring.group:
-        ordered = replace(ordered, groups=_numbered(rows[measuring.group])[0][order])
+    times = rows[measuring.label.time]
+    groups = _numbered(rows[measuring.group])[0] if measuring.group else None
+    blocks = blocks_of(times if groups is None else first_of(times, groups), measuring.timezone)
+    ordered = ranked(answers, scores, blocks, order)
+    if groups is not None:
+        ordered = replace(ordered, groups=groups[order])
     draws = drawn(ordered.count)
     parts = {
         (column, value): sampled(part, draws, measuring.aim)

@@ -61,6 +61,8 @@ def export_model(site: Site, label: Label, digest: str) -> Exported:
 def to_onnx(predictor: Predictor) -> bytes:
     """Return a model as ONNX, unproved."""
     fitted = predictor.fitted
+    if predictor.tuned.calibration:
+        raise DeclarationError("A calibrated model has no ONNX here: train one without `calibrate` to export.")
     if not isinstance(fitted, Boosted):
         raise DeclarationError(f"Models of trainer '{predictor.meta.trainer}' have no ONNX here; those of lightgbm do.")
     try:
@@ -91,6 +93,8 @@ def first_trees(site: Site, digest: str, trees: int) -> Candidate:
     predictor = load_predictor(site.models, digest)
     if not isinstance(predictor.fitted, Boosted) or trees >= predictor.meta.trees:
         raise Refused(f"Model {digest[:12]} has no more than {trees} trees: nothing can be pruned.")
+    if predictor.meta.tuned:
+        raise Refused(f"Model {digest[:12]} has a calibration or a threshold that is right for all its trees alone.")
     meta = predictor.meta.model_copy(update={"trees": trees})
     pruned = Boosted(predictor.fitted.booster, trees)
     own = site.models.put(Trained(pruned, meta).files)

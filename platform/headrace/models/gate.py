@@ -115,7 +115,8 @@ def _absolute(name: str, gate: Gate, measured: Measured) -> Verdict:
         return Verdict(name, False, value, None, _too_few(measured))
     passed = {">=": value >= gate.limit, "<=": value <= gate.limit, "==": value == gate.limit}[gate.comparison]
     low, high = measured.intervals.get(gate.metric, (None, None))
-    why = f"{_told(gate, value)} {_words(gate, passed)} {_told(gate, gate.limit)}"
+    note = measured.notes.get(gate.metric)
+    why = f"{_told(gate, value)} {_words(gate, passed)} {_told(gate, gate.limit)}{f': {note}' if note else ''}"
     return Verdict(name, passed, value, gate.limit, why, low, high)
 
 
@@ -157,7 +158,7 @@ def _known(gate: Gate, measured: Measured) -> float | None:
 
 
 def _nothing(gate: Gate, measured: Measured) -> str:
-    return f"no {gate.metric}: {measured.missing.get(gate.metric) or measured.note or 'it was not measured'}"
+    return f"no {gate.metric}: {measured.notes.get(gate.metric) or measured.note or 'it was not measured'}"
 
 
 def _large(slices: Mapping[str, Measured]) -> dict[str, Measured]:
@@ -173,7 +174,8 @@ def _words(gate: Gate, passed: bool) -> str:
 
 
 def _measurable(measured: Measured) -> Verdict:
-    known = any(value is not None and math.isfinite(value) for value in measured.metrics.values())
+    scored = [value for name, value in measured.metrics.items() if name not in (*COUNTS, *UNITS)]
+    known = any(value is not None and math.isfinite(value) for value in scored)
     why = "measured; no gate is declared" if known else f"nothing could be measured: {measured.note}"
     return Verdict("can be measured", known, None, None, why)
 

@@ -4,22 +4,27 @@ Both are asked only what came after the labels of all that either was trained on
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
-from headrace.core.errors import Refused
+from headrace.core.errors import DeclarationError, Refused
+from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
+from headrace.models.behaviour import Behaviour, Subject, behaviours
 from headrace.models.candidate import Candidate, split_version
-from headrace.models.declaration import SKEW, Gate, Model, sliced_by
+from headrace.models.declaration import Gate, Model
 from headrace.models.duel import Duel, compare
 from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
+from headrace.models.facts import Asked, facts_of
 from headrace.models.gate import Verdict, judge
-from headrace.models.metrics import HALF, Aim
-from headrace.models.predict import load_meta, load_predictor, score_rows
-from headrace.online.skew import skewed_features
+from headrace.models.metrics import HALF, Aim, Decision
+from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
+from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -38,6 +43,10 @@ class Judgement(BaseModel):
     rows: str = ""
     """A digest of the rows that it was tested on: their names, times and labels."""
     evaluation: Evaluation
+    threshold: float | None = None
+    """From which score on a row is decided as positive; None where scores are no chances."""
+    behaviours: list[Behaviour] = []
+    """What the generated tests found."""
     champion: str | None
     duel: Duel | None
 
@@ -52,8 +61,10 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     test = split_version(site, label, model, candidate.version).test
     measuring = measuring_of(site, label, model, gates)
     evaluation = evaluation_of(test, _sampled(site, digest, test, measuring), measuring)
-    if any(gate.metric == SKEW for gate in gates):
-        evaluation.overall.metrics[SKEW] = float(skewed_features(site))
+    found = behaviours_of(site, digest, test, model)
+    for metric, fact in facts_of(Asked(site, candidate, test, found), gates).items():
+        evaluation.overall.metrics[metric] = fact.value
+        evaluation.overall.notes[metric] = fact.why
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
     judgement = Judgement(
@@ -63,6 +74,8 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         newest=pc.max(test[label.time]).as_py(),
         rows=rows_digest(test.select([label.entity, label.time, label.column])),
         evaluation=evaluation,
+        threshold=_threshold(load_predictor(site.models, digest)) if model.task == "classification" else None,
+        behaviours=found,
         champion=champion,
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
     )
@@ -88,17 +101,36 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
     return judgement
 
 
+def sliced_by(model: Model, gates: Sequence[Gate]) -> list[str]:
+    """Return the columns by whose values a model is looked at: those that are declared, and those that gates are by."""
+    return sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
+
+
 def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Measuring:
     """Return how models of the product are measured: by the slices that are declared, and those that gates are by."""
     slices = sliced_by(model, gates)
-    aim = Aim(model.task, quantile=model.quantile or HALF)
+    costs = (model.costs.false_positive, model.costs.false_negative) if model.costs else ()
+    aim = Aim(model.task, Decision(HALF, *costs), model.quantile or HALF)
     return Measuring(label, site.product.timezone, slices, model.evaluation.confidence, aim, model.group)
+
+
+def behaviours_of(site: Site, digest: str, rows: pa.Table, model: Model) -> list[Behaviour]:
+    """Return what the generated tests find; raises DeclarationError where a hint is about no numeric input."""
+    predictor = load_predictor(site.models, digest)
+    threshold = _threshold(predictor) if model.task == "classification" else None
+    subject = Subject(partial(score_rows, predictor=predictor), predictor.inputs, rows, threshold, model.seed)
+    for name in model.evaluation.monotonic:
+        if name not in subject.numeric:
+            raise DeclarationError(
+                f"`monotonic` names '{name}', which is no numeric input of the model.{did_you_mean(name, subject.numeric)}",
+                ("model", "evaluation", "monotonic", name),
+            )
+    return behaviours(subject, model.evaluation.monotonic)
 
 
 def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:
     label = measuring.label
-    known = max(load_meta(site.models, digest).train_to for digest in models) + label.known_after
-    common = test.filter(pc.greater(test[label.time], pa.scalar(known, test.schema.field(label.time).type)))
+    common = unseen_by([load_meta(site.models, digest) for digest in models], test, label)
     if not common.num_rows:
         nothing = Evaluation(
             overall=Measured(rows=0, positives=0, metrics={}, note="no row that neither has trained on")
@@ -109,4 +141,13 @@ def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measur
 
 
 def _sampled(site: Site, digest: str, rows: pa.Table, measuring: Measuring) -> Sampling:
-    return sample(rows, score_rows(rows, load_predictor(site.models, digest)), measuring)
+    """Return a model's metrics of the rows, deciding by its own threshold."""
+    predictor = load_predictor(site.models, digest)
+    decision = replace(measuring.aim.decision, threshold=_threshold(predictor))
+    own = replace(measuring, aim=replace(measuring.aim, decision=decision))
+    return sample(rows, score_rows(rows, predictor), own)
+
+
+def _threshold(predictor: Predictor) -> float:
+    threshold = predictor.tuned.threshold
+    return HALF if threshold is None else threshold

@@ -1,12 +1,13 @@
 """Scores by a stored model: its bytes are checked, and nothing is unpickled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.features.training import SCORED
+from headrace.models.calibrate import FILE, Tuned
 from headrace.models.encode import Input, encode
 from headrace.models.trainer import Fitted, Meta, trainer_of
 from headrace.store.models import Models
@@ -21,6 +22,7 @@ class Predictor:
 
     fitted: Fitted
     meta: Meta
+    tuned: Tuned = field(default_factory=Tuned)
 
     @property
     def inputs(self) -> list[Input]:
@@ -29,13 +31,14 @@ class Predictor:
 
     def predict(self, rows: pa.Table) -> Any:
         """Return one float64 a row, in row order: a probability, a value, a quantile or a score to rank by."""
-        return self.fitted.predict(encode(rows, self.inputs)) if rows.num_rows else np.array([])
+        return self.tuned.apply(self.fitted.predict(encode(rows, self.inputs))) if rows.num_rows else np.array([])
 
 
 def load_predictor(models: Models, digest: str) -> Predictor:
     """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
     meta = load_meta(models, digest)
-    return Predictor(trainer_of(meta.trainer).from_bytes(model_bytes(models, digest), meta), meta)
+    tuned = Tuned.model_validate_json(models.get(digest, FILE)) if meta.tuned else Tuned()
+    return Predictor(trainer_of(meta.trainer).from_bytes(model_bytes(models, digest), meta), meta, tuned)
 
 
 def load_meta(models: Models, digest: str) -> Meta:

@@ -1,12 +1,13 @@
 """What a candidate and its evaluation are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import SKEW, Evaluating, Gate, Model
+from headrace.models.declaration import CONTRACTS, SKEW, Evaluating, Gate, Model
+from headrace.models.facts import broken_contracts
 from headrace.models.judgement import RECORD, judge_candidate
 from headrace.models.trainer import trainer_of
 from headrace.online.skew import skewed_features
@@ -36,8 +37,14 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
             "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
             "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
         }
-        | ({"skew": f"{skewed_features(site)}"} if any(gate.metric == SKEW for gate in gates) else {}),
+        | _found(site, {gate.metric for gate in gates}),
     )
+
+
+def _found(site: Site, metrics: Set[str]) -> dict[str, str]:
+    """Return what checks found last that gates ask for: another finding is another evaluation."""
+    skew = {SKEW: f"{skewed_features(site)}"} if SKEW in metrics else {}
+    return skew | ({CONTRACTS: f"{broken_contracts(site)}"} if CONTRACTS in metrics else {})
 
 
 def _lost(site: Site) -> bool:
@@ -56,7 +63,9 @@ def candidate_parts(label: Label, model: Model) -> Parts:
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
     learner = trainer_of(model.trainer).libraries
-    return code_parts(model.split, model.evaluation, label, judge_candidate, *gates) | libraries(*learner)
+    return code_parts(
+        model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
+    ) | libraries(*learner)
 
 
 def opponent_of(site: Site, candidate: str, record: str) -> str:

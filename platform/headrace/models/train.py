@@ -11,7 +11,7 @@ from headrace.features.declaration import Label
 from headrace.models.answers import answers_of, group_sizes, weights_of
 from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
-from headrace.models.trainer import Fitted, Lesson, Meta, Say, trainer_of
+from headrace.models.trainer import Fitted, HeldOut, Lesson, Meta, Say, trainer_of
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print) -> L
         trainer=model.trainer,
         task=model.task,
         quantile=model.quantile,
+        held_out=HeldOut(column=model.split.column, share=model.split.share) if model.split.column else None,
     )
     groups = group_sizes(rows, model.group) if model.group else None
-    return Lesson(encode(rows, inputs), answers, weights_of(rows, model.weight), groups, meta, say)
+    return Lesson(encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say)
 
 
 def importance(trained: Trained) -> dict[str, float]:

@@ -19,6 +19,13 @@ from headrace.models.trainers.lightgbm import LightGBM
 Say = Callable[[str], None]
 
 
+class HeldOut(BaseModel):
+    """The groups that a model never learned from: those whose place, told by their own digest, lies below the share."""
+
+    column: str
+    share: float
+
+
 class Meta(BaseModel):
     """What belongs to a model's bytes: its trainer, task and inputs, how it was trained, on which span of prediction times."""
 
@@ -35,6 +42,10 @@ class Meta(BaseModel):
     task: Task = "classification"
     quantile: float | None = None
     """Which quantile is predicted, for the task of that name."""
+    tuned: bool = False
+    """Whether a calibration or a threshold, learned on the newest of its rows, is stored beside it."""
+    held_out: HeldOut | None = None
+    """With a split by group: which groups are the test."""
 
 
 @dataclass(frozen=True)
