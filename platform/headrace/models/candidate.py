@@ -19,7 +19,7 @@ from headrace.models.predict import SCORE, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.train import importance, train_model
-from headrace.models.trainer import Meta, Say
+from headrace.models.trainer import Beside, Meta, Say
 from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
@@ -54,8 +54,8 @@ class Made:
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
     """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds."""
     rows = training_set(site, label, version)
-    split = split_rows(rows, label, model.split)
-    trained = train_model(split.train, label, model, say)
+    split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
+    trained = train_model(split.train, label, model, say, folder)
     digest = site.models.put(trained.files)
     site.models.record_training(digest, _training(site, version))
     scores = load_predictor(site.models, digest).predict(split.test)
@@ -68,7 +68,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         trained.meta,
         importance(trained),
         [baseline.listed(model.task) for baseline in beside],
-        summary([*older_folds(rows, label, model, say), fold_of(split, label, found)], model),
+        summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})

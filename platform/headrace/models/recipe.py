@@ -1,9 +1,11 @@
 """What a candidate and its evaluation are made of."""
 
 from collections.abc import Sequence
+from importlib.metadata import distributions
 
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
+from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import SKEW, Gate, Model
@@ -19,7 +21,7 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
     """Return what the candidate is made of: the training set and how to learn from it."""
     return Recipe(
         table=site.product.table("model", "candidate"),
-        parts=candidate_parts(label, model),
+        parts=candidate_parts(site, label, model),
         inputs={site.product.table("training", "set"): None},
         lost=_lost(site),
     )
@@ -46,16 +48,22 @@ def _lost(site: Site) -> bool:
     return there and not site.models.exists(the_candidate(site).digest)
 
 
-def candidate_parts(label: Label, model: Model) -> Parts:
+def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
     trainer = trainer_of(model.trainer)
-    return code_parts(model, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
+    written = [load_function(site.folder, site.product.product, place) for place in model.functions]
+    return code_parts(model, label, train_candidate, type(trainer), *written) | _installed(trainer.libraries)
+
+
+def _installed(names: Sequence[str]) -> Parts:
+    """Return the versions of libraries; of an extra that is not installed none: training says so in words."""
+    return libraries(*(name for name in names if any(distributions(name=name))))
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
     learner = trainer_of(model.trainer).libraries
-    return code_parts(model.split, label, judge_candidate, *gates) | libraries(*learner, "scikit-learn")
+    return code_parts(model.split, label, judge_candidate, *gates) | _installed([*learner, "scikit-learn"])
 
 
 def _opponent(site: Site, candidate: str) -> str:
