@@ -116,7 +116,7 @@ class ScikitLearn:
         weights = _weights(made, lesson.weights)
         answers = lesson.answers.astype(np.int64) if meta.task == "classification" else lesson.answers
         # Sums of several threads' parts differ in the last digit, and so would the bytes.
-        with threadpool_limits(limits=1, user_api="blas"), _telling_of_missing(made, rows):
+        with threadpool_limits(limits=1), _telling_of_missing(made, rows):
             try:
                 made.fit(rows, answers, **weights)
             except (ValueError, TypeError) as error:
