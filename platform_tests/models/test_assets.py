@@ -21,7 +21,8 @@ from headrace.models.encode import encode
 from headrace.models.predict import load_predictor, score_rows
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
-from platform_tests.models.shop import LABEL, gates, model, orders, relabelled, shop, trained
+from platform_tests.models.shop import LABEL, gates, model, orders, plain, relabelled, shop, trained
+from platform_tests.models.test_own import STEPS, TRAIN
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +199,33 @@ def test_a_split_by_group_goes_the_whole_way_and_duels_on_the_groups_that_both_h
     judged = way.site.models.recorded(the_candidate(way.site).digest, "evaluation") or {}
     assert judged["champion"] == first
     assert judged["duel"]["candidate"]["overall"]["rows"] == judged["evaluation"]["overall"]["rows"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("trainer", "file"),
+    [
+        ("xgboost", "model.ubj"),
+        ("sklearn:platform_tests.models.pipelines.filled", "model.skops"),
+        ("train.py:fit", "model.bin"),
+    ],
+)
+def test_a_model_of_another_trainer_goes_the_whole_way_and_mlflow_holds_its_file(
+    way: Way, trainer: str, file: str
+) -> None:
+    (way.site.folder / "train.py").write_text(TRAIN)
+    (way.site.folder / "steps.py").write_text(STEPS)
+    way.model = plain(trainer)
+    result = way.run()
+    assert result.success
+    live = way.site.releases.live("shop")
+    assert live is not None
+    version = registry(way.site).get_model_version_by_alias("shop", "champion")
+    assert version.tags["headrace.digest"] == live.model
+    [run] = mlflow_runs(way.site)
+    assert run.data.params["trainer"] == trainer
+    names = {Path(found.path).name for found in registry(way.site).list_artifacts(run.info.run_id, "model")}
+    assert names == {"MLmodel", file}
+    assert not way.run().get_failed_step_keys()
 
 
 def test_a_champion_alone_without_any_candidate_is_refused(way: Way) -> None:

@@ -21,9 +21,10 @@ from headrace.models.gate import Verdict, refuse_other_task
 from headrace.models.guard import Trouble, anchor, guard_home
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
-from headrace.models.predict import model_bytes
+from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
+from headrace.models.trainer import kind_of
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.releases import Release
@@ -55,8 +56,8 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             "model",
             "candidate",
             deps=[product.key("training", "set")],
-            kinds={"lightgbm", "mlflow"},
-            code_version=version_of(candidate_parts(label, model)),
+            kinds={kind_of(model.trainer), "mlflow"},
+            code_version=version_of(candidate_parts(site, label, model)),
         ),
         needs=[mlflow_key(product.product)],
     )
@@ -76,9 +77,16 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             trained = train_candidate(site, label, model, version, context.log.info)
             digest, meta = trained.digest, trained.meta
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
-            facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
+            facts = {
+                **model.params,
+                "trainer": model.trainer,
+                "task": model.task,
+                "trees": model.trees,
+                "seed": model.seed,
+                "rows": meta.rows,
+            }
             registered = runs.log_model(
-                product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
+                product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
             )
             runs.keep_files(site.models.files(digest))
             picture = importance_plot(trained.importance)
