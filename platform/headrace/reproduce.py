@@ -15,7 +15,7 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.validate import validate
 from headrace.core.days import Days
 from headrace.core.document import read_document
-from headrace.core.errors import Refused, StoreError
+from headrace.core.errors import Refused, StoreError, VersionRemoved
 from headrace.core.recipe import ALL
 from headrace.declaration import ProductDeclaration
 from headrace.features.compute import feature_rows
@@ -96,21 +96,22 @@ def reproduce(site: Site, decision: Release, *, cells: bool = False) -> Reproduc
         )
     with tempfile.TemporaryDirectory() as folder:
         then = _then(site, origin, Path(folder))
-        damaged = list(_damaged(then))
-        made = "" if damaged else _made_again(then, origin["training_set"])
-        walked: tuple[str, list[Cell]] = ("", [])
-        if damaged or cells or made != decision.model:
-            walked = _walk(then, damaged)
-        differs = walked[0]
+        found = _found(then)
+        trained_on = then.site.product.table("training", "set")
+        made = "" if trained_on in (*found.damaged, *found.gone) else _made_again(then, origin["training_set"])
+        walked = _Walked()
+        if found.damaged or cells or made != decision.model:
+            walked = _walk(then, found)
+        differs = walked.differs
         if not differs and made != decision.model:
-            differs = f"{then.site.product.table('model', 'candidate')}: all that it is made of is the same"
+            differs = f"{then.site.product.table('model', 'candidate')}: what it is made of is the same, as far as it is there"
         return Reproduction(
             model=decision.model,
             made=made,
             differs=differs,
-            cells=walked[1] if cells else (),
+            cells=walked.cells if cells else (),
             environment=_environment(origin),
-            notes=_notes(site, decision.model),
+            notes=[*walked.notes, *_notes(site, decision.model)],
         )
 
 
@@ -146,13 +147,35 @@ def _known_then(past: PastSite, declared: ProductDeclaration) -> datetime:
     return newest + declared.label.known_after
 
 
-def _damaged(then: _Then) -> Iterator[str]:
-    """Yield the tables whose files are not as they were written, those that others are made of first."""
+@dataclass
+class _Found:
+    """The tables of then, by what became of them, those that others are made of first."""
+
+    damaged: list[str] = field(default_factory=list)
+    """Their files are not as they were written."""
+    gone: list[str] = field(default_factory=list)
+    """Their versions were removed, for no kept model needs them."""
+
+
+@dataclass
+class _Walked:
+    """What a walk from the sources on has found."""
+
+    differs: str = ""
+    cells: list[Cell] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _found(then: _Then) -> _Found:
+    found = _Found()
     for table in sorted(then.site.versions, key=_place):
         try:
             then.site.tables.files(table)
+        except VersionRemoved:
+            found.gone.append(table)
         except StoreError:
-            yield table
+            found.damaged.append(table)
+    return found
 
 
 def _place(table: str) -> tuple[int, str]:
@@ -167,19 +190,27 @@ def _made_again(then: _Then, version: int) -> str:
     return train_candidate(then.site, label, model, version, lambda _: None)[0]
 
 
-def _walk(then: _Then, damaged: Sequence[str]) -> tuple[str, list[Cell]]:
+def _walk(then: _Then, found: _Found) -> _Walked:
     """Return the first table that differs from what its inputs make, in words, and the cells that do."""
-    for table in sorted(then.site.versions, key=_place):
-        if table in damaged:
-            raw = table.split("/")[1] == "raw"
-            # What landed is made of files that are the user's: what was made of it tells what it held.
-            looked = _below(then, table) if raw else table
-            cells = _cells(then, looked, frozenset(damaged)) if looked else []
-            return f"{table}: its files are not those that were written", [replace(c, table=table) for c in cells]
-        cells = _cells(then, table, frozenset())
-        if cells:
-            return f"{table}: its inputs make other rows than it holds", cells
-    return "", []
+    walked = _Walked()
+    for table in (name for name in sorted(then.site.versions, key=_place) if name not in found.gone):
+        is_damaged = table in found.damaged
+        # What landed is made of files that are the user's: what was made of it tells what it held.
+        looked = _below(then, table) if is_damaged and table.split("/")[1] == "raw" else table
+        try:
+            cells = _cells(then, looked, frozenset(found.damaged)) if looked else []
+        except VersionRemoved as error:
+            walked.notes.append(f"{table} was not made again: {error}")
+            cells = []
+        if is_damaged or cells:
+            why = (
+                "its files are not those that were written"
+                if is_damaged
+                else "its inputs make other rows than it holds"
+            )
+            walked.differs, walked.cells = f"{table}: {why}", [replace(cell, table=table) for cell in cells]
+            break
+    return walked
 
 
 def _below(then: _Then, table: str) -> str | None:

@@ -34,7 +34,10 @@ class PastTables(Tables):
         self._versions, self._unsealed = versions, unsealed
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
-        return super()._open(name, self._versions.get(name) if version is None else version)
+        wanted = self._versions.get(name) if version is None else version
+        if wanted in self.removed(name).versions:
+            self.removed(name).refuse(name, wanted, super()._at(name, None).version())
+        return super()._open(name, wanted)
 
     def _at(self, name: str, version: int | None) -> DeltaTable:
         return super()._at(name, self._versions.get(name) if version is None else version)
