@@ -16,6 +16,8 @@ from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import get, skewcheck
 from headrace.cli_parity import parity
 from headrace.cli_release import approve, live, release, releases, rollback
+from headrace.cli_reproduce import reproduce
+from headrace.cli_why import why
 from headrace.saying import in_words
 
 
@@ -208,6 +210,8 @@ main.add_command(release)
 main.add_command(releases)
 main.add_command(rollback)
 main.add_command(skewcheck)
+main.add_command(reproduce)
+main.add_command(why)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,6 +24,22 @@ log.append({"what": "from another process"}, after=len(log.entries()))
 """
 
 
+APPEND_MANY = """
+import sys
+from pathlib import Path
+from headrace.core.errors import Refused
+from headrace.store.log import Log
+folder, mine = Path(sys.argv[1]), 0
+log = Log(folder / "log", folder / "witness")
+while mine < 15:
+    try:
+        log.append({"what": mine}, after=len(log.entries()))
+    except Refused:
+        continue
+    mine += 1
+"""
+
+
 def log_in(folder: Path, entries: int = 4) -> Log:
     log = Log(folder / "log", folder / "witness")
     for number in range(entries):
@@ -140,3 +156,18 @@ def test_any_byte_of_any_entry_that_is_changed_is_noticed_and_the_entry_named(
     other = data.draw(st.integers(0, 255).filter(lambda value: value != whole[place]))
     path(folder, number).write_bytes(whole[:place] + bytes([other]) + whole[place + 1 :])
     assert [fault.number for fault in log.faults()] == [number]
+
+
+@pytest.mark.slow
+def test_whoever_looks_while_others_append_sees_no_fault(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", APPEND_MANY, str(tmp_path)]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    log, looks = Log(tmp_path / "log", tmp_path / "witness"), 0
+    while any(writer.poll() is None for writer in writers):
+        assert log.faults() == []
+        looks += 1
+    for writer in writers:
+        _, said = writer.communicate()
+        assert writer.returncode == 0, said
+    assert looks > 10
+    assert len(log.entries()) == 60

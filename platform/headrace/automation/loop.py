@@ -1,7 +1,7 @@
 """What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
@@ -160,7 +160,8 @@ class Loop:
     def record_training(self, decision: Decision) -> str:
         """Write down why a training is launched, before it is, and return its number as text."""
         number = len(self.site.trainings.entries())
-        facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons)}
+        triggers = [asdict(fired) for fired in decision.fired]
+        facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons), "triggers": triggers}
         return str(self.site.trainings.append(facts, after=number)["number"])
 
     def lacks(self) -> str:

@@ -56,6 +56,11 @@ class Place:
         return self.home / "logs"
 
     @property
+    def code(self) -> Path:
+        """The folder of the code that models were made by, addressed by content."""
+        return self.home / "code"
+
+    @property
     def witness(self) -> Path:
         """The folder of what the release logs should hold, kept apart from them."""
         return self.home / "witness"

@@ -18,12 +18,14 @@ from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
 from headrace.models.gate import Verdict, refuse_other_task
-from headrace.models.guard import Trouble, anchor, guard_home
+from headrace.models.guard import anchor, guard_home
 from headrace.models.judgement import Judgement, judge_candidate
+from headrace.models.origin import Trained, measured, record_cost, record_origin, triggers_of
 from headrace.models.plots import evaluation_plots, importance_plot
 from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
+from headrace.models.sensors import GUARDED, guarded
 from headrace.models.trainer import kind_of
 from headrace.resources import mlflow_key
 from headrace.store import runs
@@ -33,9 +35,8 @@ from headrace.store.site import Site
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GATES, BEHAVES, RELEASED, MIRRORED = "gates", "behaviour", "released", "mirrored"
-GUARDED, FRESHNESS = "guarded", "freshness"
-REASON_TAG = "headrace/reason"
+GATES, BEHAVES, RELEASED, MIRRORED, FRESHNESS = "gates", "behaviour", "released", "mirrored", "freshness"
+REASON_TAG, TRAINING_TAG = "headrace/reason", "headrace/training"
 
 
 def model_assets(
@@ -74,8 +75,11 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
         if work:
             getattr(context.resources, mlflow_key(product.product)).start()
             version = site.tables.version(rows) or 0
-            trained = train_candidate(site, label, model, version, context.log.info)
+            with measured() as cost:
+                trained = train_candidate(site, label, model, version, context.log.info)
             digest, meta = trained.digest, trained.meta
+            triggers = triggers_of(site, context.run.tags.get(TRAINING_TAG), reason)
+            record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts))
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             facts = {
                 **model.params,
@@ -147,7 +151,9 @@ def _evaluation(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -
             return
         tracking = getattr(context.resources, mlflow_key(product.product))
         tracking.start()
-        judgement = judge_candidate(site, label, model, the_candidate(site), gates)
+        with measured() as cost:
+            judgement = judge_candidate(site, label, model, the_candidate(site), gates)
+        record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
         pictures = evaluation_plots(judgement.evaluation)
         files = {f"{name}.png": png(picture) for name, picture in pictures.items()}
         runs.log_evaluation(judgement.evaluation.measured(), files, {"model": judgement.model})
@@ -234,12 +240,6 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         )
 
     return champion
-
-
-def guarded(found: Sequence[Trouble]) -> dg.AssetCheckResult:
-    """Return what the guard has found, as the check of model/champion."""
-    what = "; ".join(map(str, found)) or "Everything is as it was released."
-    return verdict(GUARDED, not found, what, severe=not all(trouble.mended for trouble in found))
 
 
 def _mirror(context: dg.AssetExecutionContext, site: Site, live: Release) -> dg.AssetCheckResult:

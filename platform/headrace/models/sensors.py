@@ -1,13 +1,22 @@
 """The guard as a sensor: what somebody did beside the gate is noticed within a minute."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from headrace.core.assets import verdict
 from headrace.core.errors import HeadraceError
-from headrace.models.assets import guarded
-from headrace.models.guard import guard
+from headrace.models.guard import Trouble, guard
 from headrace.store.site import Site
 
+GUARDED = "guarded"
 EVERY_S = 30
+
+
+def guarded(found: Sequence[Trouble]) -> dg.AssetCheckResult:
+    """Return what the guard has found, as the check of model/champion."""
+    what = "; ".join(map(str, found)) or "Everything is as it was released."
+    return verdict(GUARDED, not found, what, severe=not all(trouble.mended for trouble in found))
 
 
 def guard_automation(site: Site) -> list[dg.SensorDefinition]:

@@ -74,18 +74,18 @@ class Log:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all entries, oldest first; raises StoreError where one is not as it was written."""
-        written = self._written()
-        found = next(_faults(self._folder, written, self._testimony()), None)
+        seen = self._look()
+        found = next(_faults(self._folder, seen), None)
         if found:
             raise StoreError(
                 f"The log {self._folder} is broken at entry {found.number}: {found}. Nothing is read from it. "
                 "Restore the folder from a backup."
             )
-        return [entry.facts for _, entry in sorted(written.items())]
+        return [entry.facts for _, entry in sorted(seen.written.items())]
 
     def faults(self) -> list[Fault]:
         """Return what is wrong with the entries, oldest first."""
-        return list(_faults(self._folder, self._written(), self._testimony()))
+        return list(_faults(self._folder, self._look()))
 
     def head(self) -> Head:
         """Return how many entries there are, and the digest of the last; raises StoreError where one is not as it was written."""
@@ -132,6 +132,12 @@ class Log:
         paths = {int(path.stem): path for path in self._folder.glob("[0-9]*.json") if path.stem.isdigit()}
         return {number: _Written(path, path.read_bytes()) for number, path in paths.items()}
 
+    def _look(self) -> "_Seen":
+        """Return the entries between two testimonies: whoever appends meanwhile must not look like whoever forges or cuts off."""
+        before = self._testimony()
+        written = self._written()
+        return _Seen(before, written, self._testimony())
+
     def _testimony(self) -> Testimony | None:
         return self._witness.testimony() if self._witness else None
 
@@ -153,11 +159,22 @@ class Log:
         self._say("entry", number, bytes_digest(data))
 
 
-def _faults(folder: Path, written: Mapping[int, _Written], testimony: Testimony | None) -> Iterator[Fault]:
-    """Yield what is wrong, oldest first: by the witness where it has seen an entry, else by the chain."""
-    last = max(written, default=0)
-    seen = testimony.entries if testimony else {}
-    for number in range(1, max(last, *seen, 0) + 1):
+@dataclass(frozen=True)
+class _Seen:
+    """A log as it was looked at."""
+
+    before: Testimony | None
+    """What was confirmed by then was there."""
+    written: Mapping[int, _Written]
+    after: Testimony | None
+    """What was there was announced by then."""
+
+
+def _faults(folder: Path, seen: _Seen) -> Iterator[Fault]:
+    """Yield what is wrong, oldest first: by the witness where there is one, else by the chain."""
+    written, testimony = seen.written, seen.after
+    last, confirmed = max(written, default=0), seen.before.entries if seen.before else {}
+    for number in range(1, max(last, *confirmed, 0) + 1):
         entry = written.get(number)
         if entry is None:
             yield Fault(number, "removed" if number < last else "cut off", folder / f"{number:06d}.json")

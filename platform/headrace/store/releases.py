@@ -79,6 +79,15 @@ class Releases:
             )
         return next((d for d in reversed(found) if d.goes_live), found[-1])
 
+    def named_or_live(self, product: str, word: str) -> Release:
+        """Return the decision that a word names; where none is said the live release, or else the newest decision."""
+        if word:
+            return self.named(product, word)
+        decisions = self.all(product)
+        if not decisions:
+            raise Refused(f"Nothing was decided about {product} yet.")
+        return live_of(decisions) or decisions[-1]
+
     def decide(self, product: str, decision: dict[str, Any], *, after: int) -> Release:
         """Append a decision behind entry `after`; raises Refused if another came first.
 

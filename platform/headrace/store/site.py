@@ -11,6 +11,7 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean, memory_bytes
 from headrace.core.place import Place
+from headrace.store.code import Code
 from headrace.store.engine import Engine
 from headrace.store.erasures import Erasures
 from headrace.store.findings import Findings
@@ -82,6 +83,11 @@ class Site:
     def releases(self) -> Releases:
         """The release logs of the project."""
         return Releases(self.place.logs, self.place.witness)
+
+    @cached_property
+    def code(self) -> Code:
+        """The code that models were made by."""
+        return Code(self.place.code)
 
     @cached_property
     def trainings(self) -> Log:
