@@ -6,10 +6,11 @@ from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import CONTRACTS, SKEW, Evaluating, Gate, Model
+from headrace.models.declaration import Evaluating, Gate, Model
 from headrace.models.facts import broken_contracts
 from headrace.models.judgement import RECORD, judge_candidate
 from headrace.models.trainer import trainer_of
+from headrace.models.words import CONTRACTS, SKEW
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
