@@ -11,7 +11,7 @@ from headrace.core.declaration import Identity
 from headrace.core.place import Place
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.declaration import Gate, Model, parse_gate
+from headrace.models.declaration import BOOSTING, Gate, Model, parse_gate
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.store.site import Site
 
@@ -75,6 +75,12 @@ def model(**changes: Any) -> Model:
     """Return a small, fast model judged on the last ten days, but for the changes."""
     declared = {"split": {"test": "10d"}, "trees": 20, "params": {"num_leaves": 7, "learning_rate": 0.2}}
     return Model.model_validate(declared | changes)
+
+
+def plain(trainer: str, **changes: Any) -> Model:
+    """Return a model by another trainer than LightGBM, judged on the last ten days."""
+    trees = {"trees": 20} if trainer in BOOSTING else {}
+    return Model.model_validate({"trainer": trainer, "split": {"test": "10d"}, **trees, **changes})
 
 
 def gates(*texts: str) -> list[Gate]:

@@ -48,7 +48,7 @@ def client(place: Place) -> Iterator[mlflow.MlflowClient]:
 
 
 def log(digest: str, text: bytes) -> str:
-    return runs.log_model("shop", digest, text, ["price", "country", "gift", "noise"], {"trees": 3})
+    return runs.log_model("shop", digest, ("model.txt", text), ["price", "country", "gift", "noise"], {"trees": 3})
 
 
 def test_preparing_again_changes_nothing(place: Place, client: mlflow.MlflowClient) -> None:

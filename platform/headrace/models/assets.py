@@ -20,9 +20,10 @@ from headrace.models.freshness import champion_age
 from headrace.models.gate import Verdict, refuse_other_task
 from headrace.models.judgement import Judgement, judge_candidate
 from headrace.models.plots import evaluation_plots, importance_plot
-from headrace.models.predict import model_bytes
+from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe, evaluation_parts, evaluation_recipe
 from headrace.models.release import Request, release_model
+from headrace.models.trainer import kind_of
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.releases import Release
@@ -53,19 +54,16 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             "model",
             "candidate",
             deps=[product.key("training", "set")],
-            kinds={"lightgbm", "mlflow"},
-            code_version=version_of(candidate_parts(label, model)),
+            kinds={kind_of(model.trainer), "mlflow"},
+            code_version=version_of(candidate_parts(site, label, model)),
         ),
         needs=[mlflow_key(product.product)],
     )
     def candidate(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The model trained last. It is nobody's model until it is released."""
         reason = context.run.tags.get(REASON_TAG, MANUAL)
-        recipe, table, rows = (
-            candidate_recipe(site, label, model),
-            product.table("model", "candidate"),
-            product.table("training", "set"),
-        )
+        recipe, rows = candidate_recipe(site, label, model), product.table("training", "set")
+        table = recipe.table
         work = site.ledger.work(recipe, forced=is_forced(context))
         metadata: dict[str, Any] = {}
         if work:
@@ -74,9 +72,10 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             trained = train_candidate(site, label, model, version, context.log.info)
             digest, meta = trained.digest, trained.meta
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
-            facts = {**model.params, "trees": model.trees, "seed": model.seed, "rows": meta.rows}
+            said = model.model_dump(include={"trainer", "task", "trees", "seed"})
+            facts = {**model.params, **said, "rows": meta.rows}
             registered = runs.log_model(
-                product.product, digest, model_bytes(site.models, digest), [i.name for i in meta.inputs], facts
+                product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
             )
             picture = importance_plot(trained.importance)
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}

@@ -22,7 +22,7 @@ from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.train import Trained, importance, train_model
-from headrace.models.trainer import Meta, Say
+from headrace.models.trainer import Beside, Meta, Say
 from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
@@ -57,8 +57,8 @@ class Made:
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
     """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds."""
     rows = training_set(site, label, version)
-    split = split_rows(rows, label, model.split)
-    trained, tuned = _trained(split.train, label, model, say)
+    split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
+    trained, tuned = _trained(split.train, label, model, say, folder)
     digest = site.models.put(trained.files | tuned)
     site.models.record_training(digest, _training(site, version))
     scores = load_predictor(site.models, digest).predict(split.test)
@@ -71,7 +71,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         trained.meta,
         importance(trained),
         [baseline.listed(model.task) for baseline in beside],
-        summary([*older_folds(rows, label, model, say), fold_of(split, label, found)], model),
+        summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})
@@ -81,12 +81,12 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     return made
 
 
-def _trained(rows: pa.Table, label: Label, model: Model, say: Say) -> tuple[Trained, dict[str, bytes]]:
+def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Beside) -> tuple[Trained, dict[str, bytes]]:
     """Return a model, and the file of what is learned behind it on rows that it was not trained on, if any is."""
     if not is_tuned(model):
-        return train_model(rows, label, model, say), {}
+        return train_model(rows, label, model, say, folder), {}
     parts = held_out(rows, label)
-    trained = train_model(parts.train, label, model, say)
+    trained = train_model(parts.train, label, model, say, folder)
     scores = Predictor(trained.fitted, trained.meta).predict(parts.test)
     tuned = tune(scores, answers_of(parts.test, label, model.task), model)
     # The model knows the labels of all of these rows, by its threshold or its calibration.

@@ -9,10 +9,15 @@ from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, m
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import did_you_mean, duration_text, parse_duration, parse_share, share_text
-from headrace.models.parameters import OF_CLASSES, refuse_unknown
+from headrace.core.user_code import PLACE
+from headrace.models.device import Declared
+from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
 from headrace.models.words import COUNTS, METRICS, SKEW, UNITS, Direction
 
 Task = Literal["classification", "regression", "ranking", "quantile"]
+
+TRAINER = r"^(lightgbm|xgboost|torch|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
+BOOSTING = ("lightgbm", "xgboost")
 
 
 def parse_held_out(text: Any) -> Any:
@@ -106,8 +111,10 @@ class Costs(Declaration):
 class Model(Declaration):
     """What is trained, and on which columns."""
 
-    trainer: Literal["lightgbm"] = "lightgbm"
-    """The learner."""
+    trainer: str = Field(default="lightgbm", pattern=TRAINER)
+    """Who learns: `lightgbm`; `xgboost` or `torch` (a small net), which are extras; `sklearn:<import path>`, any estimator or
+    pipeline of scikit-learn, such as sklearn:sklearn.linear_model.LogisticRegression, or `sklearn:<file>.py:<function>`,
+    which returns one; or `<file>.py:<function>`, a trainer of your own."""
     task: Task = "classification"
     """What is predicted. `classification`: the probability that a label of 0 or 1 is 1; `regression`: the mean of a number;
     `quantile`: a quantile of it; `ranking`: a score by which the rows of a group are put in order, for grades from 0 on."""
@@ -125,9 +132,12 @@ class Model(Declaration):
     params: dict[str, int | float | str | bool] = Field(default={})
     """The learner's own parameters, by its own first names: num_leaves, learning_rate, ..."""
     trees: int = Field(default=200, ge=1)
-    """Boosting rounds."""
+    """Boosting rounds; of trainers that boost trees."""
     seed: int = 0
     """The seed of all chance."""
+    device: Declared = "auto"
+    """`auto`: on a graphics card where xgboost or torch can use one and one is there; what it gives differs from a processor's
+    in the last digits. `cpu`: always on the processor, where the same rows give the same bytes."""
     ignore: list[str] = Field(default=[])
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
     calibrate: Literal["isotonic", "platt"] | None = None
@@ -137,12 +147,6 @@ class Model(Declaration):
     """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
     evaluation: Evaluating = Evaluating()
     """How it is measured and looked at."""
-
-    @field_validator("params")
-    @classmethod
-    def _known(cls, params: dict[str, int | float | str | bool]) -> dict[str, int | float | str | bool]:
-        refuse_unknown(params)
-        return params
 
     @field_validator("class_weight")
     @classmethod
@@ -154,6 +158,16 @@ class Model(Declaration):
                 f"{weights} is not a weight above 0 for each of the classes 0 and 1, such as {{0: 1, 1: 5}}"
             )
         return weights
+
+    @model_validator(mode="after")
+    def _fits_its_trainer(self) -> "Model":
+        if self.trainer in CLOSED:
+            refuse_unknown(self.trainer, self.params)
+        if "trees" in self.model_fields_set and self.trainer not in BOOSTING:
+            raise ValueError(
+                f"`trees` are for {' and '.join(BOOSTING)}: of {self.trainer} say them in `params`, by its own name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> "Model":
@@ -175,6 +189,19 @@ class Model(Declaration):
                 f"{sorted(OF_CLASSES & set(self.params))} and `class_weight` weigh the classes twice: say one"
             )
         return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the trainer is the user's own code."""
+        return bool(re.fullmatch(PLACE, self.trainer))
+
+    @property
+    def functions(self) -> list[str]:
+        """The user's own functions, as `file.py:function`, that training calls."""
+        if self.is_own:
+            return [self.trainer, f"{self.trainer.partition(':')[0]}:from_bytes"]
+        path = self.trainer.removeprefix("sklearn:")
+        return [path] if path != self.trainer and re.fullmatch(PLACE, path) else []
 
     @property
     def no_inputs(self) -> list[str]:

@@ -17,8 +17,8 @@ from headrace.models.declaration import Model, Task
 from headrace.models.headline import NUMBERS, Asked, Headline, headline
 from headrace.models.predict import Predictor
 from headrace.models.split import Split, older_splits
-from headrace.models.train import train_model
-from headrace.models.trainer import Say
+from headrace.models.train import NOWHERE, train_model
+from headrace.models.trainer import Beside, Say
 
 RECORD = "folds"
 
@@ -56,9 +56,9 @@ def fold_of(split: Split, label: Label, found: Headline) -> Fold:
     return Fold(split.train.num_rows, span["min"], span["max"], split.test.num_rows, found)
 
 
-def older_folds(rows: pa.Table, label: Label, model: Model, say: Say) -> list[Fold]:
+def older_folds(rows: pa.Table, label: Label, model: Model, say: Say, beside: Beside = NOWHERE) -> list[Fold]:
     """Return the folds before the newest one, oldest first: a model is trained for each. None where none are declared."""
-    return [_fold(split, label, model, say) for split in older_splits(rows, label, model.split)]
+    return [_fold(split, label, model, say, beside) for split in older_splits(rows, label, model.split)]
 
 
 def summary(folds: Sequence[Fold], model: Model) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def summary(folds: Sequence[Fold], model: Model) -> dict[str, Any]:
     }
 
 
-def _fold(split: Split, label: Label, model: Model, say: Say) -> Fold:
-    trained = train_model(split.train, label, model, say)
+def _fold(split: Split, label: Label, model: Model, say: Say, beside: Beside) -> Fold:
+    trained = train_model(split.train, label, model, say, beside)
     scores = Predictor(trained.fitted, trained.meta).predict(split.test)
     return fold_of(split, label, judged_on(split.test, label, model, scores))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from headrace.features.training import SCORED
 from headrace.models.calibrate import FILE, Tuned
 from headrace.models.encode import Input, encode
+from headrace.models.parse import parse_apart
 from headrace.models.trainer import Fitted, Meta, trainer_of
 from headrace.store.models import Models
 
@@ -35,10 +36,14 @@ class Predictor:
 
 
 def load_predictor(models: Models, digest: str) -> Predictor:
-    """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored."""
-    meta = load_meta(models, digest)
+    """Return a stored model; raises DigestMismatch if a byte of it is not as it was stored.
+
+    Its bytes are parsed here only after a process of its own has parsed them: raises StoreError where that process ends.
+    """
+    meta, (_, data) = load_meta(models, digest), stored_file(models, digest)
+    parse_apart(models, digest, meta, data)
     tuned = Tuned.model_validate_json(models.get(digest, FILE)) if meta.tuned else Tuned()
-    return Predictor(trainer_of(meta.trainer).from_bytes(model_bytes(models, digest), meta), meta, tuned)
+    return Predictor(trainer_of(meta.trainer).from_bytes(data, meta), meta, tuned)
 
 
 def load_meta(models: Models, digest: str) -> Meta:
@@ -46,9 +51,10 @@ def load_meta(models: Models, digest: str) -> Meta:
     return Meta.model_validate_json(models.get(digest, "meta.json"))
 
 
-def model_bytes(models: Models, digest: str) -> bytes:
-    """Return a stored model as its trainer wrote it; raises DigestMismatch if a byte of it is not as it was stored."""
-    return models.get(digest, trainer_of(load_meta(models, digest).trainer).form)
+def stored_file(models: Models, digest: str) -> tuple[str, bytes]:
+    """Return the name and the bytes of the file that a model's trainer wrote; raises DigestMismatch as `load_predictor`."""
+    name = trainer_of(load_meta(models, digest).trainer).form
+    return name, models.get(digest, name)
 
 
 def score_rows(rows: pa.Table, predictor: Predictor) -> Any:

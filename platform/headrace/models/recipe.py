@@ -1,9 +1,11 @@
 """What a candidate and its evaluation are made of."""
 
 from collections.abc import Sequence, Set
+from importlib.metadata import distributions
 
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
+from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import Evaluating, Gate, Model
@@ -21,7 +23,7 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
     """Return what the candidate is made of: the training set and how to learn from it."""
     return Recipe(
         table=site.product.table("model", "candidate"),
-        parts=candidate_parts(label, model),
+        parts=candidate_parts(site, label, model),
         inputs={site.product.table("training", "set"): None},
         lost=_lost(site),
     )
@@ -54,11 +56,17 @@ def _lost(site: Site) -> bool:
     return there and not site.models.exists(the_candidate(site).digest)
 
 
-def candidate_parts(label: Label, model: Model) -> Parts:
+def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
     trainer = trainer_of(model.trainer)
+    written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     learned = model.model_copy(update={"evaluation": Evaluating()})
-    return code_parts(learned, label, train_candidate, type(trainer)) | libraries(*trainer.libraries)
+    return code_parts(learned, label, train_candidate, type(trainer), *written) | _installed(trainer.libraries)
+
+
+def _installed(names: Sequence[str]) -> Parts:
+    """Return the versions of libraries; of an extra that is not installed none: training says so in words."""
+    return libraries(*(name for name in names if any(distributions(name=name))))
 
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
@@ -66,7 +74,7 @@ def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts
     learner = trainer_of(model.trainer).libraries
     return code_parts(
         model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
-    ) | libraries(*learner)
+    ) | _installed(learner)
 
 
 def _opponent(site: Site, candidate: str) -> str:

@@ -7,7 +7,7 @@ from headrace.core.errors import Refused
 from headrace.models.declaration import Gate
 from headrace.models.gate import Verdict
 from headrace.models.judgement import Judgement, recorded_judgement
-from headrace.models.predict import model_bytes
+from headrace.models.predict import stored_file
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -33,7 +33,7 @@ def release_model(site: Site, request: Request, gates: Sequence[Gate]) -> Releas
     live = site.releases.live(product)
     if live and live.model == request.model:
         return live
-    model_bytes(site.models, request.model)
+    stored_file(site.models, request.model)
     judgement = recorded_judgement(site, request.model)
     verdicts = judgement.verdicts(gates)
     evidence = {

@@ -1,17 +1,23 @@
 """Training: the same rows, parameters and seed give the same bytes."""
 
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, DeclarationError
 from headrace.core.names import did_you_mean
+from headrace.core.user_code import files_of, load_function
 from headrace.features.declaration import Label
 from headrace.models.answers import answers_of, group_sizes, weights_of
 from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
-from headrace.models.trainer import Fitted, HeldOut, Lesson, Meta, Say, trainer_of
+from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_of
+
+NOWHERE = Beside(Path(), "")
+"""For trainers that stand nowhere beside a declaration."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,10 @@ class Trained:
         return {form: self.fitted.to_bytes(), "meta.json": self.meta.model_dump_json().encode()}
 
 
-def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print) -> Trained:
+def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print, beside: Beside = NOWHERE) -> Trained:
     """Return a model of the rows, in the order given; of a ranking group by group, each in the order given.
+
+    `beside` says where a trainer of the user's own stands.
 
     Raises NoRows for none, OneClassOnly for a label that is the same on every row, DataError where nothing can be an
     input or labels are not of the task's kind, DeclarationError for parameters that the trainer refuses.
@@ -37,11 +45,11 @@ def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print) ->
     _refuse_unknown_columns(rows, model)
     if model.group:
         rows = rows.take(pc.sort_indices(rows[model.group]))
-    lesson = lesson_of(rows, label, model, say)
+    lesson = lesson_of(rows, label, model, say, beside)
     return Trained(trainer_of(model.trainer).fit(lesson), lesson.meta)
 
 
-def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print) -> Lesson:
+def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print, beside: Beside = NOWHERE) -> Lesson:
     """Return what the model's trainer learns from."""
     answers = answers_of(rows, label, model.task)
     inputs = inputs_of(rows, [label.entity, label.column, label.time, *model.no_inputs])
@@ -63,10 +71,21 @@ def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print) -> L
         trainer=model.trainer,
         task=model.task,
         quantile=model.quantile,
+        device=model.device,
+        code=_code(model, beside),
         held_out=HeldOut(column=model.split.column, share=model.split.share) if model.split.column else None,
     )
     groups = group_sizes(rows, model.group) if model.group else None
-    return Lesson(encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say)
+    return Lesson(encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say, beside)
+
+
+def _code(model: Model, beside: Beside) -> dict[str, str]:
+    """Return the digests of the files of a trainer of the user's own; none for the built-in ones."""
+    if not model.is_own:
+        return {}
+    load_function(beside.folder, beside.product, model.trainer)
+    files = files_of(beside.folder, model.trainer.partition(":")[0])
+    return {name: sha256(text).hexdigest() for name, text in files.items()}
 
 
 def importance(trained: Trained) -> dict[str, float]:

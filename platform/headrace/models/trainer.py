@@ -3,18 +3,26 @@
 The trainers themselves stand in `trainers/`, one library in each file; a library is imported where it is used.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel
 
 from headrace.core.errors import DeclarationError
+from headrace.core.user_code import PLACE
 from headrace.models.declaration import Task
+from headrace.models.device import Declared
 from headrace.models.encode import Input
 from headrace.models.trainers.lightgbm import LightGBM
+from headrace.models.trainers.own import OwnTrainer
+from headrace.models.trainers.sklearn import PREFIX, ScikitLearn
+from headrace.models.trainers.torch import Torch
+from headrace.models.trainers.xgboost import XGBoost
 
 Say = Callable[[str], None]
 
@@ -44,8 +52,20 @@ class Meta(BaseModel):
     """Which quantile is predicted, for the task of that name."""
     tuned: bool = False
     """Whether a calibration or a threshold, learned on the newest of its rows, is stored beside it."""
+    device: Declared = "cpu"
+    """Where it was allowed to be trained."""
+    code: dict[str, str] = {}
+    """Of a trainer of the user's own: file → digest of its text. The files are stored with the model."""
     held_out: HeldOut | None = None
     """With a split by group: which groups are the test."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Where the files beside a product's declaration lie."""
+
+    folder: Path
+    product: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,8 @@ class Lesson:
     """For ranking: how many rows each group has. The rows of a group stand together."""
     meta: Meta
     say: Say
+    beside: Beside
+    """Where a user's own code stands."""
 
 
 class Fitted(Protocol):
@@ -95,11 +117,21 @@ class Trainer(Protocol):
         """Return the model whose bytes they are. They are those that were stored: see `load_predictor`."""
 
 
-TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM}
-
-
 def trainer_of(name: str) -> Trainer:
     """Return the trainer of that name; raises DeclarationError where there is none."""
+    if name.startswith(PREFIX):
+        return ScikitLearn(name.removeprefix(PREFIX))
+    if re.fullmatch(PLACE, name):
+        return OwnTrainer(name)
     if name not in TRAINERS:
         raise DeclarationError(f"there is no trainer '{name}'; there are {', '.join(TRAINERS)}.", ("model", "trainer"))
     return TRAINERS[name]()
+
+
+def kind_of(name: str) -> str:
+    """Return the word by which the UI shows a trainer."""
+    own = "python" if re.fullmatch(PLACE, name) else name
+    return "scikitlearn" if name.startswith(PREFIX) else own
+
+
+TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM, "xgboost": XGBoost, "torch": Torch}

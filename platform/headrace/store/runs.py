@@ -17,6 +17,8 @@ from headrace.core.failpoints import failpoint
 DIGEST_TAG = "headrace.digest"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
+LIGHTGBM = "model.txt"
+"""The file that holds a LightGBM model."""
 RETRIES, WAIT_S = 1, 2
 """How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
 End = Literal["FINISHED", "FAILED", "KILLED"]
@@ -84,19 +86,32 @@ def end_lost(experiment: str, end_of: Callable[[str], End | None]) -> None:
 
 
 @answering()
-def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: Mapping[str, Any]) -> str:
-    """Log a LightGBM model and its facts to the active run, and return its version in the registry."""
-    import lightgbm
+def log_model(product: str, digest: str, file: tuple[str, bytes], inputs: list[str], facts: Mapping[str, Any]) -> str:
+    """Log a model, the file that its trainer wrote, and its facts to the active run; return its version in the registry.
+
+    What LightGBM wrote can be loaded by MLflow; of others the registry holds the file as it is.
+    """
     import mlflow
-    import mlflow.lightgbm
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
 
     known = _version_of(product, digest)
     mlflow.log_params({key: value for key, value in facts.items() if not isinstance(value, dict | list)})
     mlflow.set_tag(DIGEST_TAG, digest)
     if known:
         return known
+    logged = _log_lightgbm(file[1], inputs) if file[0] == LIGHTGBM else _log_file(*file)
+    failpoint("model_logged")
+    # The digest goes in with the version: a version without it would be registered again after a kill.
+    registered = mlflow.register_model(logged, product, tags={DIGEST_TAG: digest})
+    failpoint("model_registered")
+    return str(registered.version)
+
+
+def _log_lightgbm(text: bytes, inputs: list[str]) -> str:
+    import lightgbm
+    import mlflow.lightgbm
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
     signature = ModelSignature(Schema([ColSpec("double", name) for name in inputs]), Schema([ColSpec("double")]))
     logged = mlflow.lightgbm.log_model(
         lightgbm.Booster(model_str=text.decode()),
@@ -104,11 +119,22 @@ def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: 
         signature=signature,
         pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
     )
-    failpoint("model_logged")
-    # The digest goes in with the version: a version without it would be registered again after a kill.
-    registered = mlflow.register_model(logged.model_uri, product, tags={DIGEST_TAG: digest})
-    failpoint("model_registered")
-    return str(registered.version)
+    return str(logged.model_uri)
+
+
+def _log_file(name: str, data: bytes) -> str:
+    """Log a file as it is, with a description by which the registry takes it for a model."""
+    import mlflow
+    from mlflow.models import Model
+
+    run = mlflow.active_run()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(data)
+        Model(artifact_path="model", run_id=run.info.run_id, flavors={"headrace": {"file": name}}).save(
+            f"{folder}/MLmodel"
+        )
+        mlflow.log_artifacts(folder, "model")
+    return f"runs:/{run.info.run_id}/model"
 
 
 @answering()

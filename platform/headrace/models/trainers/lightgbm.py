@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from headrace.core.errors import DataError, DeclarationError
+from headrace.core.errors import DataError, DeclarationError, StoreError
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -76,10 +76,13 @@ class LightGBM:
         return Boosted(booster)
 
     def from_bytes(self, data: bytes, meta: "Meta") -> Boosted:  # noqa: ARG002  the text says all
-        """Return the booster that a text is."""
+        """Return the booster that a text is; raises StoreError for a text that is none."""
         import lightgbm as lgb
 
-        return Boosted(lgb.Booster(model_str=data.decode()))
+        try:
+            return Boosted(lgb.Booster(model_str=data.decode()))
+        except (lgb.basic.LightGBMError, ValueError) as error:
+            raise StoreError(f"The stored model is no text of LightGBM: {error}. Train again.") from error
 
 
 def _objective(meta: "Meta") -> dict[str, Any]:
