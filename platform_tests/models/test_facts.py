@@ -43,14 +43,17 @@ def test_one_row_must_be_scored_as_fast_as_its_gate_says(site: Site) -> None:
 def test_a_training_set_that_was_not_checked_for_leaks_is_refused(site: Site) -> None:
     found = verdict(site, "leakage == 0")
     assert not found.passed
-    assert "version 0 of the training set was not checked for leaks: materialize training/set" in found.why
+    assert "the check `leakage` never saw version 0 of the training set: materialize training/set" in found.why
 
 
-@pytest.mark.parametrize(("leaks", "passed"), [(0, True), (3, False)])
-def test_the_leaks_of_the_candidates_own_training_set_count(site: Site, leaks: int, passed: bool) -> None:
-    site.findings.note("leakage", leaks, NOW, version=0)
-    site.findings.note("leakage", 3 - leaks, NOW, version=1)
-    assert verdict(site, "leakage == 0").passed is passed
+@pytest.mark.parametrize("check", ["leakage", "labels"])
+@pytest.mark.parametrize(("found", "passed"), [(0, True), (1, False)])
+def test_what_was_found_in_the_candidates_own_training_set_counts(
+    site: Site, check: str, found: int, passed: bool
+) -> None:
+    site.findings.note(check, found, NOW, version=0)
+    site.findings.note(check, 1 - found, NOW, version=1)
+    assert verdict(site, f"{check} == 0").passed is passed
 
 
 def test_a_broken_contract_refuses_by_the_sources_name_until_it_is_kept_again(site: Site) -> None:

@@ -13,7 +13,7 @@ from headrace.core.errors import StoreError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL, Recipe
 from headrace.features.declaration import Label
-from headrace.models.behaviour import Behaviour
+from headrace.models.behaviour import Behaviour, faults_of
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Gate, Model
 from headrace.models.freshness import champion_age
@@ -65,11 +65,8 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
     def candidate(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The model trained last. It is nobody's model until it is released."""
         reason = context.run.tags.get(REASON_TAG, MANUAL)
-        recipe, table, rows = (
-            candidate_recipe(site, label, model),
-            product.table("model", "candidate"),
-            product.table("training", "set"),
-        )
+        recipe, rows = candidate_recipe(site, label, model), product.table("training", "set")
+        table = recipe.table
         work = site.ledger.work(recipe, forced=is_forced(context))
         metadata: dict[str, Any] = {}
         if work:
@@ -81,14 +78,8 @@ def _candidate(site: Site, label: Label, model: Model) -> dg.AssetsDefinition:
             triggers = triggers_of(site, context.run.tags.get(TRAINING_TAG), reason)
             record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts))
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
-            facts = {
-                **model.params,
-                "trainer": model.trainer,
-                "task": model.task,
-                "trees": model.trees,
-                "seed": model.seed,
-                "rows": meta.rows,
-            }
+            said = model.model_dump(include={"trainer", "task", "trees", "seed"})
+            facts = {**model.params, **said, "rows": meta.rows}
             registered = runs.log_model(
                 product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
             )
@@ -175,20 +166,15 @@ def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
 
 
 def _behaves(found: Sequence[Behaviour]) -> dg.AssetCheckResult:
-    failed = [behaviour for behaviour in found if behaviour.hard and not behaviour.passed]
-    what = "; ".join(f"{b.test}: {b.what}" for b in failed) or f"All {len(found)} tests were passed, or only tell."
-    return verdict(BEHAVES, not failed, what, tests=records([b.model_dump() for b in found]))
+    faults = faults_of(found)
+    what = "; ".join(faults) or f"All {len(found)} tests were passed, or only tell."
+    return verdict(BEHAVES, not faults, what, tests=records([b.model_dump() for b in found]))
 
 
 def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:
-    evaluation = judgement.evaluation
     return {
-        **evaluation.measured(),
-        "rows": evaluation.overall.rows,
-        "positives": evaluation.overall.positives,
-        "slices": records(evaluation.listed()),
-        **({"decides from": judgement.threshold} if judgement.threshold is not None else {}),
-        "compared with": judgement.champion or "no model is live yet",
+        **judgement.facts(),
+        **{name: records(rows) for name, rows in judgement.tables().items()},
         **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
     }
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from headrace.models.blocks import Array
-from headrace.models.declaration import Direction
 from headrace.models.encode import Input
+from headrace.models.words import Direction
 
 MOST_ROWS, ONE_BY_ONE = 1000, 50
 UNIT = 1000.0
@@ -76,6 +76,11 @@ def behaviours(subject: Subject, monotonic: Mapping[str, Direction]) -> list[Beh
         *_monotonic(few, monotonic),
         *_nudged(few, base),
     ]
+
+
+def faults_of(found: Sequence[Behaviour]) -> list[str]:
+    """Return the hard tests that failed, in words."""
+    return [f"{b.test}: {b.what}" for b in found if b.hard and not b.passed]
 
 
 def _same_rows(subject: Subject, base: Array) -> Iterator[Behaviour]:

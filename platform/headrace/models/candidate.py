@@ -82,12 +82,12 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     return made
 
 
-def _trained(rows: pa.Table, label: Label, model: Model, say: Say, beside: Beside) -> tuple[Trained, dict[str, bytes]]:
+def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Beside) -> tuple[Trained, dict[str, bytes]]:
     """Return a model, and the file of what is learned behind it on rows that it was not trained on, if any is."""
     if not is_tuned(model):
-        return train_model(rows, label, model, say, beside), {}
+        return train_model(rows, label, model, say, folder), {}
     parts = held_out(rows, label)
-    trained = train_model(parts.train, label, model, say, beside)
+    trained = train_model(parts.train, label, model, say, folder)
     scores = Predictor(trained.fitted, trained.meta).predict(parts.test)
     tuned = tune(scores, answers_of(parts.test, label, model.task), model)
     # The model knows the labels of all of these rows, by its threshold or its calibration.

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -13,40 +12,9 @@ from headrace.core.names import did_you_mean, duration_text, parse_duration, par
 from headrace.core.user_code import PLACE
 from headrace.models.device import Declared
 from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
+from headrace.models.words import COUNTS, METRICS, SKEW, UNITS, Direction
 
-SKEW = "skew"
-"""How many features were served otherwise than they are trained on, when that was looked at last."""
-LEAKAGE = "leakage"
-"""How many cells of the training set knew the future, when its version was made."""
-CONTRACTS = "contracts"
-"""How many sources break their contract, when that was looked at last."""
-BEHAVIOUR = "behaviour"
-"""How many of the hard behaviour tests the model fails."""
-COUNTS = (SKEW, LEAKAGE, CONTRACTS, BEHAVIOUR)
-LATENCY, SIZE = "latency", "size"
-Direction = Literal["increasing", "decreasing"]
 Task = Literal["classification", "regression", "ranking", "quantile"]
-MEASURED: Mapping[Task, Sequence[str]] = {
-    "classification": (
-        "auc",
-        "average_precision",
-        "log_loss",
-        "brier",
-        "calibration_error",
-        "lift",
-        "cost",
-        "positive_rate",
-        "true_positive_rate",
-        "false_positive_rate",
-    ),
-    "regression": ("rmse", "mae", "mape", "r2"),
-    "quantile": ("pinball", "coverage"),
-    "ranking": ("ndcg",),
-}
-"""Task → what is measured of scores, on all rows and by slice."""
-METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), LATENCY, SIZE, *COUNTS)
-UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
-"""Metric → unit → how many milliseconds or bytes it is."""
 
 TRAINER = r"^(lightgbm|xgboost|torch|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
 BOOSTING = ("lightgbm", "xgboost")
@@ -123,6 +91,8 @@ class Evaluating(Declaration):
 
     slices: list[str] = Field(default=[])
     """Columns of the training set whose values are measured each, beside those that gates are `by`."""
+    protected: list[str] = Field(default=[])
+    """Columns between whose values the model should be fair: measured as slices, with the gaps between their values."""
     monotonic: dict[str, Direction] = Field(default={})
     """Inputs along which every score must rise (`increasing`) or fall (`decreasing`), all else equal: tested, not trained."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
@@ -243,7 +213,7 @@ class Gate(Declaration):
     """One condition that a candidate must meet.
 
     `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`, `auc gap by origin <= 0.05`, `latency <= 5ms`,
-    `size <= 20MB`, `skew == 0`, `leakage == 0`, `contracts == 0`, `behaviour == 0`.
+    `size <= 20MB`, `skew == 0`, `leakage == 0`, `labels == 0`, `contracts == 0`, `behaviour == 0`.
     """
 
     metric: str

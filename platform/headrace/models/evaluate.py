@@ -37,12 +37,25 @@ class Measured(BaseModel):
     """Metric → why it has no value, or what it counts."""
 
 
+class Gap(BaseModel):
+    """The distance between the best and the worst value of a column, of those with 100 rows or more."""
+
+    value: float
+    low: float
+    high: float
+    """Where it lies with the declared confidence, had other days come."""
+    least: str
+    greatest: str
+
+
 class Evaluation(BaseModel):
     """How a model did on rows that it had not seen."""
 
     overall: Measured
     slices: dict[str, dict[str, Measured]] = {}
     """Column → value → metrics."""
+    gaps: dict[str, dict[str, Gap]] = {}
+    """Column → metric → gap between its values."""
     months: dict[str, Measured] = {}
     curves: dict[str, Curve] = {}
     blocks: int = 0
@@ -60,6 +73,14 @@ class Evaluation(BaseModel):
             {"slice": f"{column} {value}", "rows": measured.rows, "positives": measured.positives, **measured.metrics}
             for column, values in parts.items()
             for value, measured in values.items()
+        ]
+
+    def gaps_listed(self) -> list[dict[str, Any]]:
+        """Return a row for each gap."""
+        return [
+            {"column": column, "metric": metric, **gap.model_dump()}
+            for column, gaps in self.gaps.items()
+            for metric, gap in gaps.items()
         ]
 
 
@@ -155,6 +176,7 @@ def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> E
     return Evaluation(
         overall=sampling.overall.measured(blocks, confidence),
         slices=slices,
+        gaps={column: dict(_gaps(sampling, column, confidence)) for column in measuring.slices},
         months={value: _alone(part, measuring.aim) for value, part in _parts(months, sampling.rows, sampling.order)},
         curves=curves_of(sampling.rows, sampling.draws, confidence, measuring.aim.task)
         if sampling.overall.values
@@ -162,6 +184,29 @@ def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> E
         blocks=blocks,
         confidence=confidence,
     )
+
+
+def _gaps(sampling: Sampling, column: str, confidence: float) -> Iterator[tuple[str, Gap]]:
+    """Yield the gap of each metric that all large values of a column have, in the same samples."""
+    large = {v: part.values for (c, v), part in sampling.parts.items() if c == column and part.rows >= LEAST_ROWS}
+    for metric in sampling.overall.values:
+        values = [part[metric] for part in large.values() if metric in part]
+        if len(values) < max(len(large), 2) or len({len(value) for value in values}) > 1:
+            continue
+        each = np.stack(values)
+        bounds = interval(each.max(axis=0) - each.min(axis=0), sampling.rows.count, confidence)
+        if bounds:
+            names, now = list(large), each[:, 0]
+            yield (
+                metric,
+                Gap(
+                    value=float(now.max() - now.min()),
+                    low=max(bounds[0], 0.0),
+                    high=bounds[1],
+                    least=names[int(now.argmin())],
+                    greatest=names[int(now.argmax())],
+                ),
+            )
 
 
 def sampled(rows: Ranked, draws: Array, aim: Aim) -> Sampled:

@@ -7,10 +7,11 @@ from statistics import median
 
 import pyarrow as pa
 
-from headrace.models.behaviour import Behaviour
+from headrace.models.behaviour import Behaviour, faults_of
 from headrace.models.candidate import Candidate
-from headrace.models.declaration import BEHAVIOUR, CONTRACTS, LATENCY, LEAKAGE, SIZE, SKEW, Gate
+from headrace.models.declaration import Gate
 from headrace.models.predict import Predictor, load_predictor, score_rows
+from headrace.models.words import BEHAVIOUR, CONTRACTS, LABELS, LATENCY, LEAKAGE, SIZE, SKEW
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
@@ -72,12 +73,20 @@ def _took_ms(predictor: Predictor, row: pa.Table) -> float:
 
 
 def _leakage(asked: Asked) -> Fact:
+    return _of_the_training_set(asked, LEAKAGE)
+
+
+def _labels(asked: Asked) -> Fact:
+    return _of_the_training_set(asked, LABELS)
+
+
+def _of_the_training_set(asked: Asked, check: str) -> Fact:
     version = asked.candidate.version
-    found = asked.site.findings.found(LEAKAGE, version)
-    again = (
-        f"version {version} of the training set was not checked for leaks: materialize training/set and model/candidate"
-    )
-    return Fact(None, again) if found is None else Fact(float(found))
+    found = asked.site.findings.found(check, version)
+    if found is not None:
+        return Fact(float(found))
+    again = f"the check `{check}` never saw version {version} of the training set"
+    return Fact(None, f"{again}: materialize training/set and model/candidate")
 
 
 def _contracts(asked: Asked) -> Fact:
@@ -92,8 +101,8 @@ def _contracts(asked: Asked) -> Fact:
 
 
 def _behaviour(asked: Asked) -> Fact:
-    failed = [behaviour.what for behaviour in asked.behaviours if behaviour.hard and not behaviour.passed]
-    return Fact(float(len(failed)), "; ".join(failed))
+    faults = faults_of(asked.behaviours)
+    return Fact(float(len(faults)), "; ".join(faults))
 
 
 FACTS: Mapping[str, Callable[[Asked], Fact]] = {
@@ -101,6 +110,7 @@ FACTS: Mapping[str, Callable[[Asked], Fact]] = {
     SIZE: _size,
     LATENCY: _latency,
     LEAKAGE: _leakage,
+    LABELS: _labels,
     CONTRACTS: _contracts,
     BEHAVIOUR: _behaviour,
 }

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.core.errors import DeclarationError
-from headrace.models.declaration import COUNTS, MEASURED, UNITS, Gate, Task
+from headrace.models.declaration import Gate, Task
 from headrace.models.duel import Difference, Differences, Duel
 from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
+from headrace.models.words import COUNTS, MEASURED, UNITS
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def _gap(gate: Gate, candidate: Evaluation) -> Verdict:
     gap = values[high] - values[low]
     passed = gap <= gate.limit
     why = f"{gap:.4f} {_words(gate, passed)} {gate.limit:.4f}: {values[low]:.4f} of {low}, {values[high]:.4f} of {high}"
-    return Verdict(str(gate), passed, gap, gate.limit, why)
+    known_gap = candidate.gaps.get(gate.by or "", {}).get(gate.metric)
+    bounds = (known_gap.low, known_gap.high) if known_gap else (None, None)
+    return Verdict(str(gate), passed, gap, gate.limit, why, *bounds)
 
 
 def _absolute(name: str, gate: Gate, measured: Measured) -> Verdict:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
@@ -16,6 +18,7 @@ from headrace.core.errors import DeclarationError, Refused
 from headrace.core.names import did_you_mean
 from headrace.features.declaration import Label
 from headrace.models.behaviour import Behaviour, Subject, behaviours
+from headrace.models.blocks import blocks_of
 from headrace.models.candidate import Candidate, split_version
 from headrace.models.declaration import Gate, Model
 from headrace.models.duel import Duel, compare
@@ -25,6 +28,7 @@ from headrace.models.gate import Verdict, judge
 from headrace.models.metrics import HALF, Aim, Decision
 from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
 from headrace.models.split import unseen_by
+from headrace.models.weak import Searched, Weak, losses_of, weak_slices
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
@@ -45,6 +49,8 @@ class Judgement(BaseModel):
     evaluation: Evaluation
     threshold: float | None = None
     """From which score on a row is decided as positive; None where scores are no chances."""
+    weakest: list[Weak] = []
+    """The slices, searched over all inputs, that it does worse on than on all other rows."""
     behaviours: list[Behaviour] = []
     """What the generated tests found."""
     champion: str | None
@@ -53,6 +59,21 @@ class Judgement(BaseModel):
     def verdicts(self, gates: Sequence[Gate]) -> list[Verdict]:
         """Return the verdicts of the gates on what was measured."""
         return judge(gates, self.evaluation, self.duel)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was found of all rows, in words and numbers."""
+        overall, deciding = self.evaluation.overall, self.threshold
+        return self.evaluation.measured() | {
+            "rows": overall.rows,
+            "positives": overall.positives,
+            **({"decides from": deciding} if deciding is not None else {}),
+            "compared with": self.champion or "no model is live yet",
+        }
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what was found of parts of the rows, as rows of tables."""
+        weakest = [weak.model_dump() for weak in self.weakest]
+        return {"slices": self.evaluation.listed(), "gaps": self.evaluation.gaps_listed(), "weakest slices": weakest}
 
 
 def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate, gates: Sequence[Gate]) -> Judgement:
@@ -75,6 +96,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         rows=rows_digest(test.select([label.entity, label.time, label.column])),
         evaluation=evaluation,
         threshold=_threshold(load_predictor(site.models, digest)) if model.task == "classification" else None,
+        weakest=weakest_of(site, digest, test, measuring),
         behaviours=found,
         champion=champion,
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
@@ -103,7 +125,7 @@ def recorded_judgement(site: Site, digest: str) -> Judgement:
 
 def sliced_by(model: Model, gates: Sequence[Gate]) -> list[str]:
     """Return the columns by whose values a model is looked at: those that are declared, and those that gates are by."""
-    return sorted({gate.by for gate in gates if gate.by} | set(model.evaluation.slices))
+    return sorted({gate.by for gate in gates if gate.by} | {*model.evaluation.slices, *model.evaluation.protected})
 
 
 def measuring_of(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Measuring:
@@ -126,6 +148,17 @@ def behaviours_of(site: Site, digest: str, rows: pa.Table, model: Model) -> list
                 ("model", "evaluation", "monotonic", name),
             )
     return behaviours(subject, model.evaluation.monotonic)
+
+
+def weakest_of(site: Site, digest: str, rows: pa.Table, measuring: Measuring) -> list[Weak]:
+    """Return the slices by one input or two that a model does worst on; none where its scores are no numbers."""
+    predictor = load_predictor(site.models, digest)
+    scores, answers = score_rows(rows, predictor), rows[measuring.label.column].cast(pa.float64()).to_numpy()
+    losses = losses_of(answers, scores, measuring.aim) if np.isfinite(scores).all() else None
+    if losses is None:
+        return []
+    searched = Searched(rows, losses, blocks_of(rows[measuring.label.time], measuring.timezone))
+    return weak_slices(searched, list(dict.fromkeys([*(i.name for i in predictor.inputs), *measuring.slices])))
 
 
 def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measuring) -> Duel:

@@ -228,10 +228,10 @@ def _wins(rows: Ranked) -> Array:
     ties = _ties(rows)
     ends = np.concatenate([[0], np.cumsum(np.bincount(ties))])
     lower, upper = ends[ties[rows.came_true]], ends[ties[rows.came_true] + 1]
-    blocks, wins = rows.blocks[rows.came_true], np.zeros((rows.count, rows.count))
-    below = np.zeros(len(rows.scores) + 1)
+    blocks, wins, negative = rows.blocks[rows.came_true], np.zeros((rows.count, rows.count)), ~rows.came_true
+    below = np.zeros(len(rows.scores) + 1, dtype=np.int32)
     for block in np.unique(rows.blocks):
-        np.cumsum((rows.blocks == block) & ~rows.came_true, out=below[1:])
+        np.cumsum((rows.blocks == block) & negative, dtype=np.int32, out=below[1:])
         wins[:, block] = np.bincount(blocks, weights=(below[lower] + below[upper]) / 2, minlength=rows.count)
     return wins
 

@@ -8,10 +8,11 @@ from headrace.core.recipe import Recipe
 from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import CONTRACTS, SKEW, Evaluating, Gate, Model
+from headrace.models.declaration import Evaluating, Gate, Model
 from headrace.models.facts import broken_contracts
 from headrace.models.judgement import RECORD, judge_candidate
 from headrace.models.trainer import trainer_of
+from headrace.models.words import CONTRACTS, SKEW
 from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
@@ -58,8 +59,8 @@ def _lost(site: Site) -> bool:
 def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
     trainer = trainer_of(model.trainer)
-    learned = model.model_copy(update={"evaluation": Evaluating()})
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
+    learned = model.model_copy(update={"evaluation": Evaluating()})
     return code_parts(learned, label, train_candidate, type(trainer), *written) | _installed(trainer.libraries)
 
 
