@@ -56,9 +56,8 @@ def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: 
 
 def test_the_trainers_that_are_shown_train_and_are_loaded_again(tmp_path: Path) -> None:
     site = a_shop(tmp_path)
-    shown = {
-        code.partition("def ")[2].partition("(")[0]: code for code in blocks(ROOT / "docs" / "how-to.md", "python")
-    }
+    code = blocks(ROOT / "docs" / "how-to.md", "python")
+    shown = {re.findall(r"^def (\w+)", text, re.MULTILINE)[0]: text for text in code}
     (tmp_path / "pipelines.py").write_text(shown["filled"])
     (tmp_path / "train.py").write_text(shown["fit"])
     for trainer in ("sklearn:pipelines.py:filled", "train.py:fit"):
