@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
+from headrace.evaluation.evaluate import LEAST_ROWS, Measuring, evaluate
+from headrace.evaluation.metrics import Aim, Decision
 from headrace.features.declaration import Label
 from headrace.models.blocks import SAMPLES
-from headrace.models.evaluate import LEAST_ROWS, Measuring, evaluate
-from headrace.models.metrics import Aim, Decision
 
 ROWS, DAYS, MOST_S = 300_000, 90, 5.0
 SLICES = {"origin": 3, "carrier": 10, "weekday": 5, "night": 2}

@@ -13,8 +13,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from benchmarks.__main__ import timed
+from headrace.evaluation.judgement import judge_candidate
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.judgement import judge_candidate
 from headrace.project import Project
 from headrace.starter.start import start_project
 

@@ -17,7 +17,7 @@ from headrace.store.releases import Release
 from headrace.store.removed import remove_versions
 from headrace.store.seals import _FOLDER
 from platform_tests.end_to_end.shop import make_project
-from platform_tests.models.test_why import Shop
+from platform_tests.releases.test_why import Shop
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]

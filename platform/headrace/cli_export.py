@@ -16,8 +16,8 @@ def export(release: str, file: Path, trees: int | None) -> None:
     """Write the live model of PRODUCT, or that of a release, as ONNX to FILE; refused where it would say something else."""
     from headrace.core.errors import DeclarationError
     from headrace.explain.card import release_named
-    from headrace.models.export import export_model, first_trees, refuse_failing
     from headrace.project import Project
+    from headrace.releases.export import export_model, first_trees, refuse_failing
 
     product, _, number = release.partition("@")
     declared, site = Project.around(Path.cwd()).load(product)

@@ -46,8 +46,8 @@ def live(product: str, at: datetime | None) -> None:
 def release(product: str, model: str | None, by: str, why: str) -> None:
     """Release the candidate of PRODUCT, or a model by its digest, if its recorded evaluation passes every gate."""
     from headrace.models.candidate import the_candidate
-    from headrace.models.release import Request, release_model
     from headrace.project import Project
+    from headrace.releases.release import Request, release_model
 
     declared, site = Project.around(Path.cwd()).load(product)
     digest = site.models.named(model) if model else the_candidate(site).digest
@@ -74,8 +74,8 @@ _FOLLOWS = "Scores follow with their next run, MLflow's alias within a minute wh
 @in_words
 def approve(product: str, by: str, why: str, *, yes: bool, declines: bool) -> None:
     """Show the evidence of the candidate of PRODUCT that waits, and release it if you say so."""
-    from headrace.models.release import Answer, answer_waiting
     from headrace.project import Project
+    from headrace.releases.release import Answer, answer_waiting
 
     declared, site = Project.around(Path.cwd()).load(product)
     waiting = site.releases.waiting(product)
@@ -150,8 +150,8 @@ def verify(product: str | None) -> None:
     Held against each other: the chain of the entries, their witness in another folder, what MLflow was told at each
     release, and the files of each model that went live. Exit code 1 where anything is wrong.
     """
-    from headrace.models.guard import log_troubles
     from headrace.project import Project
+    from headrace.releases.guard import log_troubles
 
     project = Project.around(Path.cwd())
     wrong = 0

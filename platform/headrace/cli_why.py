@@ -15,9 +15,9 @@ def why(which: str, as_json: bool) -> None:
     """Say why a model of PRODUCT was trained and decided about: by default the live one, else by number or digest."""
     import json
 
-    from headrace.models.why import why as why_of
-    from headrace.models.why import why_text
     from headrace.project import Project
+    from headrace.releases.why import why as why_of
+    from headrace.releases.why import why_text
 
     product, _, word = which.partition("@")
     _, site = Project.around(Path.cwd()).load(product)

@@ -16,16 +16,16 @@ from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
+from headrace.evaluation.judgement import sliced_by
 from headrace.explain.assets import explanation_assets
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
-from headrace.models.assets import model_assets
-from headrace.models.judgement import sliced_by
-from headrace.models.sensors import guard_automation
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared
 from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
+from headrace.releases.assets import model_assets
+from headrace.releases.sensors import guard_automation
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets

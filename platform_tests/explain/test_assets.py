@@ -9,7 +9,7 @@ import pytest
 from headrace.explain.assets import explanation_assets
 from headrace.explain.declaration import Card
 from headrace.features.graph import Graph
-from headrace.models.assets import model_assets
+from headrace.releases.assets import model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, shop

@@ -11,7 +11,7 @@ from headrace.explain.explanation import explain_candidate, rows_to_explain
 from headrace.explain.page import card_html, card_markdown, write_card
 from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, judged, model, orders, shop, trained

@@ -15,7 +15,7 @@ from headrace.explain.explanation import (
     sampled,
 )
 from headrace.models.candidate import the_candidate
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, judged, model, orders, shop, trained
 

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headrace.cli import main
+from headrace.evaluation.judgement import judge_candidate
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.judgement import judge_candidate
 from headrace.models.predict import MODEL, RELEASE, SCORE, load_predictor, score_rows
-from headrace.models.release import Request, release_model
 from headrace.project import Project
+from headrace.releases.release import Request, release_model
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from headrace.core.declaration import Identity
 from headrace.core.place import Place
+from headrace.evaluation.declaration import Gate, parse_gate
+from headrace.evaluation.judgement import Judgement, judge_candidate
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.declaration import BOOSTING, Gate, Model, parse_gate
-from headrace.models.judgement import Judgement, judge_candidate
+from headrace.models.declaration import BOOSTING, Model
 from headrace.store.site import Site
 
 SPRING = datetime(2024, 3, 1, tzinfo=UTC)

@@ -13,12 +13,14 @@ import pyarrow as pa
 import pytest
 
 from headrace.core.place import Place
+from headrace.evaluation.assets import GATES
+from headrace.evaluation.declaration import Gate
 from headrace.features.declaration import Label
-from headrace.models.assets import FRESHNESS, GATES, RELEASED, model_assets
 from headrace.models.candidate import the_candidate
-from headrace.models.declaration import Gate, Model
+from headrace.models.declaration import Model
 from headrace.models.encode import encode
 from headrace.models.predict import load_predictor, score_rows
+from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, plain, relabelled, shop, trained

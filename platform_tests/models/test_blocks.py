@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.evaluation.metrics import auc, ranked
 from headrace.models.blocks import LEAST_BLOCKS, MOST_BLOCKS, SAMPLES, blocks_of, drawn, interval
-from headrace.models.metrics import auc, ranked
 
 SPRING = datetime(2024, 3, 1, tzinfo=UTC)
 

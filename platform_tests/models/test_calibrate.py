@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace.core.errors import DataError, DigestMismatch, OneClassOnly
+from headrace.evaluation.metrics import HALF
 from headrace.models.calibrate import FILE, cheapest, held_out, tune
 from headrace.models.declaration import Costs
-from headrace.models.metrics import HALF
 from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, judged, model, orders, relabelled, shop, trained, trained_on

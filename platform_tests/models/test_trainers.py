@@ -38,7 +38,7 @@ AUDIT = """
 import sys
 from pathlib import Path
 from headrace.models.predict import load_predictor
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from platform_tests.models.shop import gates, judged, orders, plain, shop, trained
 found = []
 sys.addaudithook(lambda event, args: found.append(args) if event == "pickle.find_class" else None)

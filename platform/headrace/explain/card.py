@@ -8,11 +8,11 @@ from typing import Any
 
 from headrace.core.declaration import Identity
 from headrace.core.errors import Refused
+from headrace.evaluation.judgement import RECORD, Judgement, recorded_judgement
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import Explanation, recorded_explanation
 from headrace.features.graph import Graph, sources_behind
 from headrace.features.lineage import training_lineage
-from headrace.models.judgement import RECORD, Judgement, recorded_judgement
 from headrace.models.predict import load_meta
 from headrace.models.trainer import Meta
 from headrace.store.releases import Release

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from headrace.core.fingerprint import Parts, code_parts, code_version, libraries
 from headrace.core.recipe import Recipe
+from headrace.evaluation.judgement import RECORD as EVALUATED
+from headrace.evaluation.recipe import NO_MODEL, opponent_of
 from headrace.explain.card import told_of
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import RECORD, explain_candidate, rows_to_explain
@@ -12,8 +14,6 @@ from headrace.explain.page import write_card
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
-from headrace.models.judgement import RECORD as EVALUATED
-from headrace.models.recipe import NO_MODEL, opponent_of
 from headrace.store.site import Site
 
 

@@ -1,6 +1,6 @@
-"""What a candidate and its evaluation are made of."""
+"""What a candidate is made of."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from importlib.metadata import distributions
 
 from headrace.core.fingerprint import Parts, code_parts, libraries
@@ -8,12 +8,8 @@ from headrace.core.recipe import Recipe
 from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import Evaluating, Gate, Model
-from headrace.models.facts import broken_contracts
-from headrace.models.judgement import RECORD, judge_candidate
+from headrace.models.declaration import Evaluating, Model
 from headrace.models.trainer import trainer_of
-from headrace.models.words import CONTRACTS, SKEW
-from headrace.online.skew import skewed_features
 from headrace.store.site import Site
 
 NO_MODEL = "none"
@@ -29,27 +25,6 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
     )
 
 
-def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Recipe:
-    """Return what the evaluation is made of: the candidate, with the rows that it was split from, and the live model."""
-    there = site.tables.exists(site.product.table("model", "candidate"))
-    candidate = the_candidate(site) if there else None
-    return Recipe(
-        table=site.product.table("model", "evaluation"),
-        parts=evaluation_parts(label, model, gates),
-        facts={
-            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
-            "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
-        }
-        | _found(site, {gate.metric for gate in gates}),
-    )
-
-
-def _found(site: Site, metrics: Set[str]) -> dict[str, str]:
-    """Return what checks found last that gates ask for: another finding is another evaluation."""
-    skew = {SKEW: f"{skewed_features(site)}"} if SKEW in metrics else {}
-    return skew | ({CONTRACTS: f"{broken_contracts(site)}"} if CONTRACTS in metrics else {})
-
-
 def _lost(site: Site) -> bool:
     """Return whether the candidate's files are gone: a model that was removed is trained again."""
     there = site.tables.exists(site.product.table("model", "candidate"))
@@ -61,26 +36,9 @@ def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     trainer = trainer_of(model.trainer)
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     learned = model.model_copy(update={"evaluation": Evaluating()})
-    return code_parts(learned, label, train_candidate, type(trainer), *written) | _installed(trainer.libraries)
+    return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(trainer.libraries)
 
 
-def _installed(names: Sequence[str]) -> Parts:
+def installed(names: Sequence[str]) -> Parts:
     """Return the versions of libraries; of an extra that is not installed none: training says so in words."""
     return libraries(*(name for name in names if any(distributions(name=name))))
-
-
-def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
-    """Return the code and declarations behind an evaluation."""
-    learner = trainer_of(model.trainer).libraries
-    return code_parts(
-        model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
-    ) | _installed(learner)
-
-
-def opponent_of(site: Site, candidate: str, record: str) -> str:
-    """Return the model that the candidate is held against: once it is live itself, the one that its record says."""
-    live = site.releases.live(site.product.product)
-    if live is None or live.model != candidate:
-        return live.model if live else NO_MODEL
-    judged = site.models.recorded(candidate, record) or {}
-    return judged.get("champion") or NO_MODEL

@@ -9,7 +9,8 @@ import numpy as np
 
 from headrace.core.charts import BLUE, GREY, ORANGE, RED, bars, canvas
 from headrace.core.days import DAY, Days, local_day
-from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.evaluation.plots import evaluation_plots
+from headrace.models.plots import importance_plot
 from headrace.monitoring.declaration import Quality
 from headrace.monitoring.drift import PSI
 from headrace.monitoring.facts import SCORE_BINS, Arrived, ProductFacts, Spread, newest_drift

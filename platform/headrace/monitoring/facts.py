@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.declaration import Identity
+from headrace.evaluation.evaluate import Measured
+from headrace.evaluation.judgement import RECORD, Judgement, recorded_judgement
 from headrace.features.declaration import Label
-from headrace.models.evaluate import Measured
-from headrace.models.judgement import RECORD, Judgement, recorded_judgement
 from headrace.models.predict import MODEL, SCORE, load_meta
 from headrace.models.trainer import Meta
 from headrace.monitoring.declaration import Monitors

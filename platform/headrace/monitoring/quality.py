@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from headrace.core.days import Days
 from headrace.core.names import duration_text
+from headrace.evaluation.evaluate import LEAST_ROWS, Measured, by_value
 from headrace.features.declaration import Label
 from headrace.features.training import known_by, label_rows
-from headrace.models.evaluate import LEAST_ROWS, Measured, by_value
 from headrace.models.predict import MODEL, SCORE
 from headrace.monitoring.declaration import Quality
 from headrace.monitoring.drift import window_start

@@ -17,8 +17,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from headrace.evaluation.metrics import Aim, Decision, Ranked, binary_metrics, lift, metrics_of, ranked
 from headrace.models.blocks import drawn
-from headrace.models.metrics import Aim, Decision, Ranked, binary_metrics, lift, metrics_of, ranked
 
 SEEDS = st.integers(0, 2**31)
 THEIRS = {

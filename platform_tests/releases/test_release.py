@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from headrace.core.errors import DigestMismatch, Refused, StoreError
-from headrace.models.judgement import RECORD
-from headrace.models.recipe import evaluation_recipe
-from headrace.models.release import Answer, Request, answer_waiting, release_model
+from headrace.evaluation.judgement import RECORD
+from headrace.evaluation.recipe import evaluation_recipe
+from headrace.releases.release import Answer, Request, answer_waiting, release_model
 from headrace.store.log import Log
 from headrace.store.releases import Release
 from headrace.store.rollback import Return, roll_back
@@ -36,7 +36,7 @@ from pathlib import Path
 from headrace.core.declaration import Identity
 from headrace.core.errors import Refused
 from headrace.core.place import Place
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import gates
 folder, digest, who, go = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.features.labels import moved_labels
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import DAYS, LABEL, gates, judged, model, orders, relabelled, shop, trained
 

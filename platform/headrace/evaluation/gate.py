@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.core.errors import DeclarationError
-from headrace.models.declaration import Gate, Task
-from headrace.models.duel import Difference, Differences, Duel
-from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
+from headrace.evaluation.declaration import Gate
+from headrace.evaluation.duel import Difference, Differences, Duel
+from headrace.evaluation.evaluate import LEAST_ROWS, Evaluation, Measured
+from headrace.models.declaration import Task
 from headrace.models.words import COUNTS, MEASURED, UNITS
 
 

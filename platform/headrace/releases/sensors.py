@@ -6,7 +6,7 @@ import dagster as dg
 
 from headrace.core.assets import verdict
 from headrace.core.errors import HeadraceError
-from headrace.models.guard import Trouble, guard
+from headrace.releases.guard import Trouble, guard
 from headrace.store.site import Site
 
 GUARDED = "guarded"

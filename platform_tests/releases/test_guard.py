@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 
 from headrace.core.errors import DigestMismatch, StoreError
-from headrace.models.assets import MIRRORED, RELEASED
 from headrace.models.candidate import Candidate, remember
-from headrace.models.guard import guard, guard_home, log_troubles
-from headrace.models.sensors import GUARDED, guard_automation
+from headrace.releases.assets import MIRRORED, RELEASED
+from headrace.releases.guard import guard, guard_home, log_troubles
+from headrace.releases.sensors import GUARDED, guard_automation
 from headrace.store.log import Log
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site

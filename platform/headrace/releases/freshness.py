@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.core.names import duration_text
-from headrace.models.judgement import recorded_judgement
+from headrace.evaluation.judgement import recorded_judgement
 from headrace.store.site import Site
 
 

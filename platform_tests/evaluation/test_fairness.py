@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.models.evaluate import Evaluation, Measuring, evaluate
-from headrace.models.gate import judge
+from headrace.evaluation.evaluate import Evaluation, Measuring, evaluate
+from headrace.evaluation.gate import judge
 from platform_tests.models.shop import LABEL, gates, judged, model, shop, trained
 
 SPRING = datetime(2024, 3, 1, tzinfo=UTC)

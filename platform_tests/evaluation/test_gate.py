@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from headrace.models.declaration import Gate, GateText
-from headrace.models.duel import Difference, Duel
-from headrace.models.evaluate import LEAST_ROWS, Evaluation, Measured
-from headrace.models.gate import judge
+from headrace.evaluation.declaration import Gate, GateText
+from headrace.evaluation.duel import Difference, Duel
+from headrace.evaluation.evaluate import LEAST_ROWS, Evaluation, Measured
+from headrace.evaluation.gate import judge
 from headrace.models.words import MEASURED
 from platform_tests.models.shop import gates
 

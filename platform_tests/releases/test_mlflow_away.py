@@ -16,7 +16,7 @@ import mlflow
 import pytest
 
 from headrace.core.place import Place
-from headrace.models.assets import MIRRORED, RELEASED
+from headrace.releases.assets import MIRRORED, RELEASED
 from headrace.store.site import Site
 from platform_tests.models.shop import shop
 from platform_tests.models.test_assets import Way, check, empty_mlflow, failure, instance, metadata

@@ -10,8 +10,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 from scipy.special import stdtrit
 
+from headrace.evaluation.evaluate import Evaluation, Measuring, Sampled, Sampling, evaluation_of
 from headrace.models.blocks import interval
-from headrace.models.evaluate import Evaluation, Measuring, Sampled, Sampling, evaluation_of
 from headrace.store.digest import rows_digest
 
 POWER = 0.8

@@ -7,9 +7,9 @@ from statistics import median
 
 import pyarrow as pa
 
-from headrace.models.behaviour import Behaviour, faults_of
+from headrace.evaluation.behaviour import Behaviour, faults_of
+from headrace.evaluation.declaration import Gate
 from headrace.models.candidate import Candidate
-from headrace.models.declaration import Gate
 from headrace.models.predict import Predictor, load_predictor, score_rows
 from headrace.models.words import BEHAVIOUR, CONTRACTS, LABELS, LATENCY, LEAKAGE, SIZE, SKEW
 from headrace.online.skew import skewed_features

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from headrace.models.declaration import GateText
-from headrace.models.gate import Verdict
-from headrace.models.recipe import evaluation_recipe
+from headrace.evaluation.declaration import GateText
+from headrace.evaluation.gate import Verdict
+from headrace.evaluation.recipe import evaluation_recipe
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, judged, model, shop, trained
 

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.evaluation.duel import compare
+from headrace.evaluation.evaluate import Measuring, sample
+from headrace.evaluation.gate import judge
+from headrace.evaluation.metrics import auc, ranked
 from headrace.models.blocks import Array
-from headrace.models.duel import compare
-from headrace.models.evaluate import Measuring, sample
-from headrace.models.gate import judge
-from headrace.models.metrics import auc, ranked
 from platform_tests.models.shop import LABEL, gates
 
 pytestmark = pytest.mark.slow

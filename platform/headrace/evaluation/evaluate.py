@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from headrace.core.errors import DeclarationError, NoRows
 from headrace.core.names import did_you_mean
+from headrace.evaluation.curves import Curve, curves_of
+from headrace.evaluation.metrics import Aim, Ranked, metrics_of, ranked
 from headrace.features.declaration import Label
 from headrace.models.blocks import Array, blocks_of, drawn, first_of, interval, local_days
-from headrace.models.curves import Curve, curves_of
-from headrace.models.metrics import Aim, Ranked, metrics_of, ranked
 
 LEAST_ROWS = 100
 """Metrics of fewer rows are shown, and decide nothing: they are chance."""

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.core.errors import DeclarationError, Refused
-from headrace.models.export import LIMIT, export_model, first_trees, onnx_scores, refuse_failing, to_onnx
 from headrace.models.predict import load_predictor
+from headrace.releases.export import LIMIT, export_model, first_trees, onnx_scores, refuse_failing, to_onnx
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, shop, trained
 

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.core.errors import DeclarationError, Refused
+from headrace.evaluation.declaration import Gate
+from headrace.evaluation.judgement import judge_candidate
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate
-from headrace.models.declaration import Gate, Model
+from headrace.models.declaration import Model
 from headrace.models.encode import encode
-from headrace.models.judgement import judge_candidate
 from headrace.models.predict import Predictor, load_predictor
 from headrace.models.train import Trained
 from headrace.models.trainers.lightgbm import Boosted

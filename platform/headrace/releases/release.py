@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from headrace.core.errors import Refused
-from headrace.models.declaration import Gate
-from headrace.models.gate import Verdict
-from headrace.models.judgement import Judgement, recorded_judgement
+from headrace.evaluation.declaration import Gate
+from headrace.evaluation.gate import Verdict
+from headrace.evaluation.judgement import Judgement, recorded_judgement
 from headrace.store.releases import Outcome, Release, live_of, rolled_back_from, waiting_of
 from headrace.store.site import Site
 

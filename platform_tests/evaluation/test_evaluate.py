@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DeclarationError, NoRows
-from headrace.models.evaluate import Evaluation, Measuring, by_value, evaluate, measure
+from headrace.evaluation.evaluate import Evaluation, Measuring, by_value, evaluate, measure
 from platform_tests.models.shop import LABEL, orders
 
 SEEDS = st.integers(0, 2**31)

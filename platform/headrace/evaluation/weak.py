@@ -16,8 +16,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 from scipy.special import stdtr, stdtrit
 
+from headrace.evaluation.metrics import Aim
 from headrace.models.blocks import Array
-from headrace.models.metrics import Aim
 
 MOST_VALUES, QUARTERS, SHOWN = 12, 4, 10
 FALSE_SHARE = 0.05

@@ -16,19 +16,20 @@ from pydantic import BaseModel, ValidationError
 
 from headrace.core.errors import DeclarationError, Refused
 from headrace.core.names import did_you_mean
+from headrace.evaluation.behaviour import Behaviour, Subject, behaviours
+from headrace.evaluation.declaration import Gate
+from headrace.evaluation.duel import Duel, compare
+from headrace.evaluation.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
+from headrace.evaluation.facts import Asked, facts_of
+from headrace.evaluation.gate import Verdict, judge
+from headrace.evaluation.metrics import HALF, Aim, Decision
+from headrace.evaluation.weak import Searched, Weak, losses_of, weak_slices
 from headrace.features.declaration import Label
-from headrace.models.behaviour import Behaviour, Subject, behaviours
 from headrace.models.blocks import blocks_of
 from headrace.models.candidate import Candidate, split_version
-from headrace.models.declaration import Gate, Model
-from headrace.models.duel import Duel, compare
-from headrace.models.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
-from headrace.models.facts import Asked, facts_of
-from headrace.models.gate import Verdict, judge
-from headrace.models.metrics import HALF, Aim, Decision
+from headrace.models.declaration import Model
 from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
 from headrace.models.split import unseen_by
-from headrace.models.weak import Searched, Weak, losses_of, weak_slices
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 

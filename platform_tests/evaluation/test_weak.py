@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.models.metrics import Aim
-from headrace.models.weak import Searched, losses_of, weak_slices
+from headrace.evaluation.metrics import Aim
+from headrace.evaluation.weak import Searched, losses_of, weak_slices
 
 ROWS = 8000
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.errors import DeclarationError
-from headrace.models.assets import model_assets
+from headrace.releases.assets import model_assets
 from platform_tests.models.shop import LABEL, gates, graded, judged, model, orders, priced, shop, trained, trained_on
 
 

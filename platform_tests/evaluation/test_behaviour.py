@@ -10,9 +10,9 @@ import pytest
 from scipy.special import expit
 
 from headrace.core.errors import DeclarationError
-from headrace.models.behaviour import MOST_ROWS, Behaviour, Subject, behaviours
+from headrace.evaluation.behaviour import MOST_ROWS, Behaviour, Subject, behaviours
+from headrace.evaluation.judgement import behaviours_of
 from headrace.models.encode import inputs_of
-from headrace.models.judgement import behaviours_of
 from platform_tests.models.shop import model, orders, shop, trained
 
 ROWS = orders(300)

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.cli import main
-from headrace.models.why import why, why_text
 from headrace.product import build, loop_of
 from headrace.project import Project
+from headrace.releases.why import why, why_text
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
