@@ -88,7 +88,7 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("sqlite3", {"store/online_embedded.py", "store/traces.py"}),
         ("pyspark", {"store/spark.py"}),
         ("py4j", {"store/spark.py"}),
-        ("skops", {"models/trainers/sklearn.py"}),
+        ("skops", {"models/trainers/skops.py"}),
         ("xgboost", {"models/trainers/xgboost.py"}),
         ("torch", {"models/trainers/torch.py"}),
         ("safetensors", {"models/trainers/torch.py"}),
