@@ -43,7 +43,7 @@ LATE_VALUES = {"files": "sales/*.csv", "time": "sold_at", "known_at": {"amount":
 AT_ONCE = {"files": "sales/*.csv", "time": "sold_at"}
 NUMBERS = ["count", "since", "sum", "mean", "std", "min", "max", "last", "first", "distinct"]
 TEXTS = ["count", "since", "last", "first", "distinct"]
-CONDITIONS = ["count", "share", "mean", "sum", "last"]
+CONDITIONS = ["count", "since", "share", "mean", "sum", "last"]
 KINDS: list[tuple[dict[str, str], list[str]]] = [
     ({"x": "amount", "p": "paid"}, NUMBERS),
     ({"i": "item"}, TEXTS),
