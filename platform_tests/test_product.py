@@ -28,7 +28,7 @@ online/features serving/requests
 """
 CHECKS = """
 raw/flights:files raw/flights:freshness raw/planes:files raw/weather:files raw/weather:freshness
-validated/flights:contract validated/planes:contract validated/weather:contract training/set:leakage training/set:suspect
+validated/flights:contract validated/planes:contract validated/weather:contract training/set:labels training/set:leakage training/set:suspect
 model/evaluation:behaviour model/evaluation:gates model/champion:guarded model/champion:mirrored model/champion:released model/champion:freshness model/card:attached
 monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc serving/requests:skew
 """
