@@ -28,7 +28,7 @@ def site(tmp_path: Path) -> Site:
 def explanation_of(site: Site) -> Explanation:
     candidate = the_candidate(site)
     rows = rows_to_explain(site, LABEL, model(), candidate)
-    return explain_candidate(site, candidate.digest, rows, ["country"])
+    return explain_candidate(site, candidate.digest, rows, ["country"])[0]
 
 
 def test_inputs_are_told_by_weight_and_by_where_they_push(site: Site) -> None:
@@ -53,7 +53,7 @@ def test_slices_say_what_an_input_does_there(site: Site) -> None:
 def test_a_slice_of_too_few_rows_is_left_out(site: Site) -> None:
     digest = trained(site)
     rows = orders(400)
-    told = explained(site, digest, rows.slice(0, 40), ["country"])
+    told, _ = explained(site, digest, rows.slice(0, 40), ["country"])
     assert sum(part.rows for part in told.slices["country"].values()) < 40
 
 

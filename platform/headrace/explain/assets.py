@@ -20,7 +20,8 @@ from headrace.features.declaration import Label
 from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
-from headrace.models.predict import load_predictor
+from headrace.models.encode import encode
+from headrace.models.predict import load_meta
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.releases import Release
@@ -60,8 +61,8 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
             return
         candidate = the_candidate(site)
         rows = rows_to_explain(site, label, model, candidate)
-        told = explain_candidate(site, candidate.digest, rows, slices)
-        pictures = explanation_plots(told, rows, load_predictor(site.models, candidate.digest))
+        told, shown = explain_candidate(site, candidate.digest, rows, slices)
+        pictures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
         tracking = getattr(context.resources, mlflow_key(product.product))
         tracking.start()
         runs.log_evaluation(
@@ -70,8 +71,8 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
         tracking.finish(failed=False)
         contents = {ALL: code_version(told)}
         site.ledger.note(recipe, work, contents)
-        shown = {name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()}
-        yield from made(context, table, work, contents, {**_facts(told), **shown})
+        plots = {name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()}
+        yield from made(context, table, work, contents, {**_facts(told), **plots})
 
     return explanation
 

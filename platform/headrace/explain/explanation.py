@@ -18,7 +18,7 @@ from headrace.models.predict import load_predictor
 from headrace.store.site import Site
 
 RECORD = "explanation"
-ROWS = 2000
+ROWS = 1000
 """How many test rows are explained, evenly over their time: means over more say the same, and take longer."""
 LEAST_ROWS = 30
 """Slices of fewer explained rows are left out."""
@@ -76,22 +76,24 @@ def rows_to_explain(site: Site, label: Label, model: Model, candidate: Candidate
     return sampled(split_version(site, label, model, candidate.version).test, ROWS)
 
 
-def explain_candidate(site: Site, digest: str, rows: pa.Table, slices: Sequence[str]) -> Explanation:
+def explain_candidate(
+    site: Site, digest: str, rows: pa.Table, slices: Sequence[str]
+) -> tuple[Explanation, Contributions]:
     """Return, and record with the model, what a candidate looks at, and what the live model does on the same rows."""
     live = site.releases.live(site.product.product)
     champion = live.model if live and live.model != digest else None
-    explanation = explained(site, digest, rows, slices)
+    explanation, told = explained(site, digest, rows, slices)
     if champion:
         explanation = explanation.model_copy(update=_against(site, champion, rows, explanation))
     site.models.record(digest, RECORD, explanation.model_dump(mode="json"))
-    return explanation
+    return explanation, told
 
 
-def explained(site: Site, digest: str, rows: pa.Table, slices: Sequence[str] = ()) -> Explanation:
-    """Return what a stored model looks at on some rows."""
+def explained(site: Site, digest: str, rows: pa.Table, slices: Sequence[str] = ()) -> tuple[Explanation, Contributions]:
+    """Return what a stored model looks at on some rows, and the contributions that say so."""
     predictor = load_predictor(site.models, digest)
     told = contributions(rows, predictor)
-    return Explanation(
+    explanation = Explanation(
         model=digest,
         rows=rows.num_rows,
         base=told.base,
@@ -100,6 +102,7 @@ def explained(site: Site, digest: str, rows: pa.Table, slices: Sequence[str] = (
         ),
         slices={column: dict(_by_value(rows[column], told)) for column in slices},
     )
+    return explanation, told
 
 
 def influences(told: Contributions, encoded: pa.Table, categorical: set[str]) -> Iterator[Influence]:
@@ -132,7 +135,7 @@ def recorded_explanation(site: Site, digest: str) -> Explanation | None:
 
 def _against(site: Site, champion: str, rows: pa.Table, mine: Explanation) -> dict[str, Any]:
     try:
-        theirs = explained(site, champion, rows)
+        theirs, _ = explained(site, champion, rows)
     except DataError as error:
         return {"champion": champion, "note": f"the live model cannot be asked about these rows: {error}"}
     shares = {influence.name: influence.share for influence in theirs.inputs}

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace.core.charts import BLUE, GREY, canvas
-from headrace.explain.contributions import contributions, matrix_of
+from headrace.explain.contributions import Contributions, matrix_of
 from headrace.explain.explanation import Explanation
-from headrace.models.encode import encode
-from headrace.models.predict import Predictor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,11 +15,11 @@ if TYPE_CHECKING:
 MOST = 15
 
 
-def explanation_plots(explanation: Explanation, rows: pa.Table, predictor: Predictor) -> "dict[str, Figure]":
+def explanation_plots(explanation: Explanation, told: Contributions, encoded: pa.Table) -> "dict[str, Figure]":
     """Return what the model looks at, how its largest inputs do it (with `headrace[explain]`), and what the champion does."""
     made = {"shap": _influences(explanation)}
     if find_spec("shap"):
-        made["shap_rows"] = _beeswarm(rows, predictor)
+        made["shap_rows"] = _beeswarm(told, encoded)
     if explanation.shifts:
         made["shap_against_champion"] = _shifts(explanation)
     return made
@@ -51,12 +49,11 @@ def _shifts(explanation: Explanation) -> "Figure":
     return figure
 
 
-def _beeswarm(rows: pa.Table, predictor: Predictor) -> "Figure":
+def _beeswarm(told: Contributions, encoded: pa.Table) -> "Figure":
     """Return each row's contributions, coloured by the value behind them, as the library `shap` draws them."""
     import shap
 
-    told = contributions(rows, predictor)
-    values = matrix_of(encode(rows, predictor.inputs))
+    values = matrix_of(encoded)
     figure, axes = canvas("SHAP of each row", 6.4, _height(min(MOST, len(told.names))))
     explained: Any = shap.Explanation(told.values, base_values=told.base, data=values, feature_names=told.names)
     shap.plots.beeswarm(explained, max_display=MOST, ax=axes, show=False, plot_size=None, s=5, axis_color="#55606b")
