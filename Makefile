@@ -41,7 +41,7 @@ slow: $(VENV)/.dev ## the tests that run whole products, kill processes or try h
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
-	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online; do $(BIN)/python -m $$of || exit 1; done
+	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.evaluate benchmarks.explain benchmarks.releases; do $(BIN)/python -m $$of || exit 1; done
 
 docs: $(VENV)/.dev ## run the code of README and docs
 	$(BIN)/pytest platform_tests/test_docs.py

@@ -8,14 +8,14 @@ from pathlib import Path
 from benchmarks.project import FIRST, LAST
 from headrace.contracts.validate import validate
 from headrace.core.days import Days
+from headrace.evaluation.judgement import judge_candidate
 from headrace.features.compute import feature_rows
 from headrace.features.leakage import find_leaks
 from headrace.features.look import Declared
 from headrace.features.training import training_rows
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.judgement import judge_candidate
-from headrace.models.release import Request, release_model
 from headrace.project import Project
+from headrace.releases.release import Request, release_model
 from headrace.sources.ingest import ingest
 
 
@@ -51,7 +51,7 @@ def run(project: Project) -> dict[str, float]:
     version = site.tables.replace(product.table("training", "set"), rows).version
     assert not find_leaks(site, Declared(declared.sources, declared.features, declared.label), rows)
     at = done("training set, leakage", at)
-    digest, _, _ = train_candidate(site, declared.label, declared.model, version, lambda _: None)
+    digest = train_candidate(site, declared.label, declared.model, version, lambda _: None).digest
     candidate = Candidate(digest, version, site.clock.now(), "benchmark")
     remember(site, candidate)
     at = done("train", at)

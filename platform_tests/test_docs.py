@@ -12,9 +12,12 @@ import yaml
 
 from headrace.contracts.declaration import Contract
 from headrace.declaration import ProductDeclaration
+from headrace.models.predict import load_predictor
 from headrace.reference import reference
 from headrace.sources.declaration import Source
 from platform_tests.features.leaky import make_all, said, shop_with
+from platform_tests.models.shop import orders, plain, trained
+from platform_tests.models.shop import shop as a_shop
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +44,7 @@ def test_every_declaration_that_is_shown_is_one(text: str) -> None:
 def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: Path) -> None:
     page = ROOT / "docs" / "how-to.md"
     [text] = [text for text in blocks(page, "yaml") if "python:" in text]
-    [code] = blocks(page, "python")
+    [code] = [code for code in blocks(page, "python") if "def returns_so_far" in code]
     declared = yaml.safe_load(text)["attributes"]["features"]["more"]
     project = shop_with(tmp_path / "shop", json.dumps(declared), {declared["python"].partition(":")[0]: code})
     result = make_all(project)
@@ -49,6 +52,17 @@ def test_the_feature_in_python_that_is_shown_runs_and_knows_no_future(tmp_path: 
     assert said(result, "leakage").passed
     returns = project.load("shop")[1].tables.read("shop/training/set")["more_returns"]
     assert max(value or 0 for value in returns.to_pylist()) > 1
+
+
+def test_the_trainers_that_are_shown_train_and_are_loaded_again(tmp_path: Path) -> None:
+    site = a_shop(tmp_path)
+    code = blocks(ROOT / "docs" / "how-to.md", "python")
+    shown = {re.findall(r"^def (\w+)", text, re.MULTILINE)[0]: text for text in code}
+    (tmp_path / "pipelines.py").write_text(shown["filled"])
+    (tmp_path / "train.py").write_text(shown["fit"])
+    for trainer in ("sklearn:pipelines.py:filled", "train.py:fit"):
+        digest = trained(site, plain(trainer))
+        assert len(load_predictor(site.models, digest).predict(orders(20))) == 20
 
 
 @pytest.mark.parametrize("text", blocks(ROOT / "docs" / "features.md", "python"))

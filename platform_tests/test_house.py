@@ -82,9 +82,16 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("obstore", {"sources/bucket.py"}),
         ("redis", {"store/online_redis.py"}),
         ("lmdb", set()),
+        ("shap", {"explain/contributions.py", "explain/plots.py"}),
+        ("onnxmltools", {"releases/export.py"}),
+        ("onnxruntime", {"releases/export.py"}),
         ("sqlite3", {"store/online_embedded.py", "store/traces.py"}),
         ("pyspark", {"store/spark.py"}),
         ("py4j", {"store/spark.py"}),
+        ("skops", {"models/trainers/skops.py"}),
+        ("xgboost", {"models/trainers/xgboost.py"}),
+        ("torch", {"models/trainers/torch.py"}),
+        ("safetensors", {"models/trainers/torch.py"}),
     ],
 )
 def test_a_library_has_one_door(library: str, doors: set[str]) -> None:

@@ -23,13 +23,13 @@ raw/flights raw/planes raw/weather
 quarantine/flights quarantine/planes quarantine/weather validated/flights validated/planes validated/weather
 features/aircraft features/carrier_day features/dest_day features/last_leg features/origin_carrier features/origin_now
 features/route features/weather_now
-training/set model/candidate model/evaluation model/champion predictions/batch monitoring/drift monitoring/quality reports/product
+training/set model/candidate model/evaluation model/explanation model/champion model/card predictions/batch monitoring/drift monitoring/quality reports/product
 online/features serving/requests
 """
 CHECKS = """
 raw/flights:files raw/flights:freshness raw/planes:files raw/weather:files raw/weather:freshness
-validated/flights:contract validated/planes:contract validated/weather:contract training/set:leakage training/set:suspect
-model/evaluation:gates model/champion:mirrored model/champion:released model/champion:freshness
+validated/flights:contract validated/planes:contract validated/weather:contract training/set:labels training/set:leakage training/set:suspect
+model/evaluation:behaviour model/evaluation:gates model/champion:guarded model/champion:mirrored model/champion:released model/champion:freshness model/card:attached
 monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc serving/requests:skew
 """
 

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
+from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_erase import erase
+from headrace.cli_explain import explain
+from headrace.cli_export import export
 from headrace.cli_features import features
 from headrace.cli_leakcheck import leakcheck
 from headrace.cli_online import get, skewcheck
 from headrace.cli_parity import parity
+from headrace.cli_release import approve, live, release, releases, rollback
+from headrace.cli_reproduce import reproduce
+from headrace.cli_why import why
 from headrace.saying import in_words
 
 
@@ -31,23 +37,6 @@ def init(folder: Path) -> None:
     written = start_project(folder)
     click.echo(f"Wrote {len(written)} files to {folder}. Next:\n\n  cd {folder}\n  dagster dev\n")
     click.echo("Its sensors ingest, train, gate and release; look at http://127.0.0.1:3000")
-
-
-@main.command()
-@click.argument("product")
-@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="A past moment, in UTC.")
-@in_words
-def live(product: str, at: datetime | None) -> None:
-    """Say which model of PRODUCT is live, since when and why."""
-    from headrace.project import Project
-
-    _, site = Project.around(Path.cwd()).load(product)
-    release = site.releases.live(product, at.replace(tzinfo=UTC) if at else None)
-    if release is None:
-        click.echo(f"No model of {product} {'was' if at else 'is'} live.")
-        return
-    click.echo(f"release {release.number} of {product}: model {release.model[:12]}")
-    click.echo(f"live since {release.at:%Y-%m-%d %H:%M} UTC, by {release.who}\nwhy: {release.why}")
 
 
 @main.command()
@@ -205,14 +194,24 @@ def run() -> None:
     run_demo(Project.around(Path.cwd()), click.echo)
 
 
+main.add_command(approve)
+main.add_command(card)
 main.add_command(contract)
 main.add_command(erase)
+main.add_command(explain)
+main.add_command(export)
 main.add_command(features)
 features.add_command(get)
 main.add_command(leakcheck)
+main.add_command(live)
 main.add_command(parity)
 main.add_command(quarantine)
+main.add_command(release)
+main.add_command(releases)
+main.add_command(rollback)
 main.add_command(skewcheck)
+main.add_command(reproduce)
+main.add_command(why)
 
 if __name__ == "__main__":
     sys.exit(main())

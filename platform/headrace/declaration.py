@@ -6,9 +6,11 @@ from headrace.automation.declaration import Retrain
 from headrace.contracts.declaration import Contract
 from headrace.core.declaration import Identity
 from headrace.core.names import Name
+from headrace.evaluation.declaration import GateText
+from headrace.explain.declaration import Card
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
-from headrace.models.declaration import GateText, Model
+from headrace.models.declaration import Model
 from headrace.monitoring.declaration import Monitors
 from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
@@ -30,6 +32,8 @@ class ProductDeclaration(Identity):
     """What is trained."""
     gates: list[GateText] = Field(default=[])
     """What a candidate must meet to be released."""
+    card: Card = Card()
+    """What only people know of its models: it stands on the card of each release."""
     monitors: Monitors = Monitors()
     """What is watched."""
     retrain: Retrain = Retrain()

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headrace.core.document import is_declaration, read_document
+from headrace.core.document import read_document
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.positions import position_of
@@ -13,18 +13,12 @@ from headrace.declaration import ProductDeclaration
 from headrace.features.declaration import Feature
 from headrace.features.shared import Home, SharedFeature, shared_feature
 from headrace.store.site import Site
-
-
-def declared_files(root: Path) -> dict[str, Path]:
-    """Return the declaration file of each product of the project at `root`."""
-    files = sorted((root / "platform" / "products").glob("*/defs.yaml"))
-    named = {file: _product_name(read_document(file)) for file in files if is_declaration(file)}
-    return {name: file for file, name in named.items() if name}
+from headrace.workspace import attributes_of, declared_files
 
 
 def declared_product(document: Any, file: Path) -> ProductDeclaration:
     """Return the product that a document declares; raises DeclarationError with file, line and key."""
-    attributes = _attributes(document)
+    attributes = attributes_of(document)
     if attributes is None:
         raise DeclarationError(f"{file}:1: `attributes:` is missing: what the product is stands below it.")
     try:
@@ -53,7 +47,7 @@ def users_of(root: Path, product: str) -> dict[str, list[str]]:
     """Return for each feature table of a product the other products that use it."""
     found: dict[str, list[str]] = {}
     for user, file in declared_files(root).items():
-        features = (_attributes(read_document(file)) or {}).get("features")
+        features = (attributes_of(read_document(file)) or {}).get("features")
         for name, feature in features.items() if isinstance(features, dict) else ():
             if isinstance(feature, dict) and feature.get("shared") == product:
                 found.setdefault(str(name), []).append(user)
@@ -79,13 +73,3 @@ def _resolved(name: str, feature: Feature, site: Site, files: dict[str, Path]) -
         raise DeclarationError(f"what '{owner}' shares is not known: {error}", path) from None
     there = Site(declared, others[owner].parent, site.place, site.environment)
     return shared_feature(name, owner, Home(there, declared.graph))
-
-
-def _product_name(document: Any) -> str | None:
-    name = (_attributes(document) or {}).get("product")
-    return name if isinstance(name, str) else None
-
-
-def _attributes(document: Any) -> dict[str, Any] | None:
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    return attributes if isinstance(attributes, dict) else None

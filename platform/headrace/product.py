@@ -16,13 +16,16 @@ from headrace.core.errors import DeclarationError
 from headrace.core.place import Place
 from headrace.core.positions import position_of
 from headrace.declaration import ProductDeclaration
+from headrace.evaluation.judgement import sliced_by
+from headrace.explain.assets import explanation_assets
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
-from headrace.models.assets import model_assets
 from headrace.monitoring.assets import monitoring_assets
 from headrace.neighbours import users_of, with_shared
 from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
+from headrace.releases.assets import model_assets
+from headrace.releases.sensors import guard_automation
 from headrace.resources import mlflow_resources
 from headrace.serving.assets import serving_assets
 from headrace.sources.assets import source_assets
@@ -105,7 +108,11 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
     label, monitors = declared.label, declared.monitors
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
+        *explanation_assets(
+            site, graph_of(declared), declared.model, sliced_by(declared.model, declared.gates), declared.card
+        ),
         *serving_assets(site, declared.features, label),
         *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
     ]
-    return dg.Definitions.merge(dg.Definitions(assets=assets, resources=mlflow_resources(site)), model_automation(loop))
+    released = dg.Definitions(assets=assets, sensors=guard_automation(site), resources=mlflow_resources(site))
+    return dg.Definitions.merge(released, model_automation(loop))

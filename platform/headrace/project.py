@@ -1,18 +1,22 @@
-"""A project on disk: its root, and the products that are declared in it."""
+"""A project on disk: its root, and the products that are declared in it. Rooms are imported once a declaration is read."""
 
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from headrace.core.clock import ClockKind
 from headrace.core.document import read_document
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean
 from headrace.core.place import Place
 from headrace.core.positions import position_of
-from headrace.declaration import ProductDeclaration
-from headrace.neighbours import declared_files, declared_product, with_shared
-from headrace.store.site import Site
+from headrace.workspace import attributes_of, declared_files
+
+if TYPE_CHECKING:
+    from headrace.declaration import ProductDeclaration
+    from headrace.store.site import Site
 
 EVENTS_AT_ONCE = "1000"
 
@@ -58,6 +62,20 @@ class Project:
         """Return the declaration file of each product."""
         return declared_files(self.root)
 
+    def file_of(self, product: str) -> Path:
+        """Return the declaration file of a product; raises DeclarationError where it has none."""
+        files = self.products()
+        if product not in files:
+            raise DeclarationError(
+                f"no product '{product}' in {self.root}; there are {', '.join(files)}.{did_you_mean(product, files)}"
+            )
+        return files[product]
+
+    def clock_of(self, product: str) -> ClockKind:
+        """Return which clock a product declares, whatever else it says."""
+        said = (attributes_of(read_document(self.file_of(product))) or {}).get("clock")
+        return "replay" if said == "replay" else "wall"
+
     def key_of(self, table: str) -> list[str]:
         """Return the columns that name a row of a table, by the declaration of its product; none where there is none."""
         product, *rest = table.split("/")
@@ -66,14 +84,12 @@ class Project:
         declared, _ = self.load(product)
         return declared.key_of(rest[0], rest[1])
 
-    def load(self, product: str) -> tuple[ProductDeclaration, Site]:
+    def load(self, product: str) -> "tuple[ProductDeclaration, Site]":
         """Return a product's declaration and site; raises DeclarationError with file and line."""
-        files = self.products()
-        if product not in files:
-            raise DeclarationError(
-                f"no product '{product}' in {self.root}; there are {', '.join(files)}.{did_you_mean(product, files)}"
-            )
-        file = files[product]
+        from headrace.neighbours import declared_product, with_shared
+        from headrace.store.site import Site
+
+        file = self.file_of(product)
         declared = declared_product(read_document(file), file)
         site = Site(declared, file.parent, self.place, os.environ)
         try:
@@ -83,7 +99,7 @@ class Project:
                 raise
             raise DeclarationError(f"{position_of(file, ('attributes', *error.path))}: {error}", error.path) from None
 
-    def source(self, named: str) -> tuple[ProductDeclaration, Site, str]:
+    def source(self, named: str) -> "tuple[ProductDeclaration, Site, str]":
         """Return the declaration, the site and the source's name of "<product>.<source>"."""
         product, _, name = named.partition(".")
         declared, site = self.load(product)

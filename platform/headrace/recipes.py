@@ -6,11 +6,14 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
+from headrace.evaluation.judgement import sliced_by
+from headrace.evaluation.recipe import evaluation_recipe
+from headrace.explain.recipe import card_recipe, explanation_recipe
 from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
 from headrace.features.verify import verify
-from headrace.models.recipe import candidate_recipe, evaluation_recipe
+from headrace.models.recipe import candidate_recipe
 from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
 from headrace.store.site import Site
@@ -40,3 +43,5 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     if declared.label and declared.model:
         yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
+        yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.model, declared.gates))
+        yield card_recipe(site, declared.card)

@@ -121,3 +121,11 @@ def test_a_product_that_never_trains_tries_three_times_and_then_once_a_cooldown(
     later = trainings[2:]
     assert all(b - a >= POLICY.cooldown for a, b in pairwise(later))
     assert trainings[:3] == [NOW + timedelta(minutes=sum(minutes_apart[: i + 1])) for i in range(3)]
+
+
+def test_while_a_candidate_waits_for_approval_nothing_is_trained_and_it_says_so() -> None:
+    waiting = seen(live_since=None, waits="model abc (decision 3)")
+    decision = decide(POLICY, waiting, NOW)
+    assert not decision.train
+    assert str(decision) == "Not now (model abc (decision 3) waits for approval), although: no model is live yet"
+    assert not decide(POLICY, seen(signals=(DRIFT,), waits="model abc (decision 3)"), NOW).train

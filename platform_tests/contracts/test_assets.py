@@ -87,6 +87,15 @@ def test_too_many_bad_rows_break_the_contract(site: Site) -> None:
     assert contract_check(result).severity == dg.AssetCheckSeverity.ERROR
 
 
+@pytest.mark.parametrize("on_fail", ["quarantine", "fail"])
+def test_whether_a_contract_is_broken_is_written_down_for_gates(site: Site, on_fail: str) -> None:
+    assert site.findings.found("contract_crossings") is None
+    for name, passengers, found in (("a", "?", 1), ("b", "5", 0)):
+        land_file(site, "crossings/a.csv", csv([crossing(1), crossing(2, passengers=passengers)]))
+        run(site, on_fail=on_fail)
+        assert site.findings.found("contract_crossings") == found, name
+
+
 def test_with_fail_nothing_goes_on_and_what_was_there_stays(site: Site) -> None:
     land_file(site, "crossings/a.csv", csv([crossing(1)]))
     assert run(site, on_fail="fail").success

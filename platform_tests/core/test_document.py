@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headrace.core.document import DEEPEST, LARGEST, is_declaration, parse_document, read_document
 from headrace.core.errors import DeclarationError
 from headrace.definitions import load_platform
-from headrace.project import declared_product
+from headrace.neighbours import declared_product
 
 FLIGHTS = Path(__file__).parents[2] / "platform" / "products" / "flight_delays" / "defs.yaml"
 BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"

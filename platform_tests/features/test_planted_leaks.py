@@ -58,6 +58,16 @@ def test_a_planted_leak_is_found_and_the_training_set_is_not_written(
 
 
 @pytest.mark.slow
+def test_a_version_of_the_training_set_is_known_to_gates_as_checked(tmp_path: Path) -> None:
+    project = shop_with(tmp_path / "shop", BY_ORDER, {"more.sql": WINDOW.format(side="<")})
+    assert leaking(make_all(project)) == set()
+    site = project.load("shop")[1]
+    version = site.tables.version("shop/training/set")
+    assert [site.findings.found(check, version) for check in ("leakage", "labels")] == [0, 0]
+    assert site.findings.found("leakage", 99) is None
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "sql"),
     [

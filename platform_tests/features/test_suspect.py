@@ -1,18 +1,21 @@
 """Columns that say too much about the label are named with the reason, and nothing stops; honest ones are let be."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from headrace.core.fingerprint import version_of
+from headrace.features.declaration import Label, Suspect
 from headrace.features.recipe import training_parts
-from headrace.features.suspect import auc_alone
+from headrace.features.suspect import auc_alone, too_telling
 from headrace.project import Project
 from headrace.recipes import graph_of
 from platform_tests.features.leaky import declare, make, make_all, said, shop_with
@@ -33,6 +36,14 @@ def suspected(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     assert check.passed == (not rows)
     assert check.severity == dg.AssetCheckSeverity.WARN
     return {row["column"]: row["why"] for row in rows}
+
+
+def test_of_a_label_that_is_a_number_no_column_is_suspected_by_its_auc() -> None:
+    numbers = pa.table({"order_id": range(400), "at": range(400), "returned": np.linspace(0, 9, 400), "x": range(400)})
+    classes = numbers.set_column(2, "returned", pa.array(TRUTH.sort().to_numpy().astype(np.int8)))
+    label = Label(sql="label.sql", entity="order_id", time="at", column="returned", known_after=timedelta(days=1))
+    assert [found.column for found in too_telling(classes, label, Suspect())] == ["x"]
+    assert list(too_telling(numbers, label, Suspect())) == []
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from headrace.core.errors import DataError
@@ -59,6 +60,33 @@ def test_an_entity_without_a_partner_in_the_label_rows_is_named(tmp_path: Path, 
     site.tables.replace("air/features/now", feature_rows(site, "now", windows(), SOURCES, None))
     with pytest.raises(DataError, match=says):
         training_rows(site, {"now": windows()}, LABEL)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kept"),
+    [
+        ("true as late,", pa.int8()),
+        ("1 as late,", pa.int64()),
+        ("1::utinyint as late,", pa.int64()),
+        ("12.25 as late,", pa.float64()),
+        ("1.5::float as late,", pa.float64()),
+        ("null as late,", pa.int64()),
+    ],
+)
+def test_a_label_is_kept_as_the_number_that_it_is(tmp_path: Path, sql: str, kept: pa.DataType) -> None:
+    rows = label_rows(airline_with(tmp_path, _labelled(sql)), LABEL)
+    assert rows.schema.field("late").type == kept
+
+
+def test_a_label_that_is_a_text_is_refused_with_what_to_make_of_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"the label 'late' is string: it must be true or false.*Make 0 or 1 of one class"
+    ):
+        label_rows(airline_with(tmp_path, _labelled("'late' as late,")), LABEL)
+
+
+def _labelled(late: str) -> str:
+    return f"select * replace ({late.rstrip(',')}) from ({LABEL_SQL})"
 
 
 def test_label_rows_whose_columns_are_spelled_otherwise_are_refused_with_the_spelling(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from headrace.core.declaration import Identity
 from headrace.core.place import Place
+from headrace.evaluation.declaration import Gate, parse_gate
+from headrace.evaluation.judgement import Judgement, judge_candidate
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, remember, train_candidate
-from headrace.models.declaration import Gate, Model, parse_gate
-from headrace.models.judgement import Judgement, judge_candidate
+from headrace.models.declaration import BOOSTING, Model
 from headrace.store.site import Site
 
 SPRING = datetime(2024, 3, 1, tzinfo=UTC)
@@ -55,10 +56,32 @@ def relabelled(rows: pa.Table, labels: Any) -> pa.Table:
     return rows.set_column(rows.column_names.index("returned"), "returned", pa.array(labels))
 
 
+def priced(rows: pa.Table | None = None, *, seed: int = 0) -> pa.Table:
+    """Return orders whose label is a number: 100 and ten times the price, more in Portugal, with noise of deviation 2."""
+    rows = orders(seed=seed) if rows is None else rows
+    price = rows["price"].fill_null(0.0).to_numpy()
+    country = np.where(rows["country"].to_numpy(zero_copy_only=False) == "PT", 8.0, 0.0)
+    return relabelled(rows, 100 + 10 * price + country + np.random.default_rng(seed).normal(size=rows.num_rows) * 2)
+
+
+def graded(rows: pa.Table | None = None, *, groups: int = 100) -> pa.Table:
+    """Return orders in groups of a few (`basket`), graded from 0 to 3 by price."""
+    rows = orders() if rows is None else rows
+    grades = np.digitize(rows["price"].fill_null(0.0).to_numpy(), [-1.0, 0.0, 1.0])
+    baskets = pa.array([f"b{i % groups:03d}" for i in range(rows.num_rows)])
+    return relabelled(rows, grades).append_column("basket", baskets)
+
+
 def model(**changes: Any) -> Model:
     """Return a small, fast model judged on the last ten days, but for the changes."""
     declared = {"split": {"test": "10d"}, "trees": 20, "params": {"num_leaves": 7, "learning_rate": 0.2}}
     return Model.model_validate(declared | changes)
+
+
+def plain(trainer: str, **changes: Any) -> Model:
+    """Return a model by another trainer than LightGBM, judged on the last ten days."""
+    trees = {"trees": 20} if trainer in BOOSTING else {}
+    return Model.model_validate({"trainer": trainer, "split": {"test": "10d"}, **trees, **changes})
 
 
 def gates(*texts: str) -> list[Gate]:
@@ -81,7 +104,7 @@ def silent(_: str) -> None:
 def trained(site: Site, declared: Model | None = None) -> str:
     """Train on the newest training set, make the model the candidate, and return its digest."""
     version = site.tables.version("shop/training/set") or 0
-    digest = train_candidate(site, LABEL, declared or model(), version, silent)[0]
+    digest = train_candidate(site, LABEL, declared or model(), version, silent).digest
     remember(site, Candidate(digest, version, site.clock.now(), "a test"))
     return digest
 

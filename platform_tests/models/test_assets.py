@@ -9,17 +9,22 @@ from typing import Any
 import dagster as dg
 import mlflow
 import mlflow.lightgbm
+import pyarrow as pa
 import pytest
 
 from headrace.core.place import Place
+from headrace.evaluation.assets import GATES
+from headrace.evaluation.declaration import Gate
 from headrace.features.declaration import Label
-from headrace.models.assets import FRESHNESS, GATES, RELEASED, model_assets
-from headrace.models.declaration import Gate, Model
+from headrace.models.candidate import the_candidate
+from headrace.models.declaration import Model
 from headrace.models.encode import encode
 from headrace.models.predict import load_predictor, score_rows
+from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
-from platform_tests.models.shop import LABEL, gates, model, orders, relabelled, shop, trained
+from platform_tests.models.shop import LABEL, gates, model, orders, plain, relabelled, shop, trained
+from platform_tests.models.test_own import STEPS, TRAIN
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +84,12 @@ def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     return {key: value.value for key, value in made.metadata.items()}
 
 
+def table(result: dg.ExecuteInProcessResult, key: str) -> list[Any]:
+    shown = result.asset_materializations_for_node("shop__model__candidate")[0].metadata[key]
+    assert isinstance(shown, dg.TableMetadataValue)
+    return [record.data for record in shown.records]
+
+
 def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
     return next(found for found in result.get_asset_check_evaluations() if found.check_name == name)
 
@@ -126,7 +137,8 @@ def test_mlflow_holds_params_metrics_pictures_model_and_where_it_came_from(way: 
     assert run.data.tags["training_set"] == "shop/training/set@0"
     assert run.data.tags["reason"] == "started by hand"
     pictures = {file.path for file in registry(way.site).list_artifacts(run.info.run_id, "plots")}
-    assert pictures == {"plots/importance.png", "plots/roc.png", "plots/calibration.png"}
+    names = ("importance", "roc", "precision_recall", "gains", "calibration")
+    assert pictures == {f"plots/{name}.png" for name in names}
     version = registry(way.site).get_model_version_by_alias("shop", "champion")
     assert version.tags["headrace.digest"] == live.model
 
@@ -166,6 +178,56 @@ def test_a_refused_first_candidate_fails_the_step_for_nothing_is_live(way: Way) 
     way.gates = gates("auc >= 0.999")
     assert "Nothing is live: started by hand; refused by auc >= 0.999" in failure(way.run())
     assert way.site.releases.live("shop") is None
+
+
+def test_the_candidate_shows_its_baselines_and_folds(way: Way) -> None:
+    way.model = model(split={"test": "7d", "folds": 3})
+    result = way.run("candidate")
+    shown = metadata(result, "candidate")
+    assert [found["model"] for found in table(result, "baselines")] == ["candidate", "always the same", "one feature"]
+    folds = [found["auc"] for found in table(result, "folds")]
+    assert len(folds) == 3
+    assert shown["mean auc of folds"] == pytest.approx(sum(folds) / 3)
+    assert 0 < shown["spread auc of folds"] < 0.1
+
+
+def test_a_split_by_group_goes_the_whole_way_and_duels_on_the_groups_that_both_held_out(way: Way) -> None:
+    rows = orders(4000).append_column("customer", pa.array([f"c{i * 7919 % 400}" for i in range(4000)]))
+    way.site.tables.replace("shop/training/set", rows)
+    way.model = model(split={"by": "group", "column": "customer", "test": "30%"}, ignore=["customer"])
+    first = metadata(way.run(), "champion")["live model"]
+    way.model = model(split={"by": "group", "column": "customer", "test": "30%"}, ignore=["customer"], trees=40)
+    assert way.run("candidate", "evaluation").success
+    judged = way.site.models.recorded(the_candidate(way.site).digest, "evaluation") or {}
+    assert judged["champion"] == first
+    assert judged["duel"]["candidate"]["overall"]["rows"] == judged["evaluation"]["overall"]["rows"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("trainer", "file"),
+    [
+        ("xgboost", "model.ubj"),
+        ("sklearn:platform_tests.models.pipelines.filled", "model.skops"),
+        ("train.py:fit", "model.bin"),
+    ],
+)
+def test_a_model_of_another_trainer_goes_the_whole_way_and_mlflow_holds_its_file(
+    way: Way, trainer: str, file: str
+) -> None:
+    (way.site.folder / "train.py").write_text(TRAIN)
+    (way.site.folder / "steps.py").write_text(STEPS)
+    way.model = plain(trainer)
+    result = way.run()
+    assert result.success
+    live = way.site.releases.live("shop")
+    assert live is not None
+    version = registry(way.site).get_model_version_by_alias("shop", "champion")
+    assert version.tags["headrace.digest"] == live.model
+    [run] = mlflow_runs(way.site)
+    assert run.data.params["trainer"] == trainer
+    names = {Path(found.path).name for found in registry(way.site).list_artifacts(run.info.run_id, "model")}
+    assert names == {"MLmodel", file}
+    assert not way.run().get_failed_step_keys()
 
 
 def test_a_champion_alone_without_any_candidate_is_refused(way: Way) -> None:

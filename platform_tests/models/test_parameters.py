@@ -22,8 +22,3 @@ def test_a_misspelt_parameter_gets_the_nearest_name() -> None:
 def test_what_is_decided_elsewhere_is_refused_with_where(name: str) -> None:
     with pytest.raises(ValidationError, match=f"'{name}' is not for `params`"):
         model(params={name: 1})
-
-
-def test_a_test_span_of_nothing_is_refused() -> None:
-    with pytest.raises(ValidationError, match="greater than 0"):
-        model(split={"test": "0d"})

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from hashlib import sha256
 
 import numpy as np
@@ -14,40 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError, DeclarationError, NoRows, OneClassOnly
-from headrace.models.train import canonical, importance, split_by_time, train_model
-from platform_tests.models.shop import DAYS, LABEL, SAMPLED, SPRING, model, orders, relabelled, silent
+from headrace.models.split import canonical
+from headrace.models.train import importance, train_model
+from platform_tests.models.shop import LABEL, SAMPLED, SPRING, model, orders, relabelled, silent
 
 DIGEST = """
 from hashlib import sha256
 from headrace.models.train import train_model
 from platform_tests.models.shop import LABEL, model, orders
-print(sha256(train_model(orders(20000), LABEL, model(), print).text).hexdigest())
+print(sha256(train_model(orders(20000), LABEL, model(), print).fitted.to_bytes()).hexdigest())
 """
 
 
 def text_of(rows: pa.Table, **changes: object) -> bytes:
-    return train_model(rows, LABEL, model(**changes), silent).text
-
-
-@settings(deadline=None)
-@given(st.integers(1, 20), st.integers(0, 10))
-def test_the_test_begins_after_the_labels_of_all_training_rows_were_known(days: int, known_after: int) -> None:
-    rows, gap = orders(200), timedelta(days=known_after)
-    split = split_by_time(rows, LABEL.model_copy(update={"known_after": gap}), timedelta(days=days))
-    begins = pc.max(rows["at"]).as_py() - timedelta(days=days)
-    assert pc.max(split.train["at"]).as_py() + gap <= begins < pc.min(split.test["at"]).as_py()
-    unknown = [at for at in rows["at"].to_pylist() if begins - gap < at <= begins]
-    assert split.train.num_rows + len(unknown) + split.test.num_rows == rows.num_rows
-
-
-def test_an_empty_training_set_is_refused() -> None:
-    with pytest.raises(NoRows, match="training set is empty"):
-        split_by_time(orders(10).slice(0, 0), LABEL, timedelta(days=1))
-
-
-def test_a_history_shorter_than_the_test_span_is_refused() -> None:
-    with pytest.raises(NoRows, match=r"test span of 39d or the 24h before it.*nothing is left to train on"):
-        split_by_time(orders(), LABEL, timedelta(days=DAYS - 1))
+    return train_model(rows, LABEL, model(**changes), silent).fitted.to_bytes()
 
 
 @pytest.mark.slow
@@ -101,7 +80,7 @@ def test_what_belongs_to_the_model_says_what_it_was_trained_on() -> None:
 
 def test_the_model_gains_most_from_what_the_truth_depends_on() -> None:
     trained = train_model(orders(), LABEL, model(), silent)
-    shares = importance(trained.text, trained.meta.inputs)
+    shares = importance(trained)
     assert list(shares)[:2] == ["price", "country"]
     assert sum(shares.values()) == pytest.approx(1)
 

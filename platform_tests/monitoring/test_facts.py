@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.core.errors import Refused
-from headrace.models.judgement import RECORD
+from headrace.evaluation.judgement import RECORD
 from headrace.monitoring.facts import MOST_REASONS, ProductFacts, alarming, newest_drift, product_facts
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL

@@ -53,6 +53,13 @@ def live(model: str) -> Release:
     return Release(1, "released", model, datetime(2024, 4, 1, tzinfo=UTC), "a person", "a test", {})
 
 
+def test_where_the_label_is_a_number_no_auc_is_claimed(tmp_path: Path) -> None:
+    rows = scored(returned=np.linspace(0, 50, 300))
+    day = realized_by_day(rows, LABEL, POLICY)[-1]
+    assert (day.value, day.note) == (None, "an AUC needs labels of 0 and 1, and returned is a number")
+    assert realized_by_month(rows, LABEL) == {}
+
+
 def test_a_day_has_the_auc_of_the_window_that_ends_there() -> None:
     rows = scored()
     days = realized_by_day(rows, LABEL, POLICY)

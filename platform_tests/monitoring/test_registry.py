@@ -9,9 +9,9 @@ import pytest
 from headrace.core.declaration import Identity
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph
-from headrace.models.release import Request, release_model
 from headrace.monitoring.listing import WIDTH, ago, listing_facts, listing_text
 from headrace.monitoring.registry import Registry, registry_of
+from headrace.releases.release import Request, release_model
 from headrace.sources.declaration import Source
 from headrace.store.site import Site
 from platform_tests.models.shop import SPRING, gates, judged, model, orders, shop, trained

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.days import Days
-from headrace.models.release import Request, release_model
 from headrace.monitoring.declaration import Monitors
+from headrace.releases.release import Request, release_model
 from headrace.serving.score import score_days
 from headrace.sources.declaration import Source
 from headrace.store.releases import Release

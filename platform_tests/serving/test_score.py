@@ -10,7 +10,7 @@ import pytest
 from headrace.core.days import Days
 from headrace.core.errors import DataError, DigestMismatch, Refused
 from headrace.models.predict import load_predictor, score_rows
-from headrace.models.release import Request, release_model
+from headrace.releases.release import Request, release_model
 from headrace.serving.score import Scored, score_days
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, SPRING, gates, judged, model, orders, shop, trained

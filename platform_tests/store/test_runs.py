@@ -25,6 +25,8 @@ place = Place.at(Path(sys.argv[1]))
 runs.prepare(place.mlflow_uri, sys.argv[2], place.home / "mlflow" / sys.argv[2])
 """
 
+HEAD = (1, "0" * 64)
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
@@ -35,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def text() -> bytes:
-    return train_model(orders(300), LABEL, model(trees=3), silent).text
+    return train_model(orders(300), LABEL, model(trees=3), silent).fitted.to_bytes()
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def client(place: Place) -> Iterator[mlflow.MlflowClient]:
 
 
 def log(digest: str, text: bytes) -> str:
-    return runs.log_model("shop", digest, text, ["price", "country", "gift", "noise"], {"trees": 3})
+    return runs.log_model("shop", digest, ("model.txt", text), ["price", "country", "gift", "noise"], {"trees": 3})
 
 
 def test_preparing_again_changes_nothing(place: Place, client: mlflow.MlflowClient) -> None:
@@ -68,16 +70,17 @@ def test_the_alias_follows_the_release_log_back_and_forth(
 ) -> None:
     versions = {digest: log(digest, text) for digest in ("b" * 64, "c" * 64)}
     for digest in ("b" * 64, "c" * 64, "b" * 64):
-        assert runs.mirror_champion(place.mlflow_uri, "shop", digest) == versions[digest]
+        assert runs.mirror_champion(place.mlflow_uri, "shop", digest, HEAD) == versions[digest]
         assert client.get_model_version_by_alias("shop", "champion").version == int(versions[digest])
+        assert runs.told_head(place.mlflow_uri, "shop") == HEAD
 
 
 def test_a_model_that_was_never_registered_leaves_the_alias(
     place: Place, client: mlflow.MlflowClient, text: bytes
 ) -> None:
     log("d" * 64, text)
-    runs.mirror_champion(place.mlflow_uri, "shop", "d" * 64)
-    assert runs.mirror_champion(place.mlflow_uri, "shop", "e" * 64) is None
+    runs.mirror_champion(place.mlflow_uri, "shop", "d" * 64, HEAD)
+    assert runs.mirror_champion(place.mlflow_uri, "shop", "e" * 64, HEAD) is None
     version = client.get_model_version_by_alias("shop", "champion")
     assert version.tags["headrace.digest"] == "d" * 64
 
@@ -119,7 +122,7 @@ def test_a_server_is_waited_for_seconds_unless_the_environment_says_otherwise(
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     if declared:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", declared)
-    runs.mirror_champion(place.mlflow_uri, "shop", "f" * 64)
+    runs.mirror_champion(place.mlflow_uri, "shop", "f" * 64, HEAD)
     assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == wait_s
 
 

@@ -1,8 +1,9 @@
 """Whether to train again, and why: a pure function of what is declared, what is seen, and the time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from headrace.automation.declaration import Retrain, Trigger
 from headrace.core.names import duration_text
@@ -17,6 +18,8 @@ class Signal:
 
     on: Literal["drift", "quality", "freshness"]
     what: str
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The values behind it, which go into JSON."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,22 @@ class Seen:
     """When a candidate was last released or refused: trainings since then came to no end."""
     busy: str = ""
     """What is under way and must end first; empty when nothing is."""
+    waits: str = ""
+    """The candidate that waits for somebody's approval; empty when none does."""
     lacks: str = ""
     """What is lacking for a training; empty when nothing is."""
+
+
+@dataclass(frozen=True)
+class Fired:
+    """One reason to train: which kind, in words, and the values behind it."""
+
+    on: str
+    what: str
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return self.what if self.on == "first" else f"{self.on}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,8 @@ class Decision:
     train: bool
     reasons: tuple[str, ...]
     obstacles: tuple[str, ...]
+    fired: tuple[Fired, ...] = ()
+    """The reasons as facts."""
 
     def __str__(self) -> str:
         if self.train:
@@ -55,28 +74,33 @@ class Decision:
 
 def decide(policy: Retrain, seen: Seen, now: datetime) -> Decision:
     """Return whether to train, with every reason for it and every obstacle."""
-    reasons = tuple(_reasons(policy, seen, now))
+    fired = tuple(_reasons(policy, seen, now))
     obstacles = tuple(_obstacles(policy, seen, now))
-    return Decision(bool(reasons) and not obstacles, reasons, obstacles)
+    return Decision(bool(fired) and not obstacles, tuple(map(str, fired)), obstacles, fired)
 
 
-def _reasons(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
+def _reasons(policy: Retrain, seen: Seen, now: datetime) -> list[Fired]:
     if seen.live_since is None:
         tries = _failed_tries(seen)
-        return [f"no model is live yet (try {tries + 1}: {tries} failed)" if tries else "no model is live yet"]
-    return [text for trigger in policy.when for text in _fired(trigger, seen, seen.live_since, now)]
+        what = f"no model is live yet (try {tries + 1}: {tries} failed)" if tries else "no model is live yet"
+        return [Fired("first", what, {"failed": tries})]
+    return [one for trigger in policy.when for one in _fired(trigger, seen, seen.live_since, now)]
 
 
-def _fired(trigger: Trigger, seen: Seen, live_since: datetime, now: datetime) -> list[str]:
+def _fired(trigger: Trigger, seen: Seen, live_since: datetime, now: datetime) -> list[Fired]:
     if trigger.older_than is not None:
         age = now - live_since
+        limit = duration_text(trigger.older_than)
+        facts = {"live_since": live_since.isoformat(), "days": age / timedelta(days=1), "limit": limit}
         too_old = age > trigger.older_than
-        return [f"age: live for {_days(age)}, more than {duration_text(trigger.older_than)}"] if too_old else []
-    return [f"{signal.on}: {signal.what}" for signal in seen.signals if signal.on == trigger.on]
+        return [Fired("age", f"live for {_days(age)}, more than {limit}", facts)] if too_old else []
+    return [Fired(signal.on, signal.what, signal.facts) for signal in seen.signals if signal.on == trigger.on]
 
 
 def _obstacles(policy: Retrain, seen: Seen, now: datetime) -> list[str]:
     found = [f"under way: {seen.busy}"] if seen.busy else []
+    if seen.waits:
+        found.append(f"{seen.waits} waits for approval")
     if seen.lacks:
         found.append(seen.lacks)
     if "late_source" in policy.unless:

@@ -1,7 +1,7 @@
 """What the control loop knows: which assets a product has, which days to make, and the log of its trainings."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
@@ -80,7 +80,7 @@ class Loop:
     def model_keys(self) -> list[list[str]]:
         """The assets of a training, from its rows to its release."""
         product = self.site.product
-        names = ("candidate", "evaluation", "champion")
+        names = ("candidate", "evaluation", "explanation", "champion", "card")
         return [product.key("training", "set"), *(product.key("model", name) for name in names)]
 
     @property
@@ -148,6 +148,11 @@ class Loop:
         decisions = self.site.releases.all(self.site.product.product)
         return decisions[-1].at if decisions else None
 
+    def waits(self) -> str:
+        """Return which candidate waits for somebody's approval; empty where none does."""
+        waiting = self.site.releases.waiting(self.site.product.product)
+        return f"model {waiting.model[:12]} (decision {waiting.number})" if waiting else ""
+
     def trainings(self) -> tuple[datetime, ...]:
         """Return when trainings were launched, oldest first."""
         return tuple(datetime.fromisoformat(entry["at"]) for entry in self.site.trainings.entries())
@@ -155,7 +160,8 @@ class Loop:
     def record_training(self, decision: Decision) -> str:
         """Write down why a training is launched, before it is, and return its number as text."""
         number = len(self.site.trainings.entries())
-        facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons)}
+        triggers = [asdict(fired) for fired in decision.fired]
+        facts = {"at": self.site.clock.now().isoformat(), "reasons": list(decision.reasons), "triggers": triggers}
         return str(self.site.trainings.append(facts, after=number)["number"])
 
     def lacks(self) -> str:
@@ -174,7 +180,7 @@ class Loop:
                 continue
             bounds = pc.min_max(tables.read(table, days=known, columns=[TABLE_DAY])[TABLE_DAY]).as_py()
             days = (bounds["max"] - bounds["min"]).days + 1 if bounds["min"] else 0
-            least = whole_days(self.model.split.test + self.label.known_after)
+            least = whole_days(self.model.split.history + self.label.known_after)
             if days <= least:
                 return f"'{name}' has rows of {days} days; the test and the wait for labels take {least}"
         return ""

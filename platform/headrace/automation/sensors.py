@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from functools import wraps
 from json import dumps, loads
 from time import time
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, RunsFilter
@@ -225,15 +225,18 @@ def _lost_training(loop: Loop, instance: dg.DagsterInstance) -> dict[str, str] |
 def _seen(loop: Loop, instance: dg.DagsterInstance) -> Seen:
     product = loop.site.product
     busy = instance.get_runs(RunsFilter(tags={PRODUCT: product.product}, statuses=UNDER_WAY), limit=1)
-    found = dict(_failed_checks(loop, instance))
+    said = dict(_failed_checks(loop, instance))
+    found = {key: one.what for key, one in said.items()}
+    facts = {key: one.facts for key, one in said.items()}
     return Seen(
         live_since=loop.live_since(),
-        signals=tuple(Signal(SIGNALS[key], text) for key, text in found.items() if key in SIGNALS),
+        signals=tuple(Signal(SIGNALS[key], text, facts[key]) for key, text in found.items() if key in SIGNALS),
         late_sources=(*_late(loop), *(text for key, text in found.items() if key[0] == "raw")),
         broken_contracts=tuple(text for key, text in found.items() if key[0] == "validated"),
         trainings=loop.trainings(),
         decided_at=loop.decided_at(),
         busy=f"run {busy[0].run_id[:8]}" if busy else "",
+        waits=loop.waits(),
         lacks=loop.lacks(),
     )
 
@@ -247,7 +250,23 @@ def _late(loop: Loop) -> Iterator[str]:
                 yield found.what if site is loop.site else f"{site.product.product}: {found.what}"
 
 
-def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[tuple[str, str, str], str]]:
+@dataclass(frozen=True)
+class Said:
+    """What a check that failed has said: in words, and as values."""
+
+    what: str
+    facts: dict[str, Any]
+
+
+def _facts(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
+    """Return the values that a check has said beside its words: plain ones, and rows of tables."""
+    said = {name: value for name, value in evaluation.metadata.items() if name != "what"}
+    tables = {n: [dict(row.data) for row in v.records] for n, v in said.items() if isinstance(v, dg.TableMetadataValue)}
+    numbers = (dg.TextMetadataValue, dg.FloatMetadataValue, dg.IntMetadataValue)
+    return {name: value.value for name, value in said.items() if isinstance(value, numbers)} | tables
+
+
+def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[tuple[str, str, str], Said]]:
     product = loop.site.product
     named = [("raw", s, "files") for s in loop.sources]
     named += [("validated", s, "contract") for s in loop.sources] + list(SIGNALS)
@@ -263,7 +282,7 @@ def _failed_checks(loop: Loop, instance: dg.DagsterInstance) -> Iterator[tuple[t
             and not evaluation.passed
             and (keys[key] in SIGNALS or evaluation.severity == dg.AssetCheckSeverity.ERROR)
         ):
-            yield keys[key], _in_words(keys[key], evaluation)
+            yield keys[key], Said(_in_words(keys[key], evaluation), _facts(evaluation))
 
 
 def _evaluation(record: AssetCheckExecutionRecord | None) -> dg.AssetCheckEvaluation | None:

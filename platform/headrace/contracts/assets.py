@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -103,6 +103,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 if held.may_stop:
                     found = joined(piece.verdict for piece in validate_by_pieces(site, name, source, held, days))
                     if found.stops:
+                        _remember(site, name, broken=True)
                         if judged:
                             yield _check_result(found, held, asked)
                         raise dg.Failure(
@@ -115,6 +116,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                         why = f"run {context.run.run_id}"
                         commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
                         written[table].add(commit, kept.schema)
+            _remember(site, name, broken=is_broken(joined(verdicts), held))
             if judged:
                 yield _check_result(joined(verdicts), held, asked)
             # Behind the verdict: rows whose verdict was never said are judged again.
@@ -131,6 +133,11 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 )
 
     return validated
+
+
+def _remember(site: Site, name: str, *, broken: bool) -> None:
+    """Write down, for gates, whether a source breaks its contract."""
+    site.findings.note(f"{CONTRACT}_{name}", int(broken), datetime.now(UTC).isoformat())
 
 
 def _to_be_learned(site: Site, name: str, contract: Contract) -> Iterator[str]:

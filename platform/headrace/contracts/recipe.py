@@ -10,7 +10,7 @@ from headrace.core.fingerprint import Parts, cluster_parts, code_parts, librarie
 from headrace.core.names import quoted
 from headrace.core.recipe import ALL, TIME, Reach, Recipe
 from headrace.sources.declaration import Source
-from headrace.store.digest import bytes_digest
+from headrace.store.checksum import bytes_digest
 from headrace.store.site import Site
 from headrace.store.tables import DAY
 

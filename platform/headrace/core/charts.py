@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARKED = 20
+"""Curves of no more points than that show each."""
 BLUE, ORANGE, GREY, RED = "#2f6db5", "#d9822b", "#8a94a0", "#c23b3b"
 STYLE: Any = {
     "font.size": 9,
@@ -57,12 +59,54 @@ def bars(title: str, values: dict[str, float], limit: float | None = None, most:
     return figure
 
 
-def diagonal(title: str, points: Sequence[tuple[float, float]], labels: tuple[str, str], marker: str = "") -> "Figure":
-    """Return a curve in the unit square, against the diagonal."""
+def diagonal(
+    title: str,
+    points: Sequence[tuple[float, float]],
+    labels: tuple[str, str],
+    *,
+    band: Sequence[tuple[float, float, float]] = (),
+    against: tuple[float, float] = (0, 1),
+) -> "Figure":
+    """Return a curve in the unit square with its band (place, low, high), against a line from left to right.
+
+    Few points are marked each.
+    """
     figure, axes = canvas(title, width=3.6, height=3.3)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-    axes.plot([x for x, _ in points], [y for _, y in points], color=BLUE, linewidth=1.8, marker=marker or None)
+    axes.plot([0, 1], against, color=GREY, linewidth=1, linestyle=":")
+    if band:
+        places, low, high = zip(*band, strict=True)
+        axes.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0)
+    marker = "o" if len(points) <= MARKED else None
+    axes.plot([x for x, _ in points], [y for _, y in points], color=BLUE, linewidth=1.8, marker=marker)
     axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1))
+    return figure
+
+
+def straight(
+    title: str,
+    points: Sequence[tuple[float, float]],
+    labels: tuple[str, str],
+    *,
+    band: Sequence[tuple[float, float, float]] = (),
+) -> "Figure":
+    """Return numbers against numbers of the same unit, with their band, beside the line on which both are equal."""
+    values = [value for point in [*points, *band] for value in point]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    figure = diagonal(title, points, labels, band=band)
+    margin = 0.03 * ((high - low) or 1.0)
+    axes = figure.axes[0]
+    axes.lines[0].set_data([low, high], [low, high])
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    return figure
+
+
+def columns(title: str, points: Sequence[tuple[float, float]], label: str) -> "Figure":
+    """Return how many rows have which value: the middle of each bin and its rows."""
+    figure, axes = canvas(title, width=4.8, height=2.6)
+    width = points[1][0] - points[0][0] if len(points) > 1 else 1.0
+    axes.bar([x for x, _ in points], [y for _, y in points], width=width, color=BLUE)
+    axes.axvline(0, color=GREY, linewidth=1, linestyle=":")
+    axes.set(xlabel=label, ylabel="rows")
     return figure
 
 

@@ -35,6 +35,8 @@ class Identity(Declaration):
     """The product's name: first part of all its asset keys."""
     owner: str | None = None
     """Who answers for it: an e-mail address or `team:name`."""
+    approval: Literal["none", "required"] = "none"
+    """`required`: a candidate that has passed every gate waits until somebody says yes to it (`headrace approve`)."""
     timezone: str = "UTC"
     """The zone whose calendar days are the product's partitions, such as America/New_York."""
     start: date | None = None

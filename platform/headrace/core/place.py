@@ -56,6 +56,16 @@ class Place:
         return self.home / "logs"
 
     @property
+    def code(self) -> Path:
+        """The folder of the code that models were made by, addressed by content."""
+        return self.home / "code"
+
+    @property
+    def witness(self) -> Path:
+        """The folder of what the release logs should hold, kept apart from them."""
+        return self.home / "witness"
+
+    @property
     def ledger(self) -> Path:
         """The folder of the ledger: what each day of each table was made of."""
         return self.home / "ledger"

@@ -1,5 +1,6 @@
 """Functions that users write beside their declaration: loaded as they stand there, and their errors told in words."""
 
+import ast
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -35,6 +36,33 @@ def load_function(folder: Path, product: str, place: str) -> Callable[..., Any]:
         raise DeclarationError(f"{folder / file} has no function '{name}'.{did_you_mean(name, functions)}")
     function: Callable[..., Any] = found
     return function
+
+
+def files_of(folder: Path, file: str) -> dict[str, bytes]:
+    """Return a file of a folder and those that it imports from beside it (`from .other import ...`), by name.
+
+    Raises DeclarationError for an import from a folder within.
+    """
+    found: dict[str, bytes] = {}
+    waiting = [file]
+    while waiting:
+        name = waiting.pop()
+        found[name] = (folder / name).read_bytes()
+        waiting.extend(beside for beside in _imported_by(folder, name, found[name]) if beside not in found)
+    return dict(sorted(found.items()))
+
+
+def _imported_by(folder: Path, file: str, text: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ImportFrom) or node.level != 1:
+            continue
+        for module in [node.module] if node.module else [alias.name for alias in node.names]:
+            if not (folder / f"{module}.py").is_file():
+                raise DeclarationError(
+                    f"{folder / file}:{node.lineno}: '.{module}' is no file beside it: what a trainer imports is stored with its "
+                    "model, so keep it in the same folder."
+                )
+            yield f"{module}.py"
 
 
 class told_in_words:  # noqa: N801  # reads as what it does: with told_in_words(file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ from headrace.core.recipe import Reach
 from headrace.features.compute import feature_rows, inputs_of, layer_of, table_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph
+from headrace.features.labels import moved_labels
 from headrace.features.leakage import find_leaks, refuse_leaks, summarize
 from headrace.features.lineage import feature_lineage, training_lineage
 from headrace.features.look import Declared
@@ -37,7 +39,7 @@ from headrace.features.verify import verify
 from headrace.store.cause import Cause
 from headrace.store.site import Site
 
-LEAKAGE, SUSPECT, PARITY = "leakage", "suspect", "parity"
+LEAKAGE, SUSPECT, LABELS, PARITY = "leakage", "suspect", "labels", "parity"
 
 
 def feature_assets(site: Site, graph: Graph) -> list[dg.AssetsDefinition]:
@@ -89,6 +91,7 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
     checks = {
         LEAKAGE: "Features recomputed from what was known at the prediction time are what the set holds.",
         SUSPECT: "No column alone says more about the label than an honest one could.",
+        LABELS: "The newest labels are like those before, as far as days differ.",
     } | ({PARITY: "DuckDB makes the same features and rows as Spark, cell by cell."} if site.spark else {})
 
     @asset(
@@ -119,11 +122,15 @@ def _training_set(site: Site, graph: Graph) -> dg.AssetsDefinition:
             leaks = find_leaks(site, Declared(graph.sources, graph.features, label), rows)
             yield _leakage(leaks)
             yield _suspect(find_suspects(site, graph, rows))
+            moved = moved_labels(rows, label, product.timezone)
+            yield verdict(LABELS, not moved.found, f"{moved.what}.", value=moved.value, limit=moved.limit)
             if site.spark:
                 yield _parity(list(compare_engines(site, graph)))
             refuse_leaks(leaks)
             commit = site.tables.replace(table, rows, fence=fence, why=Cause(inputs=versions))
             remembered_statistics(site, lambda: rows)
+            for check, found in {LEAKAGE: len(leaks), LABELS: int(moved.found)}.items():
+                site.findings.note(check, found, datetime.now(UTC).isoformat(), commit.version)
         site.ledger.record(recipe, work, [commit])
         metadata = {
             **table_metadata(rows.num_rows, rows.schema, commit.version, table),

@@ -149,7 +149,7 @@ class Label(Declaration):
     time: str
     """The column that says when the prediction is made."""
     column: str = "label"
-    """The column that is predicted: 0/1 or boolean."""
+    """The column that is predicted: 0/1 or boolean, or the number that the model's `task` is about."""
     known_after: Duration
     """How long after the prediction time the label is surely known."""
 

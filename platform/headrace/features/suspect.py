@@ -35,7 +35,7 @@ def find_suspects(site: Site, graph: Graph, training_set: pa.Table) -> list[Susp
     """Return the columns of the training set that look as if they knew the label, each once; then columns of sources that were rewritten."""
     assert graph.label
     made_later = {found.column: found for found in _made_of_the_label(site, graph)}
-    telling = {found.column: found for found in _too_telling(training_set, graph.label, graph.suspect)}
+    telling = {found.column: found for found in too_telling(training_set, graph.label, graph.suspect)}
     found = telling | made_later
     rewritten = [Suspicion(f"{it.source}.{it.column}", it.why) for it in find_rewritten(site, graph, training_set)]
     return [
@@ -44,8 +44,12 @@ def find_suspects(site: Site, graph: Graph, training_set: pa.Table) -> list[Susp
     ]
 
 
-def _too_telling(training_set: pa.Table, label: Label, suspect: Suspect) -> Iterator[Suspicion]:
-    truth = pl.Series(training_set[label.column]).cast(pl.Boolean)
+def too_telling(training_set: pa.Table, label: Label, suspect: Suspect) -> Iterator[Suspicion]:
+    """Yield the columns that alone separate the two classes of the label, or are the label; none where it is a number."""
+    labels = pl.Series(training_set[label.column])
+    if not labels.cast(pl.Float64).is_in([0.0, 1.0]).all():
+        return
+    truth = labels.cast(pl.Boolean)
     if min(truth.sum(), (~truth).sum()) < LEAST_OF_A_CLASS:
         return
     left_out = {label.entity, label.time, label.column, *suspect.ignore}

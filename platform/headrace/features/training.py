@@ -33,21 +33,38 @@ def label_statement(site: Site, label: Label) -> Statement:
 
 
 def label_rows(site: Site, label: Label, days: Days | None = None) -> pa.Table:
-    """Return the rows to predict, ordered by time and entity; the label is 0, 1, or null where it never will be known.
+    """Return the rows to predict, ordered by time and entity; the label is a number, or null where it never will be known.
 
-    With `days`, only the rows whose prediction time falls into these local days.
+    What is true or false becomes 1 or 0 (int8); whole numbers are int64, others float64. With `days`, only the rows
+    whose prediction time falls into these local days. Raises DataError for a label that is no number.
     """
     statement = label_statement(site, label)
     span = days.instants(site.product.timezone) if days else None
-    time, entity, column = quoted(label.time), quoted(label.entity), quoted(label.column)
+    time, entity = quoted(label.time), quoted(label.entity)
     during = f"where {time} >= {instant(span[0])} and {time} < {instant(span[1])}" if span else ""
     sql = (
-        f"select * replace (cast({column} as tinyint) as {column}, cast({time} as timestamptz) as {time}) "
+        f"select * replace (cast({time} as timestamptz) as {time}) "
         f"from ({statement.text}\n) {during} order by {time}, {entity}"
     )
     rows = _asked(site, sql, source_views(site, statement.tables), statement.origin)
     _refuse_bad_labels(rows, label, statement.origin)
-    return rows
+    kind = _label_type(rows.schema.field(label.column).type, label, statement.origin)
+    number = rows.column_names.index(label.column)
+    return rows.set_column(number, label.column, rows[label.column].cast(kind))
+
+
+def _label_type(told: pa.DataType, label: Label, origin: str) -> pa.DataType:
+    """Return the type that a label is kept in: the same for every engine, whatever values there are."""
+    if pa.types.is_boolean(told):
+        return pa.int8()
+    if pa.types.is_integer(told) or pa.types.is_null(told):
+        return pa.int64()
+    if pa.types.is_floating(told) or pa.types.is_decimal(told):
+        return pa.float64()
+    raise DataError(
+        f"{origin}: the label '{label.column}' is {told}: it must be true or false, 0 or 1, or a number. Make 0 or 1 of "
+        f"one class, such as {label.column} = 'returned'."
+    )
 
 
 def label_columns(site: Site, label: Label) -> list[str]:

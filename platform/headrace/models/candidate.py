@@ -1,18 +1,29 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.statistics import STATISTICS, as_facts, statistics_of
+from headrace.models.answers import answers_of
+from headrace.models.baselines import RECORD as BASELINES
+from headrace.models.baselines import Baseline, baselines
+from headrace.models.calibrate import FILE, held_out, is_tuned, tune
 from headrace.models.declaration import Model
 from headrace.models.encode import Input
-from headrace.models.predict import SCORE, load_predictor, score_rows
+from headrace.models.folds import RECORD as FOLDS
+from headrace.models.folds import fold_of, judged_on, older_folds, summary
+from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
-from headrace.models.train import Meta, Say, Split, canonical, importance, split_by_time, train_model
+from headrace.models.split import Split, canonical, split_rows
+from headrace.models.train import Trained, importance, train_model
+from headrace.models.trainer import Beside, Meta, Say
 from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
@@ -30,22 +41,58 @@ class Candidate:
     reason: str
 
 
-def train_candidate(
-    site: Site, label: Label, model: Model, version: int, say: Say
-) -> tuple[str, Meta, dict[str, float]]:
-    """Train on a version of the training set and store model, meta, profile and statistics; return digest, meta, importance."""
-    split = split_version(site, label, model, version)
-    trained = train_model(split.train, label, model, say)
-    meta = trained.meta.model_dump_json().encode()
-    digest = site.models.put({"model.txt": trained.text, "meta.json": meta})
+@dataclass(frozen=True)
+class Made:
+    """A model that was trained and stored, and what was found out about it on the way."""
+
+    digest: str
+    meta: Meta
+    importance: dict[str, float]
+    """Each input's share of the gain; nothing where the model does not say."""
+    baselines: list[dict[str, Any]]
+    """The candidate itself, and each baseline, on the same test rows."""
+    folds: dict[str, Any]
+    """Each fold, with mean and spread of the task's first number."""
+
+
+def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
+    """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds."""
+    rows = training_set(site, label, version)
+    split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
+    trained, tuned = _trained(split.train, label, model, say, folder)
+    digest = site.models.put(trained.files | tuned)
     site.models.record_training(digest, _training(site, version))
-    scored = split.test.append_column(SCORE, pa.array(score_rows(split.test, load_predictor(site.models, digest))))
+    scores = load_predictor(site.models, digest).predict(split.test)
+    scored = split.test.append_column(SCORE, pa.array(scores))
     profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
-    shares = importance(trained.text, trained.meta.inputs)
+    found = judged_on(split.test, label, model, scores)
+    beside = [Baseline("candidate", digest[:12], found), *baselines(site, split, label, model, trained.meta.inputs)]
+    made = Made(
+        digest,
+        trained.meta,
+        importance(trained),
+        [baseline.listed(model.task) for baseline in beside],
+        summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
+    )
     site.models.record(digest, "profile", profile)
-    site.models.record(digest, "importance", {"shares": list(shares.items())})
+    site.models.record(digest, "importance", {"shares": list(made.importance.items())})
     site.models.record(digest, STATISTICS, as_facts(statistics_of(split.train)))
-    return digest, trained.meta, shares
+    site.models.record(digest, BASELINES, {"baselines": made.baselines})
+    site.models.record(digest, FOLDS, made.folds)
+    return made
+
+
+def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Beside) -> tuple[Trained, dict[str, bytes]]:
+    """Return a model, and the file of what is learned behind it on rows that it was not trained on, if any is."""
+    if not is_tuned(model):
+        return train_model(rows, label, model, say, folder), {}
+    parts = held_out(rows, label)
+    trained = train_model(parts.train, label, model, say, folder)
+    scores = Predictor(trained.fitted, trained.meta).predict(parts.test)
+    tuned = tune(scores, answers_of(parts.test, label, model.task), model)
+    # The model knows the labels of all of these rows, by its threshold or its calibration.
+    meta = trained.meta.model_copy(update={"tuned": True, "train_to": pc.max(rows[label.time]).as_py()})
+    return replace(trained, meta=meta), {FILE: tuned.model_dump_json().encode()}
 
 
 def _training(site: Site, version: int) -> Training:
@@ -56,8 +103,12 @@ def _training(site: Site, version: int) -> Training:
 
 def split_version(site: Site, label: Label, model: Model, version: int) -> Split:
     """Return the rows of one version of the training set that a model learns from, and those it is judged on."""
-    rows = site.tables.read(site.product.table("training", "set"), version=version)
-    return split_by_time(canonical(rows, label), label, model.split.test)
+    return split_rows(training_set(site, label, version), label, model.split)
+
+
+def training_set(site: Site, label: Label, version: int) -> pa.Table:
+    """Return one version of the training set in canonical order."""
+    return canonical(site.tables.read(site.product.table("training", "set"), version=version), label)
 
 
 def remember(site: Site, candidate: Candidate) -> Commit:
@@ -71,4 +122,5 @@ def the_candidate(site: Site) -> Candidate:
     table = site.product.table("model", "candidate")
     if not site.tables.exists(table):
         raise Refused("There is no candidate: materialize model/candidate first. Nothing is released by hand.")
-    return Candidate(**site.tables.read(table).to_pylist()[0])
+    # Arrow's own reader of folders of files would import pandas, which takes longer than a command may.
+    return Candidate(**pl.read_parquet(site.tables.files(table)).to_dicts()[0])

@@ -1,8 +1,10 @@
 """The learner's parameters that a declaration may hold, by LightGBM's own first names."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from headrace.core.names import did_you_mean
+from headrace.models.trainers.torch import PARAMS
 
 _WORDS = """
 boosting data_sample_strategy bagging_fraction pos_bagging_fraction neg_bagging_fraction bagging_freq
@@ -15,9 +17,11 @@ max_bin min_data_in_bin bin_construct_sample_cnt feature_pre_filter use_missing 
 scale_pos_weight is_unbalance boost_from_average sigmoid
 """
 LEARNER = frozenset(_WORDS.split())
+OF_CLASSES = frozenset({"scale_pos_weight", "is_unbalance"})
+"""Those that mean something for a classification alone."""
 
 OURS = {
-    "objective": "the label is 0 or 1, so it is binary",
+    "objective": "say `task`",
     "num_iterations": "say `trees`",
     "seed": "say `seed` beside `params`",
     "num_threads": "it would change the model's bytes; set OMP_NUM_THREADS where the training runs",
@@ -27,10 +31,47 @@ OURS = {
 """What is decided elsewhere, and where."""
 
 
-def refuse_unknown(names: Iterable[str]) -> None:
-    """Raise ValueError for a name that LightGBM would ignore without a word, or that is not the user's to set."""
-    for name in names:
+XGBOOST = frozenset(
+    [
+        "learning_rate",
+        "max_depth",
+        "max_leaves",
+        "min_child_weight",
+        "gamma",
+        "max_delta_step",
+        "grow_policy",
+        "max_bin",
+        "num_parallel_tree",
+        "subsample",
+        "sampling_method",
+        "colsample_bytree",
+        "colsample_bylevel",
+        "colsample_bynode",
+        "reg_lambda",
+        "reg_alpha",
+        "max_cat_to_onehot",
+        "max_cat_threshold",
+        "scale_pos_weight",
+        "base_score",
+        "lambdarank_num_pair_per_sample",
+    ]
+)
+TORCH = frozenset(PARAMS)
+LEAST = {"width": 1, "layers": 1, "epochs": 1, "batch": 1}
+CLOSED = {"lightgbm": LEARNER, "xgboost": XGBOOST, "torch": TORCH}
+"""The parameters of each built-in trainer; those of scikit-learn and of the user's own are checked when it trains."""
+NAMES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "torch": "the net"}
+
+
+def refuse_unknown(trainer: str, params: Mapping[str, Any]) -> None:
+    """Raise ValueError for a name that a learner would ignore without a word, or that is not the user's to set."""
+    known = CLOSED[trainer]
+    for name, value in params.items():
         if name in OURS:
             raise ValueError(f"'{name}' is not for `params`: {OURS[name]}")
-        if name not in LEARNER:
-            raise ValueError(f"'{name}' is no parameter of LightGBM that can be set here.{did_you_mean(name, LEARNER)}")
+        if name not in known:
+            raise ValueError(
+                f"'{name}' is no parameter of {NAMES[trainer]} that can be set here.{did_you_mean(name, known)}"
+            )
+        if trainer == "torch" and (isinstance(value, str | bool) or not value >= LEAST.get(name, 0)):
+            raise ValueError(f"'{name}' of the net is a number of at least {LEAST.get(name, 0)}, not {value}")

@@ -1,14 +1,15 @@
-"""What a candidate and its evaluation are made of."""
+"""What a candidate is made of."""
 
 from collections.abc import Sequence
+from importlib.metadata import distributions
 
 from headrace.core.fingerprint import Parts, code_parts, libraries
 from headrace.core.recipe import Recipe
+from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
-from headrace.models.declaration import SKEW, Gate, Model
-from headrace.models.judgement import RECORD, judge_candidate
-from headrace.online.skew import skewed_features
+from headrace.models.declaration import Evaluating, Model
+from headrace.models.trainer import trainer_of
 from headrace.store.site import Site
 
 NO_MODEL = "none"
@@ -18,24 +19,9 @@ def candidate_recipe(site: Site, label: Label, model: Model) -> Recipe:
     """Return what the candidate is made of: the training set and how to learn from it."""
     return Recipe(
         table=site.product.table("model", "candidate"),
-        parts=candidate_parts(label, model),
+        parts=candidate_parts(site, label, model),
         inputs={site.product.table("training", "set"): None},
         lost=_lost(site),
-    )
-
-
-def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Recipe:
-    """Return what the evaluation is made of: the candidate, with the rows that it was split from, and the live model."""
-    there = site.tables.exists(site.product.table("model", "candidate"))
-    candidate = the_candidate(site) if there else None
-    return Recipe(
-        table=site.product.table("model", "evaluation"),
-        parts=evaluation_parts(label, model, gates),
-        facts={
-            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
-            "live model": _opponent(site, candidate.digest if candidate else NO_MODEL),
-        }
-        | ({"skew": f"{skewed_features(site)}"} if any(gate.metric == SKEW for gate in gates) else {}),
     )
 
 
@@ -45,20 +31,14 @@ def _lost(site: Site) -> bool:
     return there and not site.models.exists(the_candidate(site).digest)
 
 
-def candidate_parts(label: Label, model: Model) -> Parts:
+def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
-    return code_parts(model, label, train_candidate) | libraries("lightgbm")
+    trainer = trainer_of(model.trainer)
+    written = [load_function(site.folder, site.product.product, place) for place in model.functions]
+    learned = model.model_copy(update={"evaluation": Evaluating()})
+    return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(trainer.libraries)
 
 
-def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
-    """Return the code and declarations behind an evaluation."""
-    return code_parts(model.split, label, judge_candidate, *gates) | libraries("lightgbm", "scikit-learn")
-
-
-def _opponent(site: Site, candidate: str) -> str:
-    """Return the model that the candidate is judged against: once it is live itself, the one that it was judged against."""
-    live = site.releases.live(site.product.product)
-    if live is None or live.model != candidate:
-        return live.model if live else NO_MODEL
-    judged = site.models.recorded(candidate, RECORD) or {}
-    return judged.get("champion") or NO_MODEL
+def installed(names: Sequence[str]) -> Parts:
+    """Return the versions of libraries; of an extra that is not installed none: training says so in words."""
+    return libraries(*(name for name in names if any(distributions(name=name))))

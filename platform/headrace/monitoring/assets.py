@@ -13,7 +13,7 @@ from headrace.models.predict import SCORE
 from headrace.monitoring import spark
 from headrace.monitoring.charts import quality_over_time
 from headrace.monitoring.declaration import Drift, Monitors, Quality
-from headrace.monitoring.drift import PSI, Moved, worst
+from headrace.monitoring.drift import PSI, Moved, window_start, worst
 from headrace.monitoring.facts import product_facts
 from headrace.monitoring.quality import (
     Realized,
@@ -117,6 +117,7 @@ def _drift_check(name: str, live: Release | None, now: Sequence[Moved], policy: 
         value=most.value,
         limit=most.limit,
         column=most.column,
+        days=f"{window_start(most.day, policy.window)} to {most.day}",
         columns=_listed(now),
         psi=dg.MetadataValue.md(_picture(now, policy)),
     )

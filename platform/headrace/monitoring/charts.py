@@ -9,7 +9,8 @@ import numpy as np
 
 from headrace.core.charts import BLUE, GREY, ORANGE, RED, bars, canvas
 from headrace.core.days import DAY, Days, local_day
-from headrace.models.plots import evaluation_plots, importance_plot
+from headrace.evaluation.plots import evaluation_plots
+from headrace.models.plots import importance_plot
 from headrace.monitoring.declaration import Quality
 from headrace.monitoring.drift import PSI
 from headrace.monitoring.facts import SCORE_BINS, Arrived, ProductFacts, Spread, newest_drift
@@ -130,7 +131,7 @@ def decision_marks(facts: ProductFacts) -> list[Mark]:
     zone = facts.product.timezone
     return [
         (local_day(d.at, zone), f"release {d.number}", ORANGE)
-        if d.outcome == "released"
+        if d.goes_live
         else (local_day(d.at, zone), f"{d.outcome} {d.number}", GREY)
         for d in facts.decisions
     ]

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.core.declaration import Identity
+from headrace.evaluation.evaluate import Measured
+from headrace.evaluation.judgement import RECORD, Judgement, recorded_judgement
 from headrace.features.declaration import Label
-from headrace.models.evaluate import Measured
-from headrace.models.judgement import RECORD, Judgement, recorded_judgement
 from headrace.models.predict import MODEL, SCORE, load_meta
-from headrace.models.train import Meta
+from headrace.models.trainer import Meta
 from headrace.monitoring.declaration import Monitors
-from headrace.monitoring.quality import realized_by_month, realized_rows
+from headrace.monitoring.quality import is_binary, realized_by_month, realized_rows
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.store.releases import Release
@@ -73,7 +73,7 @@ class ProductFacts:
     drift: list[dict[str, Any]]
     """The rows of monitoring/drift."""
     spread: Spread | None
-    """The live model's scores; where it has no labelled one yet, those of the models before."""
+    """The live model's scores; where it has no labelled one yet, those of the models before. None for a label that is a number."""
     arrived: list[Arrived]
     monitors: Monitors
 
@@ -127,7 +127,7 @@ def _live(site: Site, release: Release) -> Live:
 def _spread(scored: pa.Table, label: Label, model: str) -> Spread | None:
     own = scored.filter(pc.equal(scored[MODEL], model)) if scored.num_rows else scored
     own = own if own.num_rows else scored
-    if not own.num_rows:
+    if not own.num_rows or not is_binary(own[label.column]):
         return None
     scores, came_true = own[SCORE].to_numpy(), own[label.column].to_numpy() == 1
     bins = np.clip((scores * SCORE_BINS).astype(int), 0, SCORE_BINS - 1)

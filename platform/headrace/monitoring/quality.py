@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from headrace.core.days import Days
 from headrace.core.names import duration_text
+from headrace.evaluation.evaluate import LEAST_ROWS, Measured, by_value
 from headrace.features.declaration import Label
 from headrace.features.training import known_by, label_rows
-from headrace.models.evaluate import LEAST_ROWS, Measured, by_value
 from headrace.models.predict import MODEL, SCORE
 from headrace.monitoring.declaration import Quality
 from headrace.monitoring.drift import window_start
@@ -74,8 +74,10 @@ def quality_table(days: Sequence[Realized], policy: Quality) -> pa.Table:
 
 
 def realized_by_month(rows: pa.Table, label: Label) -> dict[str, Measured]:
-    """Return the quality of each local month, whichever models were live."""
+    """Return the quality of each local month, whichever models were live; none where the label is a number."""
     if not rows.num_rows:
+        return {}
+    if not is_binary(rows[label.column]):
         return {}
     months = pc.strftime(rows[DAY], format="%Y-%m").to_pylist()
     return by_value(months, rows[label.column].to_numpy(), rows[SCORE].to_numpy())
@@ -105,12 +107,21 @@ def _window(rows: pa.Table, day: date, model: str, policy: Quality) -> pa.Table:
 def _realized(own: pa.Table, label: Label, day: date, model: str) -> Realized:
     if own.num_rows < LEAST_ROWS:
         return Realized(day, model, own.num_rows, None, f"{own.num_rows} labels are too few, fewer than {LEAST_ROWS}")
+    if not is_binary(own[label.column]):
+        return Realized(
+            day, model, own.num_rows, None, f"an AUC needs labels of 0 and 1, and {label.column} is a number"
+        )
     answers, scores = own[label.column].to_numpy(), own[SCORE].to_numpy()
     if answers.min() == answers.max():
         return Realized(day, model, own.num_rows, None, f"all {own.num_rows} labels are {answers[0]}: one class only")
     if not np.isfinite(scores).all():
         return Realized(day, model, own.num_rows, None, "some scores are not numbers")
     return Realized(day, model, own.num_rows, _auc(answers, scores))
+
+
+def is_binary(labels: pa.ChunkedArray) -> bool:
+    """Return whether labels are nothing but 0 and 1."""
+    return bool(pc.all(pc.is_in(labels.cast(pa.float64()), pa.array([0.0, 1.0]))).as_py())
 
 
 def _auc(answers: Any, scores: Any) -> float:

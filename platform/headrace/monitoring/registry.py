@@ -160,7 +160,7 @@ def kinds_of(schema: pa.Schema) -> dict[str, Kind]:
 def _weights(site: Site, live: Release | None) -> dict[str, list[Weight]]:
     found: dict[str, list[Weight]] = {}
     for release in site.releases.all(site.product.product):
-        recorded = site.models.recorded(release.model, "importance") if release.outcome == "released" else None
+        recorded = site.models.recorded(release.model, "importance") if release.goes_live else None
         shares = recorded["shares"] if recorded else []
         for place, (name, share) in enumerate(shares, 1):
             is_live = live is not None and release.number == live.number

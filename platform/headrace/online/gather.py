@@ -13,7 +13,7 @@ from headrace.core.days import local_day
 from headrace.core.failpoints import failpoint
 from headrace.online.log import segments
 from headrace.store.addition import Addition
-from headrace.store.digest import bytes_digest
+from headrace.store.checksum import bytes_digest
 from headrace.store.site import Site
 
 REQUESTS = pa.schema(

@@ -28,7 +28,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
             "predictions",
             "batch",
             deps=[product.key("model", "champion"), *tables, *elsewhere, *sources],
-            kinds={"lightgbm", "deltalake"},
+            kinds={"python", "deltalake"},
             code_version=version_of(code_parts(score_days) | cluster_parts(product.engine, join_features)),
         ),
         days=daily(product),
@@ -49,7 +49,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
                 "release": scored.live.number,
                 "model": scored.live.model,
                 "mean score": sum(scores) / len(scores) if scores else 0.0,
-                "scores": dg.MetadataValue.md(markdown(histogram(f"Scores of {days}", scores, "probability"))),
+                "scores": dg.MetadataValue.md(markdown(histogram(f"Scores of {days}", scores, "score"))),
             },
         )
 

@@ -15,7 +15,7 @@ from headrace.sources.landing import Landed
 from headrace.sources.parquet import read_parquet
 from headrace.sources.parsed import Parsed
 from headrace.sources.unpack import refuse_larger, unpacked
-from headrace.store.digest import bytes_digest
+from headrace.store.checksum import bytes_digest
 
 FILE, DIGEST, ROW, MALFORMED = ADDED = "_file", "_digest", "_row", "_malformed"
 FORMATS: Mapping[str, Format] = {

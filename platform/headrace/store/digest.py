@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 
 from headrace.core.recipe import ALL
+from headrace.store.checksum import bytes_digest
 from headrace.store.layout import DAY
 from headrace.store.spill import BATCH
 
@@ -38,11 +39,6 @@ def contents_of(rows: pa.RecordBatchReader) -> dict[str, str]:
         str(day): sha256(schema + part["hash"].to_numpy().tobytes()).hexdigest()[:16]
         for (day,), part in hashes.group_by("day", maintain_order=True)
     }
-
-
-def bytes_digest(data: bytes) -> str:
-    """Return the SHA-256 of the bytes, in hex."""
-    return sha256(data).hexdigest()
 
 
 def _columns(frame: pl.DataFrame) -> list[str]:

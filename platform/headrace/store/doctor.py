@@ -10,8 +10,8 @@ from pathlib import Path
 
 from headrace.core.errors import StoreError
 from headrace.core.place import Place
+from headrace.store.checksum import bytes_digest
 from headrace.store.commits import orphan_files, versions_of
-from headrace.store.digest import bytes_digest
 from headrace.store.entries import Entries
 from headrace.store.erasures import Erasures
 from headrace.store.fences import Fences
@@ -44,7 +44,7 @@ def diagnose(place: Place, now: datetime, least_free: int = LEAST_FREE) -> Itera
     for name in tables.names():
         yield from _table(tables, place.tables / name, name)
     yield from _models(Models(place.models), place.models)
-    yield from _logs(place.logs)
+    yield from _logs(place)
     for leftover in staged_leftovers(place.home, now, _HALF_WRITTEN):
         yield Finding(str(leftover.path), leftover.why, "remove it: headrace doctor --mend", leftover.remove)
     yield from _erasures(place)
@@ -113,10 +113,10 @@ def _models(models: Models, folder: Path) -> Iterator[Finding]:
             yield Finding(str(path), why, "materialize model/evaluation again, or restore it from a backup")
 
 
-def _logs(folder: Path) -> Iterator[Finding]:
-    for log in sorted(path for path in folder.glob("*/*") if path.is_dir()):
+def _logs(place: Place) -> Iterator[Finding]:
+    for log in sorted(path for path in place.logs.glob("*/*") if path.is_dir()):
         try:
-            Log(log).entries()
+            Log(log, place.witness / log.relative_to(place.logs)).entries()
         except StoreError as error:
             yield Finding(str(log), str(error), "until then nothing is released or launched by it")
 

@@ -33,6 +33,14 @@ class Ledger:
         """Return what a table holds; of what is no table (a model, say) what was noted."""
         return self._entry(table).contents
 
+    def parts(self, table: str) -> dict[str, str]:
+        """Return the code, declarations and libraries that a table is made by: what is not the same for all days, of each."""
+        found: dict[str, set[str]] = {}
+        for parts in self._entry(table).parts.values():
+            for name, version in parts.items():
+                found.setdefault(name, set()).add(version)
+        return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
     def work(self, recipe: Recipe, days: Days | None = None, *, forced: bool = False) -> Work:
         """Return which of the days have to be made, and why; with `forced` all of them."""
         entry = self._entry(recipe.table)

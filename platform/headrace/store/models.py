@@ -12,13 +12,15 @@ from typing import Any
 
 from headrace.core.errors import DigestMismatch, DiskFull, StoreError
 from headrace.core.failpoints import failpoint
-from headrace.store.conflicts import room_at
-from headrace.store.digest import bytes_digest
+from headrace.store.checksum import bytes_digest
 from headrace.store.fences import Fences
 from headrace.store.publish import make_folder, publish, sync_folder, write_durably
+from headrace.store.room import room_at
 
 _MANIFEST = "manifest.json"
 _LATCH = "models"
+LEAST_PREFIX = 6
+"""How many characters of a digest name a model."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,19 @@ class Models:
         """Return the digests of all models."""
         return sorted(path.parent.name for path in self._folder.glob(f"*/{_MANIFEST}") if path.parent.name[0] != ".")
 
+    def named(self, prefix: str) -> str:
+        """Return the digest that six or more characters begin; raises StoreError where no model has such a one, or several have."""
+        found = [d for d in self.digests() if len(prefix) >= LEAST_PREFIX and d.startswith(prefix.casefold())]
+        if len(found) != 1:
+            what = "several models have" if found else "no model has"
+            raise StoreError(
+                f"{what} a digest that begins with '{prefix}': write {LEAST_PREFIX} or more characters of one."
+            )
+        return found[0]
+
     def put(self, files: Mapping[str, bytes]) -> str:
         """Store the files of a model and return its digest; the same files are stored once."""
-        manifest = _json({name: bytes_digest(data) for name, data in sorted(files.items())})
+        manifest = _manifest(files)
         digest = bytes_digest(manifest)
         target = self._folder / digest
         with self._fences.writing(_LATCH):
@@ -92,10 +104,30 @@ class Models:
         return data
 
     def verify(self, digest: str) -> None:
-        """Raise DigestMismatch if any file of a model is missing or not as it was stored."""
+        """Raise DigestMismatch if any file of a model is missing or not as it was stored, StoreError where there is none."""
+        if not self.exists(digest):
+            raise StoreError(f"There is no model {digest[:12]} in {self._folder}.")
         self._file(digest, _MANIFEST)
         for name in json.loads((self._folder / digest / _MANIFEST).read_bytes()):
             self.get(digest, name)
+
+    def files(self, digest: str) -> dict[str, bytes]:
+        """Return all files of a model, by name; raises DigestMismatch if any byte is not as it was stored."""
+        self.verify(digest)
+        return {name: self.get(digest, name) for name in json.loads(self._file(digest, _MANIFEST))}
+
+    def restore(self, digest: str, files: Mapping[str, bytes]) -> bool:
+        """Put a model's files back, if they are what was stored; return whether they are."""
+        manifest = _manifest(files)
+        if bytes_digest(manifest) != digest:
+            return False
+        for name, data in {**files, _MANIFEST: manifest}.items():
+            publish(self._folder / digest / name, data, f"model {digest[:12]} stays damaged")
+        return True
+
+    def is_known(self, digest: str) -> bool:
+        """Return whether a model was ever stored here: what was found out about it stays."""
+        return bool(digest) and (self.exists(digest) or (self._folder / "records" / digest).is_dir())
 
     def exists(self, digest: str) -> bool:
         """Return whether the model is in the store."""
@@ -153,6 +185,10 @@ def _publish(staged: Path, target: Path) -> None:
         if not (target / _MANIFEST).exists():
             raise
         shutil.rmtree(staged)
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    return _json({name: bytes_digest(data) for name, data in sorted(files.items())})
 
 
 def _json(facts: Mapping[str, Any]) -> bytes:

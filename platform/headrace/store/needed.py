@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.store.declaration import Keep
+from headrace.store.releases import waiting_of
 from headrace.store.site import Site
 
 Pins = dict[tuple[str, int], str]
@@ -23,7 +24,11 @@ class KeptModels:
 def kept_models(site: Site, keep: Keep, now: datetime) -> KeptModels:
     """Return which models of a product stay: released ones, the candidate, the newest others, young ones."""
     trained = _trained_at(site)
-    stay = {r.model: f"release {r.number}" for r in site.releases.all(site.product.product) if r.outcome == "released"}
+    decisions = site.releases.all(site.product.product)
+    stay = {r.model: f"release {r.number}" for r in decisions if r.goes_live}
+    waiting = waiting_of(decisions)
+    if waiting:
+        stay.setdefault(waiting.model, "waits for approval")
     candidate = _candidate(site)
     if candidate:
         stay.setdefault(candidate, "the candidate")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from headrace.core.errors import StoreError
 from headrace.core.failpoints import failpoint
-from headrace.store.conflicts import room_at
 from headrace.store.fences import Fence, Fences
 from headrace.store.online import Payloads, Reading
 from headrace.store.publish import make_folder
+from headrace.store.room import room_at
 
 VERSION = b"\0version"
 _MOST_KEYS = 1000

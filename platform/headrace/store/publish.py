@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 
-from headrace.store.conflicts import room_at
+from headrace.store.room import room_at
 
 
 def publish(path: Path, data: bytes, lost: str) -> None:

@@ -1,14 +1,20 @@
 """The release log: which model is live, since when, why, on what evidence. The truth; MLflow's alias is its mirror."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from headrace.store.log import Log
+from headrace.core.errors import Refused
+from headrace.store.log import Fault, Log
+from headrace.store.models import LEAST_PREFIX
 
-Outcome = Literal["released", "refused", "erased"]
-"""`erased`: the live model held a person who was erased, and is gone; nothing is live from then on."""
+Outcome = Literal["released", "waiting", "refused", "rolled back", "erased"]
+"""`waiting`: every gate passed, and somebody has to approve it. `rolled back`: a model that was released before is live
+again. `erased`: the live model held a person who was erased, and is gone; nothing is live from then on."""
+GOES_LIVE = frozenset({"released", "rolled back"})
+ENDS_LIVE = GOES_LIVE | {"erased"}
 
 
 @dataclass(frozen=True)
@@ -20,35 +26,118 @@ class Release:
     model: str
     at: datetime
     who: str
+    """Who asked for it."""
     why: str
     evidence: dict[str, Any]
+    approver: str = ""
+    """Who approved it, or said no; empty where nobody was asked."""
+    replaces: int | None = None
+    """The release that was live before, if one was."""
+    back_to: int | None = None
+    """The release whose model is live again, of what was rolled back."""
+
+    @property
+    def goes_live(self) -> bool:
+        """Whether its model is live from then on."""
+        return self.outcome in GOES_LIVE
 
 
 class Releases:
-    """The release logs of all products."""
+    """The release logs of all products; what each should hold stands in the folder `witnesses`, too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, witnesses: Path) -> None:
         self._folder = folder
+        self._witnesses = witnesses
 
     def all(self, product: str) -> list[Release]:
-        """Return every decision, oldest first."""
-        return [_release(entry) for entry in self._log(product).entries()]
+        """Return every decision, oldest first; raises StoreError where one is not as it was written."""
+        return [_release(entry) for entry in self.log(product).entries()]
 
     def live(self, product: str, at: datetime | None = None) -> Release | None:
         """Return the release that is live now, or was live at a past moment."""
-        decisions = [r for r in self.all(product) if r.outcome != "refused" and (at is None or r.at <= at)]
-        return decisions[-1] if decisions and decisions[-1].outcome == "released" else None
+        return live_of([r for r in self.all(product) if at is None or r.at <= at])
+
+    def waiting(self, product: str) -> Release | None:
+        """Return the decision that waits for somebody's approval, if one does."""
+        return waiting_of(self.all(product))
+
+    def named(self, product: str, word: str) -> Release:
+        """Return the decision that a word names: its number, or the newest about a model by six or more of its digest.
+
+        Raises Refused where none is named so, or more than one model is.
+        """
+        decisions = self.all(product)
+        if word.isdigit() and 0 < int(word) <= len(decisions):
+            return decisions[int(word) - 1]
+        found = [d for d in decisions if len(word) >= LEAST_PREFIX and d.model.startswith(word.casefold())]
+        if len({decision.model for decision in found}) > 1:
+            raise Refused(f"'{word}' begins the digests of several models of {product}: write more of it.")
+        if not found:
+            raise Refused(
+                f"No release of {product} is named '{word}': write its number (there are {len(decisions)} decisions), or "
+                f"{LEAST_PREFIX} or more characters of the model's digest. List them: headrace releases list {product}"
+            )
+        return next((d for d in reversed(found) if d.goes_live), found[-1])
+
+    def named_or_live(self, product: str, word: str) -> Release:
+        """Return the decision that a word names; where none is said the live release, or else the newest decision."""
+        if word:
+            return self.named(product, word)
+        decisions = self.all(product)
+        if not decisions:
+            raise Refused(f"Nothing was decided about {product} yet.")
+        return live_of(decisions) or decisions[-1]
 
     def decide(self, product: str, decision: dict[str, Any], *, after: int) -> Release:
         """Append a decision behind entry `after`; raises Refused if another came first.
 
-        `decision` holds outcome, model, at (datetime), who, why and evidence.
+        `decision` holds outcome, model, at (datetime), who, why and evidence, and what else a Release may have.
         """
         facts = {**decision, "at": decision["at"].isoformat()}
-        return _release(self._log(product).append(facts, after=after))
+        return _release(self.log(product).append(facts, after=after))
 
-    def _log(self, product: str) -> Log:
-        return Log(self._folder / product / "releases")
+    def faults(self, product: str) -> list[Fault]:
+        """Return the entries that are not as they were written."""
+        return self.log(product).faults()
+
+    def log(self, product: str) -> Log:
+        """Return the log of a product."""
+        return Log(self._folder / product / "releases", self._witnesses / product / "releases")
+
+
+def live_of(decisions: Sequence[Release]) -> Release | None:
+    """Return the release that is live after some decisions, if one is."""
+    last = next((decision for decision in reversed(decisions) if decision.outcome in ENDS_LIVE), None)
+    return last if last and last.goes_live else None
+
+
+def waiting_of(decisions: Sequence[Release]) -> Release | None:
+    """Return the decision that waits: nothing went live, waits or was refused of the same model since."""
+    for place, decision in reversed(list(enumerate(decisions))):
+        if decision.outcome == "waiting":
+            since = decisions[place + 1 :]
+            is_over = any(d.outcome in ENDS_LIVE or d.model == decision.model for d in since)
+            return None if is_over else decision
+    return None
+
+
+def before_live(decisions: Sequence[Release]) -> Release | None:
+    """Return the newest release of another model than the live one that was live before it, if there is one."""
+    live = live_of(decisions)
+    others = (d for d in reversed(decisions) if d.goes_live and live and d.number < live.number)
+    return next((d for d in others if live and d.model != live.model), None)
+
+
+def rolled_back_from(decisions: Sequence[Release], model: str) -> Release | None:
+    """Return the decision that took a model out of use, if nobody has released it again since."""
+    by_number = {decision.number: decision for decision in decisions}
+    for decision in reversed(decisions):
+        if decision.goes_live and decision.model == model:
+            return None
+        replaced = by_number.get(decision.replaces or 0)
+        if decision.outcome == "rolled back" and replaced and replaced.model == model:
+            return decision
+    return None
 
 
 def _release(entry: dict[str, Any]) -> Release:
@@ -60,4 +149,7 @@ def _release(entry: dict[str, Any]) -> Release:
         who=entry["who"],
         why=entry["why"],
         evidence=entry["evidence"],
+        approver=entry.get("approver", ""),
+        replaces=entry.get("replaces"),
+        back_to=entry.get("back_to"),
     )

@@ -13,16 +13,17 @@ from urllib.parse import unquote
 
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.exceptions import DeltaError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from headrace.core.failpoints import failpoint
 from headrace.store.cause import AT, INPUTS, RUN, WHY
 from headrace.store.commits import LOG, actions_of, parquet_files, versions_of
-from headrace.store.conflicts import room_at
 from headrace.store.layout import MONTH
 from headrace.store.person import Person, held_by, statistics_hold
 from headrace.store.publish import publish
 from headrace.store.removed import erase_versions
+from headrace.store.room import room_at
 from headrace.store.seals import refuse_damaged, seal
 
 ERASED = "erased"
@@ -86,7 +87,7 @@ def _commit_without(folder: Path, held: ds.Expression, now: datetime) -> None:
     before: Mapping[str, Any] = next((c for c in table.history() if AT in c), {})
     facts = {name: fact for name, fact in before.items() if name.startswith("headrace.") and name != "headrace.digest"}
     facts |= {AT: now.isoformat(), RUN: "", WHY: ERASED, INPUTS: "{}"}
-    with room_at(folder, "nothing was erased from it"):
+    with room_at(folder, "nothing was erased from it", (DeltaError, OSError)):
         write_deltalake(
             table,
             rows.scanner(filter=~held).to_reader(),

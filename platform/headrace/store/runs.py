@@ -4,8 +4,9 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,18 @@ from filelock import FileLock
 
 from headrace.core.errors import StoreError
 from headrace.core.failpoints import failpoint
+from headrace.store.log import Head
 
 DIGEST_TAG = "headrace.digest"
+HEAD_TAG = "headrace.releases"
+"""Where the registry is told how long the release log is, and the digest of its last entry."""
+STRANGE_TAG = "headrace.verdict"
+"""Marks a version that we have not registered."""
+ALIAS, KEPT = "champion", "headrace"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
+LIGHTGBM = "model.txt"
+"""The file that holds a LightGBM model."""
 RETRIES, WAIT_S = 1, 2
 """How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
 End = Literal["FINISHED", "FAILED", "KILLED"]
@@ -84,19 +93,32 @@ def end_lost(experiment: str, end_of: Callable[[str], End | None]) -> None:
 
 
 @answering()
-def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: Mapping[str, Any]) -> str:
-    """Log a LightGBM model and its facts to the active run, and return its version in the registry."""
-    import lightgbm
+def log_model(product: str, digest: str, file: tuple[str, bytes], inputs: list[str], facts: Mapping[str, Any]) -> str:
+    """Log a model, the file that its trainer wrote, and its facts to the active run; return its version in the registry.
+
+    What LightGBM wrote can be loaded by MLflow; of others the registry holds the file as it is.
+    """
     import mlflow
-    import mlflow.lightgbm
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
 
     known = _version_of(product, digest)
     mlflow.log_params({key: value for key, value in facts.items() if not isinstance(value, dict | list)})
     mlflow.set_tag(DIGEST_TAG, digest)
     if known:
         return known
+    logged = _log_lightgbm(file[1], inputs) if file[0] == LIGHTGBM else _log_file(*file)
+    failpoint("model_logged")
+    # The digest goes in with the version: a version without it would be registered again after a kill.
+    registered = mlflow.register_model(logged, product, tags={DIGEST_TAG: digest})
+    failpoint("model_registered")
+    return str(registered.version)
+
+
+def _log_lightgbm(text: bytes, inputs: list[str]) -> str:
+    import lightgbm
+    import mlflow.lightgbm
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
     signature = ModelSignature(Schema([ColSpec("double", name) for name in inputs]), Schema([ColSpec("double")]))
     logged = mlflow.lightgbm.log_model(
         lightgbm.Booster(model_str=text.decode()),
@@ -104,11 +126,22 @@ def log_model(product: str, digest: str, text: bytes, inputs: list[str], facts: 
         signature=signature,
         pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
     )
-    failpoint("model_logged")
-    # The digest goes in with the version: a version without it would be registered again after a kill.
-    registered = mlflow.register_model(logged.model_uri, product, tags={DIGEST_TAG: digest})
-    failpoint("model_registered")
-    return str(registered.version)
+    return str(logged.model_uri)
+
+
+def _log_file(name: str, data: bytes) -> str:
+    """Log a file as it is, with a description by which the registry takes it for a model."""
+    import mlflow
+    from mlflow.models import Model
+
+    run = mlflow.active_run()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(data)
+        Model(artifact_path="model", run_id=run.info.run_id, flavors={"headrace": {"file": name}}).save(
+            f"{folder}/MLmodel"
+        )
+        mlflow.log_artifacts(folder, "model")
+    return f"runs:/{run.info.run_id}/model"
 
 
 @answering()
@@ -124,8 +157,111 @@ def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], 
         mlflow.log_artifacts(folder, "plots")
 
 
-def mirror_champion(uri: str, product: str, digest: str) -> str | None:
+@answering()
+def keep_files(files: Mapping[str, bytes]) -> None:
+    """Keep a copy of a model's own files with the active run."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        mlflow.log_artifacts(folder, KEPT)
+
+
+def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]]:
+    """Yield the copies of a model's files that its runs have kept, whatever became of them since.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering(), tempfile.TemporaryDirectory() as folder:
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(product)
+        for run in client.search_runs([found.experiment_id], f"tags.`{DIGEST_TAG}` = '{digest}'") if found else ():
+            names = [file.path for file in client.list_artifacts(run.info.run_id, KEPT)]
+            paths = [Path(client.download_artifacts(run.info.run_id, name, folder)) for name in names]
+            yield {path.name: path.read_bytes() for path in paths}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What MLflow's registry says of a product."""
+
+    champion: str | None
+    """The version that the alias stands at."""
+    digest: str | None
+    """The model that this version holds, as far as we have registered it."""
+    told: Head | None
+    """How long the release log was when the alias was set last, and the digest of its last entry."""
+    strange: Sequence[str]
+    """Versions that we have not registered, and not marked yet."""
+
+
+def registered(uri: str, product: str, is_known: Callable[[str], bool]) -> Registered:
+    """Return what the registry says; `is_known` tells which digests are of models of ours.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        client = mlflow.MlflowClient()
+        if not client.search_registered_models(f"name = '{product}'"):
+            return Registered(None, None, None, [])
+        model = client.get_registered_model(product)
+        alias, told = model.aliases.get(ALIAS), _head(model.tags)
+        own: dict[str, str] = {}
+        strange = []
+        for version in sorted(client.search_model_versions(f"name = '{product}'"), key=lambda v: int(v.version)):
+            digest = version.tags.get(DIGEST_TAG, "")
+            if digest not in own.values() and is_known(digest):
+                own[str(version.version)] = digest
+            elif STRANGE_TAG not in version.tags:
+                strange.append(str(version.version))
+    champion = str(alias) if alias is not None else None
+    return Registered(champion, own.get(champion or ""), told, strange)
+
+
+def mark_strange(uri: str, product: str, version: str) -> None:
+    """Say in the registry that a version was never released; raises StoreError where MLflow does not answer."""
+    mlflow = _reached_at(uri)
+    with answering():
+        mlflow.MlflowClient().set_model_version_tag(product, version, STRANGE_TAG, "registered by hand, never released")
+
+
+def told_head(uri: str, product: str) -> Head | None:
+    """Return how long the release log was when the alias was set last, and the digest of its last entry, as MLflow was told.
+
+    Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        found = mlflow.MlflowClient().search_registered_models(f"name = '{product}'")
+    return _head(found[0].tags) if found else None
+
+
+def _head(tags: Mapping[str, str]) -> Head | None:
+    count, _, digest = tags.get(HEAD_TAG, "").partition(" ")
+    return (int(count), digest) if count.isdigit() else None
+
+
+def mirror_champion(uri: str, product: str, digest: str, head: Head) -> str | None:
     """Point the registry's alias `champion` at the model that is live, and return its version; None where it has none.
+
+    `head` is that of the release log, and is kept there, too. Raises StoreError where MLflow does not answer.
+    """
+    mlflow = _reached_at(uri)
+    with answering():
+        version = _version_of(product, digest)
+        if version:
+            client = mlflow.MlflowClient()
+            client.set_registered_model_alias(product, ALIAS, version)
+            client.set_registered_model_tag(product, HEAD_TAG, f"{head[0]} {head[1]}")
+    failpoint("champion_mirrored")
+    return version
+
+
+def attach_card(uri: str, product: str, digest: str, texts: Mapping[str, str], description: str) -> str | None:
+    """Keep texts (file name → content) with a model's run, describe its version, and return that; None where it has none.
 
     Raises StoreError where MLflow does not answer.
     """
@@ -133,8 +269,11 @@ def mirror_champion(uri: str, product: str, digest: str) -> str | None:
     with answering():
         version = _version_of(product, digest)
         if version:
-            mlflow.MlflowClient().set_registered_model_alias(product, "champion", version)
-    failpoint("champion_mirrored")
+            client = mlflow.MlflowClient()
+            run = client.get_model_version(product, version).run_id
+            for name, text in texts.items():
+                client.log_text(run, text, name)
+            client.update_model_version(product, version, description)
     return version
 
 
@@ -152,4 +291,6 @@ def _version_of(product: str, digest: str) -> str | None:
 
     client = mlflow.MlflowClient()
     found = client.search_model_versions(f"name = '{product}'")
-    return next((str(v.version) for v in found if v.tags.get(DIGEST_TAG) == digest), None)
+    # The first one: whoever registers another version by hand may give it the same tag.
+    own = [int(v.version) for v in found if v.tags.get(DIGEST_TAG) == digest]
+    return str(min(own)) if own else None

@@ -11,8 +11,10 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
 from headrace.core.names import did_you_mean, memory_bytes
 from headrace.core.place import Place
+from headrace.store.code import Code
 from headrace.store.engine import Engine
 from headrace.store.erasures import Erasures
+from headrace.store.findings import Findings
 from headrace.store.ledger import Ledger
 from headrace.store.log import Log
 from headrace.store.models import Models
@@ -80,12 +82,26 @@ class Site:
     @cached_property
     def releases(self) -> Releases:
         """The release logs of the project."""
-        return Releases(self.place.logs)
+        return Releases(self.place.logs, self.place.witness)
+
+    @cached_property
+    def code(self) -> Code:
+        """The code that models were made by."""
+        return Code(self.place.code)
 
     @cached_property
     def trainings(self) -> Log:
         """The log of this product's trainings, each with its reason, written when it is launched."""
         return Log(self.place.logs / self.product.product / "trainings")
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What the checks of this product found last."""
+        return self.findings_of(self.product.product)
+
+    def findings_of(self, product: str) -> Findings:
+        """Return what the checks of a product of the project found last."""
+        return Findings(self.place.logs / product)
 
     @cached_property
     def erasures(self) -> Erasures:

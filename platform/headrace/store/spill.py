@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from headrace.store.conflicts import room_at
+from headrace.store.room import room_at
 
 GIB = 1024**3
 BATCH = 250_000

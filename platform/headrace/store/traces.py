@@ -15,7 +15,19 @@ from headrace.store.person import Person, held_by, is_text
 from headrace.store.publish import publish
 
 _SQLITE, _GZIP, _ZLIB = b"SQLite format 3\0", b"\x1f\x8b", b"x\x9c"
-_WHOLE = ("tables", "models", "logs", "ledger", "fetched", "spill", "reports", "online", "erasure.key")
+_WHOLE = (
+    "tables",
+    "models",
+    "logs",
+    "witness",
+    "code",
+    "ledger",
+    "fetched",
+    "spill",
+    "reports",
+    "online",
+    "erasure.key",
+)
 """What is not masked: it is rewritten, removed, or held against a digest."""
 
 
@@ -66,7 +78,10 @@ def holds(path: Path, person: Person) -> bool:
 
 
 def _files(home: Path) -> list[Path]:
-    return sorted(path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+    # Environments hold libraries, tens of thousands of files, and nothing of ours.
+    tops = [path for path in home.iterdir() if path.name != "environments"] if home.is_dir() else []
+    found = (path for top in tops for path in ([top] if top.is_file() else top.rglob("*")))
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
 def _is_log(path: Path) -> bool:

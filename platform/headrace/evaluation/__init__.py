@@ -1,0 +1,1 @@
+"""Evaluation: how well candidates do, how sure that is, and which gates they meet."""

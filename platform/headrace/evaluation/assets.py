@@ -1,0 +1,97 @@
+"""What is thought of a candidate, as an asset."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from headrace.core.assets import asset, is_forced, made, records, said_before, spec, verdict
+from headrace.core.charts import markdown, png
+from headrace.core.fingerprint import code_version, version_of
+from headrace.core.recipe import ALL
+from headrace.evaluation.behaviour import Behaviour, faults_of
+from headrace.evaluation.declaration import Gate
+from headrace.evaluation.gate import Verdict
+from headrace.evaluation.judgement import Judgement, judge_candidate
+from headrace.evaluation.plots import evaluation_plots
+from headrace.evaluation.recipe import evaluation_parts, evaluation_recipe
+from headrace.features.declaration import Label
+from headrace.models.candidate import the_candidate
+from headrace.models.declaration import Model
+from headrace.models.origin import measured, record_cost
+from headrace.resources import mlflow_key
+from headrace.store import runs
+from headrace.store.site import Site
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+GATES, BEHAVES = "gates", "behaviour"
+
+
+def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> dg.AssetsDefinition:
+    """Return model/evaluation, whose check says whether the gates are met."""
+    product = site.product
+
+    @asset(
+        spec(
+            product,
+            "model",
+            "evaluation",
+            deps=[product.key("model", "candidate"), product.key("training", "set")],
+            kinds={"python"},
+            code_version=version_of(evaluation_parts(label, model, gates)),
+        ),
+        checks={
+            GATES: "The candidate meets every gate of the declaration.",
+            BEHAVES: "The candidate passes every hard test that is made from its inputs.",
+        },
+        needs=[mlflow_key(product.product)],
+    )
+    def evaluation(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """How the candidate does on the newest rows, and against the live model on the same rows."""
+        recipe, table = evaluation_recipe(site, label, model, gates), product.table("model", "evaluation")
+        said = [said_before(context, table, check) for check in (GATES, BEHAVES)]
+        work = site.ledger.work(recipe, forced=is_forced(context) or None in said)
+        if not work:
+            yield from said
+            yield from made(context, table, work, site.ledger.contents(table), {})
+            return
+        tracking = getattr(context.resources, mlflow_key(product.product))
+        tracking.start()
+        with measured() as cost:
+            judgement = judge_candidate(site, label, model, the_candidate(site), gates)
+        record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
+        pictures = evaluation_plots(judgement.evaluation)
+        files = {f"{name}.png": png(picture) for name, picture in pictures.items()}
+        runs.log_evaluation(judgement.evaluation.measured(), files, {"model": judgement.model})
+        # Nothing more is logged. Left to the end of the run, it would stay RUNNING if a later step is killed.
+        tracking.finish(failed=False)
+        yield _gates_check(judgement.verdicts(gates))
+        yield _behaves(judgement.behaviours)
+        contents = {ALL: code_version(judgement)}
+        site.ledger.note(recipe, work, contents)
+        yield from made(context, table, work, contents, _evaluation_metadata(judgement, pictures))
+
+    return evaluation
+
+
+def _gates_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
+    failed = [gate for gate in verdicts if not gate.passed]
+    what = "; ".join(f"{gate.gate}: {gate.why}" for gate in failed) or f"All {len(verdicts)} gates passed."
+    return verdict(GATES, not failed, what, gates=records([vars(gate) for gate in verdicts]))
+
+
+def _behaves(found: Sequence[Behaviour]) -> dg.AssetCheckResult:
+    faults = faults_of(found)
+    what = "; ".join(faults) or f"All {len(found)} tests were passed, or only tell."
+    return verdict(BEHAVES, not faults, what, tests=records([b.model_dump() for b in found]))
+
+
+def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:
+    return {
+        **judgement.facts(),
+        **{name: records(rows) for name, rows in judgement.tables().items()},
+        **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
+    }

@@ -1,0 +1,53 @@
+"""What an explanation is made of."""
+
+import json
+from collections.abc import Sequence
+
+from headrace.core.fingerprint import Parts, code_parts, code_version, libraries
+from headrace.core.recipe import Recipe
+from headrace.evaluation.judgement import RECORD as EVALUATED
+from headrace.evaluation.recipe import NO_MODEL, opponent_of
+from headrace.explain.card import told_of
+from headrace.explain.declaration import Card
+from headrace.explain.explanation import RECORD, explain_candidate, rows_to_explain
+from headrace.explain.page import write_card
+from headrace.features.declaration import Label
+from headrace.models.candidate import the_candidate
+from headrace.models.declaration import Model
+from headrace.store.site import Site
+
+
+def explanation_recipe(site: Site, label: Label, model: Model, slices: Sequence[str]) -> Recipe:
+    """Return what the explanation is made of: the candidate, the rows that it was split from, and the live model."""
+    there = site.tables.exists(site.product.table("model", "candidate"))
+    candidate = the_candidate(site) if there else None
+    return Recipe(
+        table=site.product.table("model", "explanation"),
+        parts=explanation_parts(label, model, slices),
+        facts={
+            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
+            "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
+        },
+    )
+
+
+def card_recipe(site: Site, card: Card) -> Recipe:
+    """Return what a card is made of: the release, and what is recorded of its model."""
+    live = site.releases.live(site.product.product)
+    records = {kind: site.models.recorded(live.model, kind) for kind in (RECORD, EVALUATED)} if live else {}
+    return Recipe(
+        table=site.product.table("model", "card"),
+        parts=card_parts(card),
+        facts={"release": f"{live.number}" if live else NO_MODEL}
+        | {kind: code_version(json.dumps(facts, sort_keys=True)) for kind, facts in records.items()},
+    )
+
+
+def card_parts(card: Card) -> Parts:
+    """Return the code and declarations behind a card."""
+    return code_parts(card, told_of, write_card) | libraries("jinja2", "markdown-it-py")
+
+
+def explanation_parts(label: Label, model: Model, slices: Sequence[str]) -> Parts:
+    """Return the code and declarations behind an explanation."""
+    return code_parts(model.split, label, rows_to_explain, explain_candidate, *slices) | libraries("lightgbm")

@@ -1,0 +1,153 @@
+"""Calibration and threshold: what is learned behind the model, on the newest training rows, which it was not trained on.
+
+Both belong to the model's bytes. Rows of the test take no part in either.
+"""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel
+from scipy.special import expit, logit
+
+from headrace.core.errors import DataError, OneClassOnly
+from headrace.features.declaration import Label
+from headrace.models.blocks import Array
+from headrace.models.declaration import Costs, Model
+from headrace.models.split import Split, split_by_time
+
+FILE = "tuned.json"
+NEWEST = 5
+"""The newest fifth of the training span is held out for calibration and threshold."""
+LEAST_ROWS = 100
+ROUNDS = 100
+SURE = 1e-12
+"""How near to 0 and 1 a score is taken to be at most: its log-odds must be a number."""
+
+
+class Calibration(BaseModel):
+    """A function of scores that never falls: a broken line, or a logistic curve of their log-odds."""
+
+    method: Literal["isotonic", "platt"]
+    scores: list[float] = []
+    chances: list[float] = []
+    """The broken line's corners; level beyond them."""
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def apply(self, scores: Any) -> Any:
+        """Return the calibrated score of each row."""
+        if self.method == "isotonic":
+            return np.interp(scores, self.scores, self.chances)
+        return expit(self.slope * _log_odds(scores) + self.shift)
+
+
+class Tuned(BaseModel):
+    """What is applied behind the model: its calibration, and from which score on a row is decided as positive."""
+
+    calibration: Calibration | None = None
+    threshold: float | None = None
+
+    def apply(self, scores: Any) -> Any:
+        """Return the scores as they are used."""
+        return self.calibration.apply(scores) if self.calibration else scores
+
+
+def is_tuned(model: Model) -> bool:
+    """Return whether something is learned behind the model."""
+    return bool(model.calibrate or model.costs)
+
+
+def held_out(rows: pa.Table, label: Label) -> Split:
+    """Return training rows as those to learn from, and the newest fifth of their span for calibration and threshold.
+
+    Between both lies the label's `known_after`, as before the test. Raises NoRows where a part would be empty.
+    """
+    span = pc.min_max(rows[label.time]).as_py()
+    test: timedelta = (span["max"] - span["min"]) / NEWEST
+    return split_by_time(rows, label, timedelta(seconds=max(int(test.total_seconds()), 1)))
+
+
+def tune(scores: Any, answers: Array, model: Model) -> Tuned:
+    """Return the calibration and threshold that rows which the model has not seen ask for.
+
+    Raises DataError for fewer than 100 rows, OneClassOnly for one class, DataError where scores run against the labels.
+    """
+    if len(answers) < LEAST_ROWS:
+        raise DataError(
+            f"{len(answers)} rows are too few to calibrate or to choose a threshold on, fewer than {LEAST_ROWS}: "
+            "ingest more history, or leave `model.calibrate` and `model.costs` out."
+        )
+    if answers.min() == answers.max():
+        raise OneClassOnly(
+            f"All {len(answers)} rows of the newest fifth of the training span have the label {answers[0]:g}: neither "
+            "calibration nor threshold can be learned from them."
+        )
+    calibration = {"isotonic": _isotonic, "platt": _platt, None: _none}[model.calibrate](np.asarray(scores), answers)
+    used = calibration.apply(scores) if calibration else np.asarray(scores)
+    return Tuned(calibration=calibration, threshold=cheapest(used, answers, model.costs) if model.costs else None)
+
+
+def cheapest(scores: Any, answers: Array, costs: Costs) -> float:
+    """Return the score from which on deciding for positive costs least; just above all where it never pays."""
+    order = np.argsort(scores, kind="stable")
+    ranked, true = np.asarray(scores)[order], answers[order] == 1
+    # Deciding from row i on: the positives below it are missed, the negatives from it on are false alarms.
+    missed = np.concatenate([[0], np.cumsum(true)])
+    alarms = np.concatenate([np.cumsum(~true[::-1])[::-1], [0]])
+    cost = costs.false_negative * missed + costs.false_positive * alarms
+    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
+    best = first[np.argmin(cost[first])]
+    return float(ranked[best]) if best < len(ranked) else float(np.nextafter(ranked[-1], np.inf))
+
+
+def _none(_scores: Array, _answers: Array) -> None:
+    return None
+
+
+def _isotonic(scores: Array, answers: Array) -> Calibration:
+    """Return the broken line that never falls and lies nearest (pool adjacent violators; Zadrozny and Elkan, KDD 2002).
+
+    Where all of n rows came true, or none, the chance is (n + 1) / (n + 2), or 1 / (n + 2): the next row may differ.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(scores, answers)
+    chances = fitted.predict(scores)
+    never, always = int((chances == 0).sum()), int((chances == 1).sum())
+    corners = np.clip(
+        fitted.y_thresholds_.astype(float),
+        1 / (never + 2) if never else 0,
+        (always + 1) / (always + 2) if always else 1,
+    )
+    return Calibration(method="isotonic", scores=fitted.X_thresholds_.astype(float).tolist(), chances=corners.tolist())
+
+
+def _platt(scores: Array, answers: Array) -> Calibration:
+    """Return the logistic curve of the scores' log-odds that makes the answers likeliest, by Newton's method.
+
+    Answers are drawn in by one row of each class, so that no chance is 0 or 1 (J. Platt, 1999).
+    """
+    positives = float(answers.sum())
+    targets = np.where(answers == 1, (positives + 1) / (positives + 2), 1 / (len(answers) - positives + 2))
+    x = np.stack([_log_odds(scores), np.ones(len(scores))])
+    weights = np.array([1.0, 0.0])
+    for _ in range(ROUNDS):
+        chances = expit(weights @ x)
+        curvature = (x * (chances * (1 - chances))) @ x.T + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, x @ (chances - targets))
+        weights = weights - step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < SURE:
+            break
+    if weights[0] <= 0:
+        raise DataError(
+            "The model's scores run against the labels of the newest fifth of its training span: it has learned nothing "
+            "that holds. A calibration would turn them around."
+        )
+    return Calibration(method="platt", slope=float(weights[0]), shift=float(weights[1]))
+
+
+def _log_odds(scores: Any) -> Array:
+    return np.asarray(logit(np.clip(scores, SURE, 1 - SURE)))

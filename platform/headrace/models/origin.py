@@ -1,0 +1,138 @@
+"""What a model came from: trigger, data, code, configuration and libraries, written down when it is trained."""
+
+import platform
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import distributions
+from typing import Any
+
+from headrace.features.declaration import Label
+from headrace.models.changes import changes
+from headrace.store.code import code_files
+from headrace.store.site import Site
+
+ORIGIN, LOCK = "origin", "requirements.txt"
+LOCK_FILES = ("requirements/base.txt", LOCK)
+"""Where a project keeps its lock file, below its root."""
+LAYERS = ("raw", "validated", "features", "training")
+"""Whose tables a model is made of."""
+
+
+@dataclass
+class Cost:
+    """What a piece of work took."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mib: float = 0.0
+    """The most memory that its process has held so far."""
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Yield what fills with the cost of the work meanwhile."""
+    cost, wall, cpu = Cost(), time.perf_counter(), time.process_time()
+    yield cost
+    cost.seconds, cost.cpu_seconds = round(time.perf_counter() - wall, 3), round(time.process_time() - cpu, 3)
+    cost.peak_mib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Why a training was started: by which kind of reason, in words, and the values behind it."""
+
+    on: str
+    what: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def triggers_of(site: Site, number: str | None, reason: str) -> list[Trigger]:
+    """Return why a training was started; without a number of the log of trainings somebody has started it by hand."""
+    if not number:
+        return [Trigger("manual", reason)]
+    entry = site.trainings.entries()[int(number) - 1]
+    told = [Trigger(one["on"], one["what"], one["facts"]) for one in entry.get("triggers", [])]
+    return told or [Trigger("unknown", reason)]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, on which version of the training set, why, and what it took."""
+
+    digest: str
+    version: int
+    rows: int
+    triggers: list[Trigger]
+    cost: Cost
+    parts: Mapping[str, str]
+    """The code, declarations and libraries of the training itself."""
+
+
+def record_origin(site: Site, label: Label, trained: Trained) -> None:
+    """Keep with a model what it was made of, and what changed since the live one; what decisions stand on stays as it is."""
+    digest = trained.digest
+    kind = f"{ORIGIN}.{site.product.product}"
+    known = site.models.recorded(digest, kind)
+    if known and any(decision.model == digest for decision in site.releases.all(site.product.product)):
+        return
+    live = site.releases.live(site.product.product)
+    facts = {
+        "at": site.clock.now().isoformat(),
+        "triggers": [asdict(trigger) for trigger in trained.triggers],
+        "training_set": trained.version,
+        "before": live.model if live and live.model != digest else None,
+        "versions": {name: site.tables.version(name) for name in _tables(site)},
+        "contents": {name: dict(site.ledger.contents(name)) for name in _tables(site)},
+        "parts": {name: site.ledger.parts(name) for name in _tables(site)} | {"the model": dict(trained.parts)},
+        "code": site.code.put(code_files(site.folder)),
+        "declaration": site.product.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "libraries": installed(),
+        "lock": site.code.put({LOCK: lock_of(site)}),
+        "python": platform.python_version(),
+        "cost": {"training": asdict(trained.cost) | {"rows": trained.rows}},
+    }
+    before = origin_of(site, live.model) if live and live.model != digest else None
+    facts["changes"] = changes(site, label, before, facts) if before else None
+    site.models.record(digest, kind, facts)
+
+
+def record_cost(site: Site, digest: str, what: str, cost: Cost, rows: int) -> None:
+    """Add what a later step took to what is kept of a model's origin."""
+    kind = f"{ORIGIN}.{site.product.product}"
+    known = site.models.recorded(digest, kind)
+    if known:
+        costs = {**known["cost"], what: asdict(cost) | {"rows": rows}}
+        site.models.record(digest, kind, {**known, "cost": costs})
+
+
+def origin_of(site: Site, digest: str) -> dict[str, Any] | None:
+    """Return what is kept of a model's origin; None where nothing is."""
+    return site.models.recorded(digest, f"{ORIGIN}.{site.product.product}")
+
+
+def lock_of(site: Site) -> bytes:
+    """Return the project's lock file, or what is installed, pinned, where it has none."""
+    for name in LOCK_FILES:
+        if (site.place.root / name).is_file():
+            return (site.place.root / name).read_bytes()
+    pins = (f"{name}=={version}\n" for name, version in installed().items() if name != "headrace")
+    return "".join(pins).encode()
+
+
+def installed() -> dict[str, str]:
+    """Return the version of each library that is installed: of two of one name that which is imported."""
+    found: dict[str, str] = {}
+    for one in distributions():
+        found.setdefault(one.metadata["Name"], one.version)
+    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+
+
+def _tables(site: Site) -> list[str]:
+    """Return the tables that a model is made of: the product's own, and those of others that its training set reads."""
+    product, training_set = site.product.product, site.product.table("training", "set")
+    own = [name for name in site.tables.names() if name.split("/")[:1] == [product] and name.split("/")[1] in LAYERS]
+    elsewhere = site.tables.versions(training_set)[-1].inputs
+    return sorted({*own, *elsewhere})

@@ -1,0 +1,289 @@
+"""Reproduction: a model is made again of what it was made of; where it comes out otherwise, the first asset that differs is named."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.contracts.learn import with_learned
+from headrace.contracts.validate import validate
+from headrace.core.days import Days
+from headrace.core.document import read_document
+from headrace.core.errors import Refused, StoreError, VersionRemoved
+from headrace.core.recipe import ALL
+from headrace.declaration import ProductDeclaration
+from headrace.features.compute import feature_rows
+from headrace.features.training import training_rows
+from headrace.models.candidate import train_candidate
+from headrace.models.origin import installed, origin_of
+from headrace.neighbours import declared_product, with_shared
+from headrace.store.digest import rows_digest
+from headrace.store.past import PastSite
+from headrace.store.releases import Release
+from headrace.store.site import Site
+
+MOST_CELLS = 20
+LAYERS = ("raw", "validated", "features", "training")
+"""The order in which tables are made of each other."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value that is not what its inputs make it."""
+
+    table: str
+    key: str
+    column: str
+    stored: str
+    made: str
+
+    def __str__(self) -> str:
+        return f"{self.table}, {self.key}, {self.column}: holds {self.stored}, and its inputs make {self.made}"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of making a model again."""
+
+    model: str
+    made: str
+    """The digest that came out; empty where it was not made, because what it stands on is damaged."""
+    differs: str = ""
+    """The first asset that differs, and how; empty where none does."""
+    cells: Sequence[Cell] = ()
+    environment: Sequence[str] = ()
+    """Libraries with other versions than then."""
+    notes: Sequence[str] = field(default=())
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the model came out the same, and no table that was looked at differs."""
+        return self.model == self.made and not self.differs
+
+    def __str__(self) -> str:
+        lines = [
+            f"model {self.model[:12]}: made again, equal byte for byte" if self.model == self.made else self._other()
+        ]
+        lines += [f"the first asset that differs: {self.differs}"] if self.differs else []
+        lines += [f"  {cell}" for cell in self.cells]
+        lines += [f"another version than then: {what}" for what in self.environment]
+        return "\n".join([*lines, *self.notes])
+
+    def _other(self) -> str:
+        return (
+            f"model {self.model[:12]}: made again, it is {self.made[:12]}"
+            if self.made
+            else (f"model {self.model[:12]}: not made again, for what it was made of is damaged")
+        )
+
+
+def reproduce(site: Site, decision: Release, *, cells: bool = False) -> Reproduction:
+    """Make a model again of its table versions and the product's folder of then, and compare.
+
+    With `cells` each table on the way is made again, too, and held against what is stored, cell by cell. Raises Refused
+    where nothing is kept of the model's origin.
+    """
+    origin = origin_of(site, decision.model)
+    if origin is None:
+        raise Refused(
+            f"Nothing is kept of what model {decision.model[:12]} was made of: it was trained before that was written down."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        then = _then(site, origin, Path(folder))
+        found = _found(then)
+        trained_on = then.site.product.table("training", "set")
+        made = "" if trained_on in (*found.damaged, *found.gone) else _made_again(then, origin["training_set"])
+        walked = _Walked()
+        if found.damaged or cells or made != decision.model:
+            walked = _walk(then, found)
+        differs = walked.differs
+        if not differs and made != decision.model:
+            differs = f"{then.site.product.table('model', 'candidate')}: what it is made of is the same, as far as it is there"
+        return Reproduction(
+            model=decision.model,
+            made=made,
+            differs=differs,
+            cells=walked.cells if cells else (),
+            environment=_environment(origin),
+            notes=[*walked.notes, *_notes(site, decision.model)],
+        )
+
+
+@dataclass(frozen=True)
+class _Then:
+    """The product as it was."""
+
+    declared: ProductDeclaration
+    site: PastSite
+
+
+def _then(site: Site, origin: Mapping[str, Any], scratch: Path) -> _Then:
+    product = scratch / "product"
+    for name, data in site.code.get(origin["code"]).items():
+        path = product / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    declared = declared_product(read_document(product / "defs.yaml"), product / "defs.yaml")
+    versions = {name: version for name, version in origin["versions"].items() if version is not None}
+    past = PastSite(
+        declared, product, site.place, site.environment, scratch=scratch, versions=versions, at=datetime.now(UTC)
+    )
+    declared = with_shared(declared, past)
+    return _Then(declared, replace(past, product=declared, at=_known_then(past, declared)))
+
+
+def _known_then(past: PastSite, declared: ProductDeclaration) -> datetime:
+    """Return the earliest moment at which the labels of the training set's rows were known: no others were then."""
+    assert declared.label
+    table = past.product.table("training", "set")
+    unsealed = replace(past, unsealed=frozenset([table]))
+    newest: datetime = pc.max(unsealed.tables.read(table, columns=[declared.label.time])[declared.label.time]).as_py()
+    return newest + declared.label.known_after
+
+
+@dataclass
+class _Found:
+    """The tables of then, by what became of them, those that others are made of first."""
+
+    damaged: list[str] = field(default_factory=list)
+    """Their files are not as they were written."""
+    gone: list[str] = field(default_factory=list)
+    """Their versions were removed, for no kept model needs them."""
+
+
+@dataclass
+class _Walked:
+    """What a walk from the sources on has found."""
+
+    differs: str = ""
+    cells: list[Cell] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _found(then: _Then) -> _Found:
+    found = _Found()
+    for table in sorted(then.site.versions, key=_place):
+        try:
+            then.site.tables.files(table)
+        except VersionRemoved:
+            found.gone.append(table)
+        except StoreError:
+            found.damaged.append(table)
+    return found
+
+
+def _place(table: str) -> tuple[int, str]:
+    layer = table.split("/")[1]
+    return (LAYERS.index(layer) if layer in LAYERS else 0, table)
+
+
+def _made_again(then: _Then, version: int) -> str:
+    label, model = then.declared.label, then.declared.model
+    assert label
+    assert model
+    return train_candidate(then.site, label, model, version, lambda _: None).digest
+
+
+def _walk(then: _Then, found: _Found) -> _Walked:
+    """Return the first table that differs from what its inputs make, in words, and the cells that do."""
+    walked = _Walked()
+    for table in (name for name in sorted(then.site.versions, key=_place) if name not in found.gone):
+        is_damaged = table in found.damaged
+        # What landed is made of files that are the user's: what was made of it tells what it held.
+        looked = _below(then, table) if is_damaged and table.split("/")[1] == "raw" else table
+        try:
+            cells = _cells(then, looked, frozenset(found.damaged)) if looked else []
+        except VersionRemoved as error:
+            walked.notes.append(f"{table} was not made again: {error}")
+            cells = []
+        if is_damaged or cells:
+            why = (
+                "its files are not those that were written"
+                if is_damaged
+                else "its inputs make other rows than it holds"
+            )
+            walked.differs, walked.cells = f"{table}: {why}", [replace(cell, table=table) for cell in cells]
+            break
+    return walked
+
+
+def _below(then: _Then, table: str) -> str | None:
+    name = then.site.product.table("validated", table.rpartition("/")[2])
+    return name if name in then.site.versions else None
+
+
+def _cells(then: _Then, table: str, unsealed: frozenset[str]) -> list[Cell]:
+    site = replace(then.site, unsealed=unsealed)
+    made = _rows_of(_Then(then.declared, site), table)
+    if made is None:
+        return []
+    stored = site.tables.read(table)
+    if rows_digest(stored) == rows_digest(made.select(stored.column_names) if _same(stored, made) else made):
+        return []
+    layer, name = table.split("/")[1:]
+    return list(_differing(table, (stored, made), then.declared.key_of(layer, name)))
+
+
+def _same(one: pa.Table, other: pa.Table) -> bool:
+    return set(one.column_names) == set(other.column_names)
+
+
+def _rows_of(then: _Then, table: str) -> pa.Table | None:
+    """Return the rows that a table's inputs make; None for what is made of none of ours."""
+    declared, site = then.declared, then.site
+    product, layer, name = table.split("/")
+    if product != site.product.product:
+        return None
+    if layer == "validated":
+        source, contract = declared.sources[name], declared.contracts.get(name)
+        held = with_learned(site, name, contract) if contract else None
+        return validate(site, name, source, held, None).valid
+    if layer == "features":
+        return feature_rows(site, name, declared.features[name], declared.sources, _days(site, table))
+    if layer == "training" and declared.label:
+        return training_rows(site, declared.features, declared.label)
+    return None
+
+
+def _days(site: Site, table: str) -> Days | None:
+    days = sorted(day for day in site.ledger.contents(table) if day != ALL)
+    return Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1])) if days else None
+
+
+def _differing(table: str, sides: tuple[pa.Table, pa.Table], key: Sequence[str]) -> Iterator[Cell]:
+    """Yield the cells that differ, by key; rows that only one side has as a whole."""
+    stored, made = (_as_text(rows, key) for rows in sides)
+    values = [name for name in stored.columns if name not in key and name in made.columns]
+    both = stored.join(made, on=key, how="full", suffix=" made", coalesce=True, nulls_equal=True)
+    found = 0
+    for row in both.iter_rows(named=True):
+        named = ", ".join(f"{name} {row[name]}" for name in key)
+        for column in values:
+            if row[column] != row[f"{column} made"] and found < MOST_CELLS:
+                found += 1
+                yield Cell(table, named, column, str(row[column]), str(row[f"{column} made"]))
+
+
+def _as_text(rows: pa.Table, key: Sequence[str]) -> pl.DataFrame:
+    """Return rows as texts, each with a number where its table has no key."""
+    frame = pl.DataFrame(rows).select(pl.all().cast(pl.String))
+    return frame if key else frame.sort(pl.all())
+
+
+def _environment(origin: Mapping[str, Any]) -> list[str]:
+    now, then = installed(), origin["libraries"]
+    return [f"{name}: {then[name]} then, {now.get(name)} now" for name in then if now.get(name) != then[name]]
+
+
+def _notes(site: Site, digest: str) -> list[str]:
+    try:
+        site.models.verify(digest)
+    except StoreError as error:
+        return [f"the stored model: {error}"]
+    return []

@@ -1,0 +1,50 @@
+"""model/explanation: made for each candidate, skipped while nothing changed, its pictures in MLflow."""
+
+from pathlib import Path
+
+import dagster as dg
+import mlflow
+import pytest
+
+from headrace.explain.assets import explanation_assets
+from headrace.explain.declaration import Card
+from headrace.features.graph import Graph
+from headrace.releases.assets import model_assets
+from headrace.resources import mlflow_resources
+from headrace.store.site import Site
+from platform_tests.models.shop import LABEL, gates, model, shop
+
+pytestmark = pytest.mark.slow
+
+GRAPH = Graph({}, {}, {}, LABEL)
+
+
+def run(site: Site, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    assets = [
+        *model_assets(site, LABEL, model(), gates(), None),
+        *explanation_assets(site, GRAPH, model(), ["country"], Card()),
+    ]
+    return dg.materialize(
+        assets,
+        selection=[dg.AssetKey(["shop", "model", name]) for name in names],
+        resources=mlflow_resources(site),
+        instance=instance,
+    )
+
+
+def test_a_candidate_is_explained_once_and_again_when_another_model_is_live(tmp_path: Path) -> None:
+    site = shop(tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = run(site, instance, "candidate", "evaluation", "explanation", "champion")
+        told = first.asset_materializations_for_node("shop__model__explanation")[0].metadata
+        assert told["against"].value == "no model is live yet"
+        assert {"shap", "inputs", "looked at more or less"} <= set(told)
+        assert not run(site, instance, "explanation").asset_materializations_for_node("shop__model__explanation")
+        runs = mlflow.MlflowClient(site.place.mlflow_uri).search_runs(
+            [mlflow.MlflowClient(site.place.mlflow_uri).get_experiment_by_name("shop").experiment_id]
+        )
+        assert any(
+            "shap.png" in artifact.path
+            for found in runs
+            for artifact in mlflow.MlflowClient(site.place.mlflow_uri).list_artifacts(found.info.run_id, "plots")
+        )
