@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -21,10 +21,6 @@ from headrace.models.trainer import kind_of
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.site import Site
-
-if TYPE_CHECKING:
-    pass
-
 
 REASON_TAG, TRAINING_TAG = "headrace/reason", "headrace/training"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -24,10 +24,6 @@ from headrace.releases.sensors import GUARDED, guarded
 from headrace.store import runs
 from headrace.store.releases import Release
 from headrace.store.site import Site
-
-if TYPE_CHECKING:
-    pass
-
 
 RELEASED, MIRRORED, FRESHNESS = "released", "mirrored", "freshness"
 
