@@ -13,6 +13,7 @@ from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
 from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
 from headrace.models.declaration import Model
+from headrace.models.harden import listed
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
 from headrace.models.plots import importance_plot
 from headrace.models.predict import stored_file
@@ -74,6 +75,7 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 "mlflow version": registered,
                 "baselines": records(trained.baselines),
                 **_fold_metadata(trained.folds),
+                **({"robustness": records(listed(trained.robustness))} if trained.robustness else {}),
                 "importance": dg.MetadataValue.md(markdown(picture)),
             }
         else:

@@ -16,9 +16,11 @@ from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.baselines import Baseline, baselines
 from headrace.models.calibrate import FILE, held_out, is_tuned, tune
 from headrace.models.declaration import Model
-from headrace.models.encode import Input
+from headrace.models.encode import Input, encode
 from headrace.models.folds import RECORD as FOLDS
-from headrace.models.folds import fold_of, judged_on, older_folds, summary
+from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
+from headrace.models.harden import RECORD as ROBUSTNESS
+from headrace.models.harden import robustness
 from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
@@ -51,6 +53,8 @@ class Made:
     """Each input's share of the gain; nothing where the model does not say."""
     baselines: list[dict[str, Any]]
     """The candidate itself, and each baseline, on the same test rows."""
+    robustness: dict[str, dict[str, Any]]
+    """Of a hardened model and of the plain one: how test rows come true, as they are and moved against it; else empty."""
     folds: dict[str, Any]
     """Each fold, with mean and spread of the task's first number."""
 
@@ -72,6 +76,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         trained.meta,
         importance(trained),
         [baseline.listed(model.task) for baseline in beside],
+        _robustness(trained, split.test, label, model),
         summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
     )
     site.models.record(digest, "profile", profile)
@@ -79,6 +84,8 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     site.models.record(digest, STATISTICS, as_facts(statistics_of(split.train)))
     site.models.record(digest, BASELINES, {"baselines": made.baselines})
     site.models.record(digest, FOLDS, made.folds)
+    if made.robustness:
+        site.models.record(digest, ROBUSTNESS, made.robustness)
     return made
 
 
@@ -93,6 +100,14 @@ def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Besid
     # The model knows the labels of all of these rows, by its threshold or its calibration.
     meta = trained.meta.model_copy(update={"tuned": True, "train_to": pc.max(rows[label.time]).as_py()})
     return replace(trained, meta=meta), {FILE: tuned.model_dump_json().encode()}
+
+
+def _robustness(trained: Trained, test: pa.Table, label: Label, model: Model) -> dict[str, dict[str, Any]]:
+    if trained.plain is None or not test.num_rows:
+        return {}
+    models = {"plain": trained.plain, "hardened": trained.fitted}
+    answers = asked_of(test, label, model).answers
+    return robustness(models, encode(test, trained.meta.inputs), answers, trained.meta)
 
 
 def _training(site: Site, version: int) -> Training:

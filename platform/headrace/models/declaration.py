@@ -145,6 +145,9 @@ class Model(Declaration):
     newest fifth of the training span, which the model is then not trained on."""
     costs: Costs | None = None
     """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
+    harden: Literal["adversarial"] | None = None
+    """`adversarial`: learn from each row and from a copy that is moved a little against the model, so that small errors of
+    measurement turn fewer scores. Robustness before and after is recorded. It trains twice, and costs a little on clean rows."""
     evaluation: Evaluating = Evaluating()
     """How it is measured and looked at."""
 
@@ -175,6 +178,8 @@ class Model(Declaration):
             raise ValueError("`task: quantile` and `quantile`, such as 0.9, go together")
         if (self.task == "ranking") != (self.group is not None):
             raise ValueError("`task: ranking` and `group`, the column whose rows are ranked, go together")
+        if self.task == "ranking" and self.harden:
+            raise ValueError("`harden` moves rows one by one, and `task: ranking` judges groups of them")
         if self.task != "classification" and (self.calibrate or self.costs):
             raise ValueError(
                 f"`calibrate` and `costs` are about chances and decisions, and `task: {self.task}` has none"

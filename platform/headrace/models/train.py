@@ -14,6 +14,7 @@ from headrace.features.declaration import Label
 from headrace.models.answers import answers_of, group_sizes, weights_of
 from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
+from headrace.models.harden import fit_hardened
 from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_of
 
 NOWHERE = Beside(Path(), "")
@@ -26,6 +27,8 @@ class Trained:
 
     fitted: Fitted
     meta: Meta
+    plain: Fitted | None = None
+    """Of a hardened model, the one that is not."""
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -46,7 +49,11 @@ def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print, be
     if model.group:
         rows = rows.take(pc.sort_indices(rows[model.group]))
     lesson = lesson_of(rows, label, model, say, beside)
-    return Trained(trainer_of(model.trainer).fit(lesson), lesson.meta)
+    trainer = trainer_of(model.trainer)
+    if model.harden:
+        hardened, plain = fit_hardened(trainer, lesson)
+        return Trained(hardened, lesson.meta, plain)
+    return Trained(trainer.fit(lesson), lesson.meta)
 
 
 def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print, beside: Beside = NOWHERE) -> Lesson:
@@ -72,6 +79,7 @@ def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print, besi
         task=model.task,
         quantile=model.quantile,
         device=model.device,
+        harden=model.harden,
         code=_code(model, beside),
         held_out=HeldOut(column=model.split.column, share=model.split.share) if model.split.column else None,
     )

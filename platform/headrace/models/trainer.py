@@ -54,6 +54,8 @@ class Meta(BaseModel):
     """Whether a calibration or a threshold, learned on the newest of its rows, is stored beside it."""
     device: Declared = "cpu"
     """Where it was allowed to be trained."""
+    harden: str | None = None
+    """How it was made robust."""
     code: dict[str, str] = {}
     """Of a trainer of the user's own: file → digest of its text. The files are stored with the model."""
     held_out: HeldOut | None = None
