@@ -18,4 +18,4 @@ def card(release: str) -> None:
 
     product, _, number = release.partition("@")
     declared, site = Project.around(Path.cwd()).load(product)
-    click.echo(card_markdown(told_of(site, declared.card, declared.graph, release_named(site, number))))
+    click.echo(card_markdown(told_of(site, declared.card, declared.graph, declared.model, release_named(site, number))))

@@ -31,7 +31,7 @@ def released(site: Site, *texts: str) -> Told:
     digest = trained(site)
     judged(site, digest, *texts)
     release = release_model(site, Request(digest, "Ada", "a <i>manual</i> training"), gates(*texts))
-    return told_of(site, CARD, GRAPH, release)
+    return told_of(site, CARD, GRAPH, None, release)
 
 
 def test_a_card_says_what_for_from_what_how_well_and_by_whom(site: Site) -> None:
@@ -54,7 +54,9 @@ def test_a_card_says_what_the_model_looks_at_and_what_the_one_before_did(site: S
     digest = trained(site)
     judged(site, digest)
     explain_candidate(site, digest, rows_to_explain(site, LABEL, model(), the_candidate(site)), [])
-    text = card_markdown(told_of(site, CARD, GRAPH, release_model(site, Request(digest, "Ada", "again"), gates())))
+    text = card_markdown(
+        told_of(site, CARD, GRAPH, None, release_model(site, Request(digest, "Ada", "again"), gates()))
+    )
     assert "| price | " in text
     assert "raises the score" in text
     assert "Looked at most otherwise than by the model before" in text
@@ -63,7 +65,7 @@ def test_a_card_says_what_the_model_looks_at_and_what_the_one_before_did(site: S
 
 def test_what_nobody_has_said_is_said_to_be_missing(site: Site) -> None:
     told = released(site)
-    text = card_markdown(told_of(site, Card(), GRAPH, told.release))
+    text = card_markdown(told_of(site, Card(), GRAPH, None, told.release))
     assert "| intended use | not said: declare" in text
 
 
@@ -86,4 +88,16 @@ def test_a_card_is_written_as_markdown_and_as_a_page(site: Site) -> None:
 def test_a_label_without_origins_still_has_a_card(site: Site) -> None:
     told = released(site)
     late = Graph({}, {}, {}, LABEL.model_copy(update={"known_after": timedelta(days=2)}))
-    assert card_markdown(told_of(site, CARD, late, told.release))
+    assert card_markdown(told_of(site, CARD, late, None, told.release))
+
+
+def test_a_card_says_whether_the_model_is_fair_and_how_it_bears_small_moves(site: Site) -> None:
+    declared = model(harden="adversarial", evaluation={"protected": ["country"]})
+    digest = trained(site, declared)
+    judged(site, digest, declared=declared)
+    release = release_model(site, Request(digest, "Ada", "a test"), gates())
+    text = card_markdown(told_of(site, CARD, GRAPH, declared, release))
+    assert "| country | auc | 0." in text
+    assert "hard tests passed" in text
+    assert "| hardened | moved against it | 0." in text
+    assert "nobody has looked" in card_markdown(told_of(site, CARD, GRAPH, None, release))

@@ -36,7 +36,7 @@ def explanation_assets(
 ) -> list[dg.AssetsDefinition]:
     """Return model/explanation and model/card."""
     assert graph.label
-    return [_explanation(site, graph.label, model, slices), _card(site, card, graph)]
+    return [_explanation(site, graph.label, model, slices), _card(site, card, graph, model)]
 
 
 def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) -> dg.AssetsDefinition:
@@ -77,7 +77,7 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
     return explanation
 
 
-def _card(site: Site, card: Card, graph: Graph) -> dg.AssetsDefinition:
+def _card(site: Site, card: Card, graph: Graph, model: Model) -> dg.AssetsDefinition:
     product = site.product
 
     @asset(
@@ -103,7 +103,7 @@ def _card(site: Site, card: Card, graph: Graph) -> dg.AssetsDefinition:
         live = site.releases.live(product.product)
         if live is None:
             raise Refused("Nothing is live: there is no release to write a card of.")
-        written = write_card(site, told_of(site, card, graph, live))
+        written = write_card(site, told_of(site, card, graph, model, live))
         attached = _attached(site, live, written)
         yield attached
         contents = {ALL: code_version(written.markdown)}

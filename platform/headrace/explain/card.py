@@ -13,6 +13,8 @@ from headrace.explain.declaration import Card
 from headrace.explain.explanation import Explanation, recorded_explanation
 from headrace.features.graph import Graph, sources_behind
 from headrace.features.lineage import training_lineage
+from headrace.models.declaration import Model
+from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.predict import load_meta
 from headrace.models.trainer import Meta
 from headrace.store.releases import Release
@@ -33,6 +35,10 @@ class Told:
     """Product, table, version and versions of its inputs: each training that gave this model, the newest last."""
     judgement: Judgement | None
     explanation: Explanation | None
+    protected: list[str]
+    """The columns between whose values it should be fair."""
+    robustness: dict[str, dict[str, Any]]
+    """Of a hardened model: how it and the plain one bear small moves."""
     origins: dict[str, str]
     """Input → table and sources that it comes from."""
 
@@ -52,7 +58,7 @@ def release_named(site: Site, word: str) -> Release:
     return found
 
 
-def told_of(site: Site, card: Card, graph: Graph, release: Release) -> Told:
+def told_of(site: Site, card: Card, graph: Graph, model: Model | None, release: Release) -> Told:
     """Return what the card of a release says; raises StoreError where the model's files are gone, Refused for torn records."""
     digest = release.model
     return Told(
@@ -63,6 +69,8 @@ def told_of(site: Site, card: Card, graph: Graph, release: Release) -> Told:
         trained_on=site.models.trainings(digest),
         judgement=recorded_judgement(site, digest) if site.models.recorded(digest, RECORD) else None,
         explanation=recorded_explanation(site, digest),
+        protected=model.evaluation.protected if model else [],
+        robustness=site.models.recorded(digest, ROBUSTNESS) or {},
         origins=_origins(site, graph),
     )
 
