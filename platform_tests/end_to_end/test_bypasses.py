@@ -58,14 +58,18 @@ def test_no_way_round_the_gate_stays_unnoticed_for_a_minute(project: Project) ->
         by_writing_into_the_registry(site, champion)
         by_writing_into_the_log(site, champion)
         by_editing_the_model(site, champion)
-        said = watch.instance.event_log_storage.get_asset_check_execution_history(GUARDED, limit=50)
+        within_a_minute(lambda: alarms(watch.instance) >= 4, "the check said each of them")
     assert live(site) == champion
-    failed = [record for record in said if record.status.value == "FAILED"]
-    assert len(failed) >= 4
     assert site.releases.faults("shop") == []
 
 
 GUARDED = dg.AssetCheckKey(dg.AssetKey(["shop", "model", "champion"]), "guarded")
+
+
+def alarms(instance: dg.DagsterInstance) -> int:
+    """Return how often the guard's check failed: it is written down only after what it found is mended."""
+    said = instance.event_log_storage.get_asset_check_execution_history(GUARDED, limit=50)
+    return sum(record.status.value == "FAILED" for record in said)
 
 
 def live(site: Site) -> str | None:
