@@ -9,6 +9,7 @@ from headrace.explain.card import Told, told_of
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import explain_candidate, rows_to_explain
 from headrace.explain.page import card_html, card_markdown, write_card
+from headrace.explain.recipe import card_parts
 from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
 from headrace.releases.release import Request, release_model
@@ -87,3 +88,7 @@ def test_a_label_without_origins_still_has_a_card(site: Site) -> None:
     told = released(site)
     late = Graph({}, {}, {}, LABEL.model_copy(update={"known_after": timedelta(days=2)}))
     assert card_markdown(told_of(site, CARD, late, told.release))
+
+
+def test_another_wording_of_the_card_is_another_card() -> None:
+    assert any(part.endswith(".TEMPLATE") for part in card_parts(CARD))
