@@ -24,7 +24,7 @@ from platform_tests.end_to_end.test_crash import command, environment, materiali
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 WHO = "anna.berg@example.com"
-CHAMPION = '+key:"shop/model/champion"'
+CHAMPION = '+key:"shop/model/card"'
 AFTER = "2024-01-10T05:00:00+00:00,2024-01-11T01:00:00+00:00"
 LINES = [f"good-1,{WHO},{AFTER},25.0,True", f"bad-1,{WHO},{AFTER},-5,True", f"ragged,{WHO}"]
 TABLES = ["features/habit", "quarantine/orders", "raw/orders", "training/set", "validated/orders"]

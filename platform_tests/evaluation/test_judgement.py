@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from headrace.core.errors import DeclarationError
+from headrace.models.declaration import Model
+from headrace.models.words import MEASURED
 from headrace.releases.assets import model_assets
 from platform_tests.models.shop import LABEL, gates, graded, judged, model, orders, priced, shop, trained, trained_on
 
@@ -43,12 +46,13 @@ def test_another_confidence_gives_other_intervals_of_the_same_metrics(tmp_path: 
     ids=lambda value: getattr(value, "task", ""),
 )
 def test_a_model_of_another_task_is_judged_by_its_own_metrics(
-    tmp_path: Path, declared: object, rows: object, good: str, bad: str
+    tmp_path: Path, declared: Model, rows: pa.Table, good: str, bad: str
 ) -> None:
     site = shop(tmp_path, rows)
     judgement = judged(site, trained(site, declared), good, bad, declared=declared)
     assert [verdict.passed for verdict in judgement.verdicts(gates(good, bad))] == [True, False]
     assert judgement.evaluation.overall.intervals.keys() == judgement.evaluation.overall.metrics.keys()
+    assert judgement.evaluation.headline == MEASURED[declared.task][0]
 
 
 def test_a_gate_on_another_tasks_metric_is_an_error_while_loading(tmp_path: Path) -> None:

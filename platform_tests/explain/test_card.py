@@ -9,6 +9,7 @@ from headrace.explain.card import Told, told_of
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import explain_candidate, rows_to_explain
 from headrace.explain.page import card_html, card_markdown, write_card
+from headrace.explain.recipe import card_parts
 from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
 from headrace.releases.release import Request, release_model
@@ -101,3 +102,7 @@ def test_a_card_says_whether_the_model_is_fair_and_how_it_bears_small_moves(site
     assert "hard tests passed" in text
     assert "| hardened | moved against it | 0." in text
     assert "nobody has looked" in card_markdown(told_of(site, CARD, GRAPH, None, release))
+
+
+def test_another_wording_of_the_card_is_another_card() -> None:
+    assert any(part.endswith(".TEMPLATE") for part in card_parts(CARD))

@@ -38,6 +38,13 @@ def test_a_summary_tells_rows_months_releases_with_reasons_and_drift(tmp_path: P
     assert "1. released: AUC 0." in text
 
 
+def test_a_release_is_told_by_the_metric_of_its_task(tmp_path: Path) -> None:
+    facts = measured(watched_shop(tmp_path))
+    evidence = {"metric": "rmse", "rmse": 3.25, "rows": 1200}
+    text = summary_text(replace(facts, decisions=[replace(facts.decisions[0], evidence=evidence)]))
+    assert "released, live: RMSE 3.2500 on 1,200 test rows" in text
+
+
 def test_what_is_beyond_its_limit_is_marked(tmp_path: Path) -> None:
     lines = summary_text(measured(watched_shop(tmp_path, shifted))).splitlines()
     [price] = [line for line in lines if line.split()[:2] == ["price", "PSI"]]

@@ -24,6 +24,7 @@ from platform_tests.models.shop import (
     mislabelled,
     model,
     orders,
+    priced,
     relabelled,
     shop,
     trained,
@@ -79,6 +80,13 @@ def test_the_first_model_that_passes_goes_live_with_its_evidence(site: Site) -> 
     assert decision.evidence["version"] == 0
     assert [gate["gate"] for gate in decision.evidence["gates"]] == ["auc >= 0.6", "auc >= champion - 0.005"]
     assert live(site) == decision.model
+
+
+def test_a_release_says_the_metric_of_its_models_task(tmp_path: Path) -> None:
+    site, declared = shop(tmp_path, priced()), model(task="regression")
+    digest = trained(site, declared)
+    judgement = judged(site, digest, "rmse <= 8", declared=declared)
+    assert release(site, digest, "rmse <= 8").measured == ("rmse", judgement.evaluation.overall.metrics["rmse"])
 
 
 def test_a_model_that_was_never_evaluated_is_refused(site: Site) -> None:

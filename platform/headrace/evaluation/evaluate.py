@@ -15,6 +15,7 @@ from headrace.evaluation.curves import Curve, curves_of
 from headrace.evaluation.metrics import Aim, Ranked, metrics_of, ranked
 from headrace.features.declaration import Label
 from headrace.models.blocks import Array, blocks_of, drawn, first_of, interval, local_days
+from headrace.models.words import MEASURED
 
 LEAST_ROWS = 100
 """Metrics of fewer rows are shown, and decide nothing: they are chance."""
@@ -65,6 +66,12 @@ class Evaluation(BaseModel):
     def measured(self) -> dict[str, float]:
         """Return the metrics of all rows that have a meaning."""
         return {name: value for name, value in self.overall.metrics.items() if value is not None}
+
+    @property
+    def headline(self) -> str:
+        """The metric that counts first for the model's task; AUC where nothing could be measured."""
+        first = [names[0] for names in MEASURED.values()]
+        return next((name for name in first if name in self.overall.metrics), first[0])
 
     def listed(self) -> list[dict[str, Any]]:
         """Return a row of metrics for each slice and month."""

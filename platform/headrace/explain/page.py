@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 
 from headrace.explain.card import MOST, Told
 from headrace.store.publish import publish
 from headrace.store.site import Site
 
+TEMPLATE = (Path(__file__).parent / "templates" / "card.md.j2").read_text()
 STYLE = """
 :root { --ink:#1c2733; --soft:#5a6672; --line:#e1e6eb; --page:#f4f6f8; --card:#fff; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { :root { --ink:#e6ebf0; --soft:#9aa7b3; --line:#313b45; --page:#131920; --card:#1d252d; } }
@@ -45,14 +46,13 @@ def write_card(site: Site, told: Told) -> Written:
 def card_markdown(told: Told) -> str:
     """Return the card as Markdown."""
     environment = Environment(
-        loader=PackageLoader("headrace.explain"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701  what is written is Markdown: its reader escapes markup
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"cell": _cell, "number": _number}
-    return environment.get_template("card.md.j2").render(t=told, most=MOST)
+    return environment.from_string(TEMPLATE).render(t=told, most=MOST)
 
 
 def card_html(told: Told) -> str:

@@ -48,8 +48,9 @@ def _decisions(facts: ProductFacts) -> Iterator[str]:
 
 def _outcome(facts: ProductFacts, decision: Release) -> str:
     live = ", live" if facts.live and decision.number == facts.live.release.number else ""
-    auc = decision.evidence.get("auc")
-    tested = f"AUC {auc:.4f} on {decision.evidence['rows']:,} test rows" if auc is not None else "not measured"
+    metric, value = decision.measured
+    rows = decision.evidence.get("rows", 0)
+    tested = f"{metric.upper()} {value:.4f} on {rows:,} test rows" if value is not None else "not measured"
     return f"{decision.outcome}{live}: {tested}"
 
 

@@ -112,8 +112,10 @@ def _held(site: Site, model: str, gates: Sequence[Gate]) -> tuple[dict[str, Any]
     site.models.verify(model)
     judgement = recorded_judgement(site, model)
     verdicts = judgement.verdicts(gates)
+    metric = judgement.evaluation.headline
     evidence = {
-        "auc": judgement.evaluation.overall.metrics.get("auc"),
+        "metric": metric,
+        metric: judgement.evaluation.overall.metrics.get(metric),
         "rows": judgement.evaluation.overall.rows,
         "training_set": judgement.training_set,
         "version": judgement.version,

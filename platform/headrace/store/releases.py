@@ -37,6 +37,12 @@ class Release:
     """The release whose model is live again, of what was rolled back."""
 
     @property
+    def measured(self) -> tuple[str, float | None]:
+        """The metric that counts first for its task, and what the model reached; None where that was not measured."""
+        metric = str(self.evidence.get("metric", "auc"))
+        return metric, self.evidence.get(metric)
+
+    @property
     def goes_live(self) -> bool:
         """Whether its model is live from then on."""
         return self.outcome in GOES_LIVE
