@@ -19,6 +19,7 @@ from headrace.models.headline import MORE_IS_BETTER
 from headrace.models.tuning.folds import FOLDS
 from headrace.models.tuning.lanes import Done
 from headrace.models.tuning.space import Dimension, Range
+from headrace.store.studies import lock_of
 
 if TYPE_CHECKING:
     import optuna
@@ -152,7 +153,7 @@ def open_study(path: Path, metric: str, seed: int) -> Iterator[Study]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with FileLock(lock_of(path.parent)):
         storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
         study = optuna.create_study(
             storage=storage,
