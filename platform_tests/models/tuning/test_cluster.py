@@ -1,12 +1,18 @@
 """Trials on a real Ray cluster of two nodes: both compute, and each trial says what it would have said here."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError, StoreError
 from headrace.core.place import Place
 from headrace.models.candidate import train_candidate
@@ -16,9 +22,17 @@ from headrace.models.trainer import Beside
 from headrace.models.tuning.folds import Task, fold_value, validation_folds
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, model, orders, plain, shop, silent
+from platform_tests.models.test_assets import Way, metadata, mlflow_runs
 from platform_tests.models.test_own import STEPS, TRAIN
 from platform_tests.models.tuning.cluster import running_cluster
 from platform_tests.models.tuning.test_search import found_by, searched, tuned
+
+TUNE = """
+import sys
+from pathlib import Path
+from platform_tests.models.tuning.test_cluster import on_ray_again, searched, tune, tuned
+tuned(on_ray_again(Path(sys.argv[1]), sys.argv[2]), searched(tune=tune(8)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +44,11 @@ def address() -> Iterator[str]:
 def on_ray(folder: Path, address: str | None) -> Site:
     site = shop(folder, orders(800))
     return replace(site, place=replace(site.place, ray_address=address))
+
+
+def on_ray_again(folder: Path, address: str) -> Site:
+    """Return the shop of a folder, as it lies there."""
+    return Site(Identity(product="shop"), folder, replace(Place.at(folder), ray_address=address))
 
 
 def tune(trials: int = 8, **space: Any) -> dict[str, Any]:
@@ -64,6 +83,32 @@ def test_a_trainer_of_the_users_own_goes_to_the_nodes_with_its_files(tmp_path: P
 def test_parameters_that_the_trainer_refuses_on_a_node_are_refused_in_its_words(tmp_path: Path, address: str) -> None:
     with pytest.raises(DeclarationError, match="bagging_fraction"):
         tuned(on_ray(tmp_path, address), searched(tune=tune(2, bagging_fraction=[2.0, 3.0])))
+
+
+@pytest.mark.slow
+def test_a_search_on_ray_that_was_killed_goes_on_with_what_is_left(tmp_path: Path, address: str) -> None:
+    site = on_ray(tmp_path, address)
+    command = [sys.executable, "-c", TUNE, str(site.folder), address]
+    killed = subprocess.run(command, env={**os.environ, "FAILPOINT": "fold_judged:11"}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    found = found_by(tuned(site, searched(tune=tune(8))))
+    assert 0 < found.resumed < 8
+    assert [trial.number for trial in found.trials] == list(range(8))
+    assert all(trial.value is None or len(trial.folds) == 3 for trial in found.trials)
+
+
+@pytest.mark.slow
+def test_the_candidate_asset_searches_on_ray_and_mlflow_says_on_which_node_each_trial_ran(
+    tmp_path: Path, address: str
+) -> None:
+    site = on_ray(tmp_path, address)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = Way(site, instance, searched(tune=tune(4))).run("candidate")
+    assert result.success
+    assert metadata(result, "candidate")["tuning"].startswith("4 trials")
+    nodes = {run.data.tags["where"] for run in mlflow_runs(site) if "where" in run.data.tags}
+    assert nodes
+    assert "here" not in nodes
 
 
 def test_without_an_address_it_is_said_which_variable_to_set(tmp_path: Path) -> None:

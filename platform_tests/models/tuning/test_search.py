@@ -80,6 +80,7 @@ def test_each_fold_is_judged_by_what_was_known_before_it_and_lies_in_the_trainin
     assert pc.max(folds[-1].test[LABEL.time]).as_py() == pc.max(rows[LABEL.time]).as_py()
 
 
+@pytest.mark.slow
 def test_the_labels_of_the_test_rows_take_no_part(tmp_path: Path) -> None:
     rows = orders(800)
     after = rows.num_rows * 3 // 4
@@ -121,6 +122,7 @@ def test_parameters_that_do_no_better_than_the_declared_ones_are_not_taken(site:
     assert made.tuning.default == made.digest
 
 
+@pytest.mark.slow
 def test_the_same_search_gives_the_same_trials_and_another_seed_others(tmp_path: Path) -> None:
     one, two, other = (shop(tmp_path / name, orders(800)) for name in ("one", "two", "other"))
     first = tuned(one)
@@ -135,6 +137,7 @@ def test_a_search_that_is_done_is_not_made_again(site: Site) -> None:
     assert [t.ended for t in found_by(first).trials] == [t.ended for t in found_by(second).trials]
 
 
+@pytest.mark.slow
 def test_a_greater_budget_goes_on_where_the_smaller_one_ended(tmp_path: Path) -> None:
     grown, whole = shop(tmp_path / "grown", orders(800)), shop(tmp_path / "whole", orders(800))
     tuned(grown, searched(3))
@@ -144,6 +147,7 @@ def test_a_greater_budget_goes_on_where_the_smaller_one_ended(tmp_path: Path) ->
     assert len(studies(grown)) == 1
 
 
+@pytest.mark.slow
 def test_other_rows_parameters_or_ranges_are_another_study(site: Site) -> None:
     tuned(site, searched(1))
     tuned(site, searched(1, params={"num_leaves": 9}))
@@ -171,6 +175,7 @@ def test_a_trial_that_is_worse_than_most_on_its_first_spans_is_pruned(site: Site
     assert len(found.trials) == 14
 
 
+@pytest.mark.slow
 def test_importances_say_which_parameter_mattered_and_few_trials_say_nothing(site: Site) -> None:
     assert found_by(tuned(site, searched(2))).importances == {}
     found = found_by(tuned(site, searched(12)))
@@ -186,6 +191,7 @@ def test_a_number_is_searched_for_by_the_error_that_should_be_small(tmp_path: Pa
     assert found.best == min([found.default, *(t.value for t in found.trials if t.value is not None)])
 
 
+@pytest.mark.slow
 def test_the_parameters_of_any_trainer_can_be_searched_for(site: Site) -> None:
     (site.folder / "train.py").write_text(TRAIN)
     (site.folder / "steps.py").write_text(STEPS)
