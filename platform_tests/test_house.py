@@ -88,6 +88,8 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("sqlite3", {"store/online_embedded.py", "store/traces.py"}),
         ("pyspark", {"store/spark.py"}),
         ("py4j", {"store/spark.py"}),
+        ("optuna", {"models/tuning/study.py"}),
+        ("ray", {"models/tuning/cluster.py"}),
         ("skops", {"models/trainers/skops.py"}),
         ("xgboost", {"models/trainers/xgboost.py"}),
         ("torch", {"models/trainers/torch.py"}),

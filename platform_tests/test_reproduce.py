@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from headrace.cli import main
 from headrace.core.errors import Refused
 from headrace.models.origin import origin_of
+from headrace.releases.why import why_text
 from headrace.reproduce import Reproduction, reproduce
 from headrace.store.releases import Release
 from headrace.store.removed import remove_versions
@@ -77,6 +78,29 @@ def test_every_model_is_made_again_byte_for_byte_though_data_and_code_moved_on(s
     assert (found.made, found.differs, list(found.cells)) == (decision(shop, number).model, "", [])
     assert found.is_equal
     assert str(found).splitlines()[0].endswith("made again, equal byte for byte")
+
+
+def test_a_model_whose_parameters_were_searched_for_is_made_again_without_searching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    root = make_project(tmp_path / "shop")
+    declared = root / "platform/products/shop/defs.yaml"
+    params, tune = (
+        "params: {num_leaves: 7, min_data_in_leaf: 20}",
+        "tune: {trials: 4, num_leaves: [3, 15], learning_rate: [0.05, 0.4]}",
+    )
+    declared.write_text(declared.read_text().replace(params, f"params: {{learning_rate: 0.001}}, {tune}"))
+    shop = Shop(root)
+    shop.land(0, 29)
+    facts = shop.train()
+    assert (facts["cost"]["tuning"]["trials"], "4 trials" in why_text(facts)) == (4, True)
+    shutil.rmtree(shop.project.place.studies)
+    found = again(shop, 1)
+    assert (found.made, found.differs) == (decision(shop, 1).model, "")
+    assert not shop.project.place.studies.exists()
+    monkeypatch.chdir(root)
+    assert "Tuning was worth it: auc" in CliRunner().invoke(main, ["card", "shop"]).output
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from headrace.features.compute import feature_rows
 from headrace.features.training import training_rows
 from headrace.models.candidate import train_candidate
 from headrace.models.origin import installed, origin_of
+from headrace.models.tuning.folds import with_params
 from headrace.neighbours import declared_product, with_shared
 from headrace.store.digest import rows_digest
 from headrace.store.past import PastSite
@@ -98,7 +99,7 @@ def reproduce(site: Site, decision: Release, *, cells: bool = False) -> Reproduc
         then = _then(site, origin, Path(folder))
         found = _found(then)
         trained_on = then.site.product.table("training", "set")
-        made = "" if trained_on in (*found.damaged, *found.gone) else _made_again(then, origin["training_set"])
+        made = "" if trained_on in (*found.damaged, *found.gone) else _made_again(then, origin)
         walked = _Walked()
         if found.damaged or cells or made != decision.model:
             walked = _walk(then, found)
@@ -183,11 +184,13 @@ def _place(table: str) -> tuple[int, str]:
     return (LAYERS.index(layer) if layer in LAYERS else 0, table)
 
 
-def _made_again(then: _Then, version: int) -> str:
+def _made_again(then: _Then, origin: Mapping[str, Any]) -> str:
+    """Return the digest of the model made again; of one whose parameters were searched for, with those that were found."""
     label, model = then.declared.label, then.declared.model
     assert label
     assert model
-    return train_candidate(then.site, label, model, version, lambda _: None).digest
+    model = with_params(model, origin["params"]) if "params" in origin else model
+    return train_candidate(then.site, label, model, origin["training_set"], lambda _: None).digest
 
 
 def _walk(then: _Then, found: _Found) -> _Walked:

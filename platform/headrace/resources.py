@@ -23,6 +23,7 @@ from headrace.core.failpoints import failpoint
 from headrace.core.processes import is_gone
 from headrace.store import runs
 from headrace.store.doctor import Finding
+from headrace.store.mirrored import End
 
 if TYPE_CHECKING:
     from headrace.store.site import Site
@@ -35,7 +36,7 @@ UNDER_WAY = [
     DagsterRunStatus.CANCELING,
 ]
 
-ENDS: dict[DagsterRunStatus, runs.End] = {
+ENDS: dict[DagsterRunStatus, End] = {
     DagsterRunStatus.SUCCESS: "FINISHED",
     DagsterRunStatus.FAILURE: "FAILED",
     DagsterRunStatus.CANCELED: "KILLED",
@@ -230,7 +231,7 @@ class Tracking:
             self.started = False
             runs.finish(failed)
 
-    def _end_of(self, run_id: str) -> runs.End | None:
+    def _end_of(self, run_id: str) -> End | None:
         """Return how a Dagster run ended; None while it is at work, and where this instance does not know it."""
         instance = self.context.instance
         run = instance.get_run_by_id(run_id) if instance and run_id else None

@@ -19,7 +19,8 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
-from headrace.models.predict import load_predictor, score_rows
+from headrace.models.origin import origin_of
+from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
@@ -201,6 +202,32 @@ def test_a_split_by_group_goes_the_whole_way_and_duels_on_the_groups_that_both_h
     judged = way.site.models.recorded(the_candidate(way.site).digest, "evaluation") or {}
     assert judged["champion"] == first
     assert judged["duel"]["candidate"]["overall"]["rows"] == judged["evaluation"]["overall"]["rows"] > 1000
+
+
+def test_a_search_for_parameters_is_shown_costed_and_judged(way: Way) -> None:
+    tune = {"trials": 6, "num_leaves": [7, 31], "learning_rate": [0.1, 0.3]}
+    way.model = model(params={"num_leaves": 2, "learning_rate": 0.01}, tune=tune)
+    result = way.run()
+    assert result.success
+    shown, found = metadata(result, "candidate"), load_meta(way.site.models, the_candidate(way.site).digest).params
+    assert shown["tuning"].startswith("6 trials")
+    assert len(table(result, "trials")) == 6
+    for picture in ("tuning history", "tuning importance"):
+        assert shown[picture].startswith("![plot](data:image/png;base64,")
+    assert metadata(result, "evaluation")["tuning"].startswith("Tuning was worth it: auc")
+    runs = mlflow_runs(way.site)
+    [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(trials) == 6
+    assert parent.data.params["num_leaves"] == str(found["num_leaves"])
+    assert {"plots/tuning_history.png", "plots/tuning_importance.png"} <= {
+        file.path for file in registry(way.site).list_artifacts(parent.info.run_id, "plots")
+    }
+    cost = (origin_of(way.site, the_candidate(way.site).digest) or {})["cost"]["tuning"]
+    assert (cost["trials"], cost["resumed"], cost["rows"]) == (6, 0, shown["rows"])
+    assert cost["seconds"] > 0
+    assert way.run("candidate", "evaluation").success
+    assert len(mlflow_runs(way.site)) == 7
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from headrace.store.models import Training
 from headrace.store.retention import Collection, collect
 from headrace.store.sensors import store_automation
 from headrace.store.site import Site
+from headrace.store.studies import lock_of
 from headrace.store.tables import Addition
 
 ROOT = Path(__file__).parents[2]
@@ -320,3 +322,20 @@ def test_the_nightly_job_removes_what_nobody_needs(site: Site) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert defs.resolve_job_def("shop__gc").execute_in_process(instance=instance).success
     assert not orphan.exists()
+
+
+def test_studies_that_nobody_goes_on_with_are_removed_after_a_while_and_none_while_one_is_at_work(site: Site) -> None:
+    folder = site.place.studies / "shop"
+    folder.mkdir(parents=True)
+    old, young = folder / "old.db", folder / "young.db"
+    for path in (old, young):
+        path.write_bytes(b"trials")
+    now = datetime.now(UTC)
+    before = (now - KEEP.versions - timedelta(minutes=1)).timestamp()
+    os.utime(old, (before, before))
+    with FileLock(lock_of(folder)):
+        assert not [fate for fate in collect(site, KEEP, now, remove=True).going if fate.what == "study"]
+    assert [fate.name for fate in collect(site, KEEP, now, remove=False).going if fate.what == "study"] == ["old"]
+    assert old.exists()
+    collect(site, KEEP, now, remove=True)
+    assert (old.exists(), young.exists()) == (False, True)

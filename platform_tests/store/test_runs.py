@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from headrace.core.place import Place
 from headrace.models.train import train_model
 from headrace.store import runs
+from headrace.store.mirrored import End, LoggedTrial
 from platform_tests.models.shop import LABEL, model, orders, silent
 
 PREPARE = """
@@ -26,6 +28,8 @@ runs.prepare(place.mlflow_uri, sys.argv[2], place.home / "mlflow" / sys.argv[2])
 """
 
 HEAD = (1, "0" * 64)
+BEGUN = datetime(2024, 3, 1, tzinfo=UTC)
+ENDED = BEGUN + timedelta(seconds=5)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +110,46 @@ def test_runs_of_killed_processes_are_ended_and_those_at_work_are_left(
     place: Place, client: mlflow.MlflowClient
 ) -> None:
     experiment = client.get_experiment_by_name("shop").experiment_id
-    ends: dict[str, runs.End | None] = {"dead": "KILLED", "broken": "FAILED", "alive": None}
+    ends: dict[str, End | None] = {"dead": "KILLED", "broken": "FAILED", "alive": None}
     begun = {
         name: client.create_run(experiment, tags={runs.DAGSTER_TAG: name}).info.run_id for name in [*ends, "foreign"]
     }
     runs.end_lost("shop", ends.get)
     found = {name: client.get_run(run_id).info.status for name, run_id in begun.items()}
     assert found == {"dead": "KILLED", "broken": "FAILED", "alive": "RUNNING", "foreign": "RUNNING"}
+
+
+def logged(name: str, end: End) -> LoggedTrial:
+    return LoggedTrial(
+        name,
+        {"num_leaves": 7},
+        [("auc_of_fold", 0, 0.7), ("auc_of_fold", 1, 0.8)],
+        BEGUN,
+        ENDED,
+        end,
+        {"state": "judged"},
+    )
+
+
+def test_each_trial_is_a_run_within_the_training_with_its_own_times_and_end(client: mlflow.MlflowClient) -> None:
+    parent = mlflow.active_run()
+    assert parent is not None
+    runs.log_trials([logged("trial 0", "FINISHED"), logged("trial 1", "KILLED")])
+    within = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found = client.search_runs([parent.info.experiment_id], within, order_by=["tags.`mlflow.runName`"])
+    assert [(run.info.run_name, run.info.status) for run in found] == [("trial 0", "FINISHED"), ("trial 1", "KILLED")]
+    assert (found[0].data.params, found[0].data.metrics) == ({"num_leaves": "7"}, {"auc_of_fold": 0.8})
+    assert [metric.step for metric in client.get_metric_history(found[0].info.run_id, "auc_of_fold")] == [0, 1]
+    assert found[0].info.end_time - found[0].info.start_time == 5000
+
+
+def test_a_trial_whose_logging_was_killed_ends_as_its_training_did(place: Place, client: mlflow.MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    parent = client.create_run(experiment, tags={runs.DAGSTER_TAG: "gone"}).info.run_id
+    trial = client.create_run(experiment, tags={runs.PARENT_TAG: parent}).info.run_id
+    ends: dict[str, End | None] = {"gone": "KILLED"}
+    runs.end_lost("shop", ends.get)
+    assert [client.get_run(run).info.status for run in (parent, trial)] == ["KILLED", "KILLED"]
 
 
 @pytest.mark.parametrize(("declared", "wait_s"), [(None, 2), ("30", 30)])

@@ -3,10 +3,10 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -56,6 +56,11 @@ def cluster_parts(engine: str, *parts: Callable[..., Any]) -> Parts:
 def libraries(*names: str) -> Parts:
     """Return the installed versions of libraries, as parts."""
     return {f"library {name}": version(name) for name in names}
+
+
+def installed(names: Sequence[str]) -> Parts:
+    """Return the versions of libraries; of an extra that is not installed none: what needs it says so in words."""
+    return libraries(*(name for name in names if any(distributions(name=name))))
 
 
 def version_of(parts: Parts) -> str:

@@ -1,7 +1,7 @@
 """Where a project keeps its things."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 REPLAY_CLOCK = ".replay_clock"
@@ -21,6 +21,8 @@ class Place:
     spark_url: str | None = field(default=None, repr=False)
     """The Spark cluster, if the project has one: `spark://host:port`, `local[2]`, or `sc://host:port` for Spark Connect; never
     shown, for it may hold a token."""
+    ray_address: str | None = None
+    """The head of the Ray cluster, `host:port`, if the project has one."""
 
     @classmethod
     def at(
@@ -38,7 +40,8 @@ class Place:
     @classmethod
     def of_environment(cls, root: Path, environment: Mapping[str, str]) -> "Place":
         """Return the place of the project at `root` as HEADRACE_HOME and the addresses of servers in the environment say."""
-        return cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in _NAMES))
+        place = cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in _NAMES))
+        return replace(place, ray_address=environment.get("HEADRACE_RAY_ADDRESS"))
 
     @property
     def tables(self) -> Path:
@@ -54,6 +57,11 @@ class Place:
     def logs(self) -> Path:
         """The folder of append-only logs (releases, trainings)."""
         return self.home / "logs"
+
+    @property
+    def studies(self) -> Path:
+        """The folder of studies: which parameters were tried, and what came of them."""
+        return self.home / "studies"
 
     @property
     def code(self) -> Path:

@@ -59,6 +59,11 @@ def compare(rows: pa.Table, ours: Sampling, theirs: Sampling, measuring: Measuri
     )
 
 
+def differences(ours: Sampling, theirs: Sampling, confidence: float) -> Differences:
+    """Return how two models' metrics of the same rows differ, on all of them, with intervals over the same samples of days."""
+    return _differences(ours.overall, theirs.overall, ours.rows.count, confidence)
+
+
 def _differences(candidate: Sampled, champion: Sampled, blocks: int, confidence: float) -> Differences:
     found = {}
     for name in candidate.values.keys() & champion.values.keys():

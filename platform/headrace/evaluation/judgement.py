@@ -18,7 +18,7 @@ from headrace.core.errors import DeclarationError, Refused
 from headrace.core.names import did_you_mean
 from headrace.evaluation.behaviour import Behaviour, Subject, behaviours
 from headrace.evaluation.declaration import Gate
-from headrace.evaluation.duel import Duel, compare
+from headrace.evaluation.duel import Difference, Duel, compare, differences
 from headrace.evaluation.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
 from headrace.evaluation.facts import Asked, facts_of
 from headrace.evaluation.gate import Verdict, judge
@@ -26,14 +26,51 @@ from headrace.evaluation.metrics import HALF, Aim, Decision
 from headrace.evaluation.weak import Searched, Weak, losses_of, weak_slices
 from headrace.features.declaration import Label
 from headrace.models.blocks import blocks_of
-from headrace.models.candidate import Candidate, split_version
+from headrace.models.candidate import Candidate, recorded_tuning, split_version
 from headrace.models.declaration import Model
+from headrace.models.headline import MORE_IS_BETTER
 from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
 from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 
 RECORD = "evaluation"
+
+
+class Worth(BaseModel):
+    """What a search for parameters was worth: the candidate against the model of the declared ones, on the same test rows."""
+
+    default: str
+    """The model of the declared parameters."""
+    metric: str
+    params: dict[str, Any]
+    """The parameters that were found; none where no trial did better than those declared."""
+    tuned: float | None
+    declared: float | None
+    """What each model reaches on the test rows."""
+    difference: Difference | None
+    """How far the candidate's metric lies above the other's, with what chance may have added; None where that has no meaning."""
+
+    @property
+    def said(self) -> str:
+        """The answer, in a sentence."""
+        if not self.params:
+            return "Tuning found nothing better than the declared parameters: the model is theirs."
+        if self.difference is None or self.tuned is None or self.declared is None:
+            return f"Whether tuning was worth it cannot be told: {self.metric} of the test rows has no difference with an interval."
+        of, rises = self.difference, self.metric in MORE_IS_BETTER
+        better, worse = (of.low > 0, of.high < 0) if rises else (of.high < 0, of.low > 0)
+        verdict = (
+            "Tuning was worth it"
+            if better
+            else "Tuning did harm"
+            if worse
+            else "Tuning made no difference beyond chance"
+        )
+        return (
+            f"{verdict}: {self.metric} {self.tuned:.4f} on the test rows, {self.declared:.4f} with the declared parameters, "
+            f"a difference of {of.value:+.4f} ({of.low:+.4f} to {of.high:+.4f})."
+        )
 
 
 class Judgement(BaseModel):
@@ -56,6 +93,8 @@ class Judgement(BaseModel):
     """What the generated tests found."""
     champion: str | None
     duel: Duel | None
+    tuning: Worth | None = None
+    """What the search for its parameters was worth, if there was one."""
 
     def verdicts(self, gates: Sequence[Gate]) -> list[Verdict]:
         """Return the verdicts of the gates on what was measured."""
@@ -69,6 +108,7 @@ class Judgement(BaseModel):
             "positives": overall.positives,
             **({"decides from": deciding} if deciding is not None else {}),
             "compared with": self.champion or "no model is live yet",
+            **({"tuning": self.tuning.said} if self.tuning else {}),
         }
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -82,7 +122,8 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
     digest = candidate.digest
     test = split_version(site, label, model, candidate.version).test
     measuring = measuring_of(site, label, model, gates)
-    evaluation = evaluation_of(test, _sampled(site, digest, test, measuring), measuring)
+    sampled = _sampled(site, digest, test, measuring)
+    evaluation = evaluation_of(test, sampled, measuring)
     found = behaviours_of(site, digest, test, model)
     for metric, fact in facts_of(Asked(site, candidate, test, found), gates).items():
         evaluation.overall.metrics[metric] = fact.value
@@ -101,6 +142,7 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         behaviours=found,
         champion=champion,
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
+        tuning=_worth(site, digest, test, sampled, measuring) if model.tune else None,
     )
     site.models.record(digest, RECORD, judgement.model_dump(mode="json"))
     return judgement
@@ -172,6 +214,23 @@ def _duel(site: Site, models: tuple[str, str], test: pa.Table, measuring: Measur
         return Duel(candidate=nothing, champion=nothing)
     candidate, champion = (_sampled(site, digest, common, measuring) for digest in models)
     return compare(common, candidate, champion, measuring)
+
+
+def _worth(site: Site, digest: str, test: pa.Table, ours: Sampling, measuring: Measuring) -> Worth | None:
+    """Return what tuning was worth on the test rows; None where the other model is there no more."""
+    tuning = recorded_tuning(site, digest)
+    if tuning is None or not site.models.exists(tuning["default"]):
+        return None
+    theirs, metric = _sampled(site, tuning["default"], test, measuring), tuning["metric"]
+    tuned, declared = (each.overall.values.get(metric) for each in (ours, theirs))
+    return Worth(
+        default=tuning["default"],
+        metric=metric,
+        params=tuning["params"],
+        tuned=None if tuned is None else float(tuned[0]),
+        declared=None if declared is None else float(declared[0]),
+        difference=differences(ours, theirs, measuring.confidence).get(metric),
+    )
 
 
 def _sampled(site: Site, digest: str, rows: pa.Table, measuring: Measuring) -> Sampling:

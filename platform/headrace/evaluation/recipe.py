@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence, Set
 
-from headrace.core.fingerprint import Parts, code_parts
+from headrace.core.fingerprint import Parts, code_parts, installed
 from headrace.core.recipe import Recipe
 from headrace.evaluation.declaration import Gate
 from headrace.evaluation.facts import broken_contracts
 from headrace.evaluation.judgement import RECORD, judge_candidate
 from headrace.features.declaration import Label
-from headrace.models.candidate import the_candidate
+from headrace.models.candidate import Candidate, recorded_tuning, the_candidate
 from headrace.models.declaration import Model
-from headrace.models.recipe import installed
 from headrace.models.trainer import trainer_of
 from headrace.models.words import CONTRACTS, SKEW
 from headrace.online.skew import skewed_features
@@ -30,8 +29,15 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
             "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
             "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
         }
+        | _declared_of(site, model, candidate)
         | _found(site, {gate.metric for gate in gates}),
     )
+
+
+def _declared_of(site: Site, model: Model, candidate: Candidate | None) -> dict[str, str]:
+    """Return the model of the declared parameters that a tuned candidate is held against."""
+    tuning = recorded_tuning(site, candidate.digest) if model.tune and candidate else None
+    return {"declared parameters": tuning["default"]} if tuning else {}
 
 
 def _found(site: Site, metrics: Set[str]) -> dict[str, str]:

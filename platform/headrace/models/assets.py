@@ -11,7 +11,7 @@ from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
-from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate, train_candidate
+from headrace.models.candidate import MANUAL, Candidate, Tuning, remember, the_candidate, train_candidate
 from headrace.models.declaration import Model
 from headrace.models.harden import listed
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
@@ -19,6 +19,8 @@ from headrace.models.plots import importance_plot
 from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe
 from headrace.models.trainer import kind_of
+from headrace.models.tuning.logged import logged_trials
+from headrace.models.tuning.plots import tuning_plots
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.site import Site
@@ -55,17 +57,22 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 trained = train_candidate(site, label, model, version, context.log.info)
             digest, meta = trained.digest, trained.meta
             triggers = triggers_of(site, context.run.tags.get(TRAINING_TAG), reason)
-            record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts))
+            tuning = trained.tuning
+            searched = (tuning.found.params, tuning.costs()) if tuning else ()
+            record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts, *searched))
             commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
             said = model.model_dump(include={"trainer", "task", "trees", "seed"})
-            facts = {**model.params, **said, "rows": meta.rows}
+            facts = {**meta.params, **said, "rows": meta.rows}
             registered = runs.log_model(
                 product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
             )
             runs.keep_files(site.models.files(digest))
-            picture = importance_plot(trained.importance)
+            pictures = {"importance": importance_plot(trained.importance)} | (
+                tuning_plots(tuning.found) if tuning else {}
+            )
             tags = {"reason": reason, "training_set": f"{rows}@{version}"}
-            runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
+            runs.log_evaluation({}, {f"{name.replace(' ', '_')}.png": png(p) for name, p in pictures.items()}, tags)
+            runs.log_trials(logged_trials(tuning.found) if tuning else [])
             metadata = {
                 "model": digest,
                 "reason": reason,
@@ -76,7 +83,8 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 "baselines": records(trained.baselines),
                 **_fold_metadata(trained.folds),
                 **({"robustness": records(listed(trained.robustness))} if trained.robustness else {}),
-                "importance": dg.MetadataValue.md(markdown(picture)),
+                **(_tuning_metadata(tuning) if tuning else {}),
+                **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             }
         else:
             commit = remember(site, replace(the_candidate(site), reason=reason))
@@ -84,6 +92,15 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
         yield from made(context, table, work, {ALL: the_candidate(site).digest}, metadata)
 
     return candidate
+
+
+def _tuning_metadata(tuning: Tuning) -> dict[str, Any]:
+    """Return what a search has found, what it took, and its trials as a table."""
+    return {
+        "tuning": tuning.found.said,
+        "tuning cost": dg.MetadataValue.json(tuning.costs()),
+        "trials": records(tuning.found.listed()),
+    }
 
 
 def _fold_metadata(folds: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,11 +21,15 @@ from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
 from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.harden import robustness
+from headrace.models.origin import Cost, measured
 from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import Beside, Meta, Say
+from headrace.models.tuning.folds import Task, with_params
+from headrace.models.tuning.search import RECORD as TUNING
+from headrace.models.tuning.search import Found, search
 from headrace.store.addition import Commit
 from headrace.store.models import Training
 from headrace.store.site import Site
@@ -44,6 +48,38 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """A search, the model of the declared parameters on the same rows, and what both took."""
+
+    found: Found
+    default: str
+    """The digest of the model of the declared parameters."""
+    cost: Cost
+    """What the search took in this process, this time."""
+    rows: int
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is kept of it with the model, and what it cost."""
+        found = self.found
+        return {
+            "default": self.default,
+            "params": found.params,
+            "metric": found.metric,
+            "declared": found.default,
+            "best": found.best,
+            "trials": found.listed(),
+            "importances": dict(found.importances),
+            "cost": self.costs(),
+        }
+
+    def costs(self) -> dict[str, Any]:
+        """Return what the search took: this time, and over all attempts."""
+        found = self.found
+        counts = {"trials": len(found.trials), "pruned": found.pruned, "resumed": found.resumed}
+        return asdict(self.cost) | {"rows": self.rows, **counts, "seconds_of_all_attempts": round(found.seconds, 3)}
+
+
+@dataclass(frozen=True)
 class Made:
     """A model that was trained and stored, and what was found out about it on the way."""
 
@@ -57,20 +93,30 @@ class Made:
     """Of a hardened model and of the plain one: how test rows come true, as they are and moved against it; else empty."""
     folds: dict[str, Any]
     """Each fold, with mean and spread of the task's first number."""
+    tuning: Tuning | None = None
+    """How its parameters were found, if they were searched for."""
 
 
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
-    """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds."""
+    """Train on a version of the training set, and store model, meta, profile, statistics, baselines and folds.
+
+    Where the declaration says to tune, parameters are searched for first, and a model of the declared ones is stored, too.
+    """
     rows = training_set(site, label, version)
     split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
-    trained, tuned = _trained(split.train, label, model, say, folder)
-    digest = site.models.put(trained.files | tuned)
-    site.models.record_training(digest, _training(site, version))
+    task = Task(label, model, folder)
+    tuning = _tuned(site, split, task, version, say) if model.tune else None
+    model = with_params(model, tuning.found.params) if tuning else model
+    trained, digest = _stored(site, split.train, replace(task, model=model), version, say)
     scores = load_predictor(site.models, digest).predict(split.test)
     scored = split.test.append_column(SCORE, pa.array(scores))
     profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
     found = judged_on(split.test, label, model, scores)
-    beside = [Baseline("candidate", digest[:12], found), *baselines(site, split, label, model, trained.meta.inputs)]
+    beside = [
+        Baseline("candidate", digest[:12], found),
+        *_untuned(site, split, task, tuning),
+        *baselines(site, split, label, model, trained.meta.inputs),
+    ]
     made = Made(
         digest,
         trained.meta,
@@ -78,6 +124,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         [baseline.listed(model.task) for baseline in beside],
         _robustness(trained, split.test, label, model),
         summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
+        tuning,
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})
@@ -86,7 +133,35 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     site.models.record(digest, FOLDS, made.folds)
     if made.robustness:
         site.models.record(digest, ROBUSTNESS, made.robustness)
+    if tuning:
+        site.models.record(digest, f"{TUNING}.{site.product.product}", tuning.facts())
     return made
+
+
+def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuning:
+    """Return what a search over the training rows has found; what calibration is learned on takes no part in it."""
+    rows = held_out(split.train, task.label).train if is_tuned(task.model) else split.train
+    with measured() as cost:
+        found = search(site, rows, task, version, say)
+    _, default = _stored(site, split.train, replace(task, model=with_params(task.model, {})), version, say)
+    return Tuning(found, default, cost, rows.num_rows)
+
+
+def _stored(site: Site, rows: pa.Table, task: Task, version: int, say: Say) -> tuple[Trained, str]:
+    """Return a model that was trained on rows of a version and stored, and its digest."""
+    trained, behind = _trained(rows, task.label, task.model, say, task.beside)
+    digest = site.models.put(trained.files | behind)
+    site.models.record_training(digest, _training(site, version))
+    return trained, digest
+
+
+def _untuned(site: Site, split: Split, task: Task, tuning: Tuning | None) -> list[Baseline]:
+    """Return the model of the declared parameters as a baseline of one whose parameters were searched for."""
+    if tuning is None:
+        return []
+    scores = load_predictor(site.models, tuning.default).predict(split.test)
+    found = judged_on(split.test, task.label, task.model, scores)
+    return [Baseline("declared parameters", tuning.default[:12], found)]
 
 
 def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Beside) -> tuple[Trained, dict[str, bytes]]:
@@ -108,6 +183,11 @@ def _robustness(trained: Trained, test: pa.Table, label: Label, model: Model) ->
     models = {"plain": trained.plain, "hardened": trained.fitted}
     answers = asked_of(test, label, model).answers
     return robustness(models, encode(test, trained.meta.inputs), answers, trained.meta)
+
+
+def recorded_tuning(site: Site, digest: str) -> dict[str, Any] | None:
+    """Return what is kept of the search behind a model: see `Tuning.facts`; None where nothing is."""
+    return site.models.recorded(digest, f"{TUNING}.{site.product.product}")
 
 
 def _training(site: Site, version: int) -> Training:

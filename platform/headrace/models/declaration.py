@@ -12,6 +12,7 @@ from headrace.core.names import duration_text, parse_duration, parse_share, shar
 from headrace.core.user_code import PLACE
 from headrace.models.device import Declared
 from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
+from headrace.models.tuning.declaration import Tune
 from headrace.models.words import Direction
 
 Task = Literal["classification", "regression", "ranking", "quantile"]
@@ -131,6 +132,8 @@ class Model(Declaration):
     """What is held out."""
     params: dict[str, int | float | str | bool] = Field(default={})
     """The learner's own parameters, by its own first names: num_leaves, learning_rate, ..."""
+    tune: Tune | None = None
+    """Search for parameters on spans of the training rows; those that are found count over `params`, if they do better there."""
     trees: int = Field(default=200, ge=1)
     """Boosting rounds; of trainers that boost trees."""
     seed: int = 0
@@ -165,7 +168,8 @@ class Model(Declaration):
     @model_validator(mode="after")
     def _fits_its_trainer(self) -> "Model":
         if self.trainer in CLOSED:
-            refuse_unknown(self.trainer, self.params)
+            for params in [self.params, *(self.tune.ends if self.tune else ())]:
+                refuse_unknown(self.trainer, params)
         if "trees" in self.model_fields_set and self.trainer not in BOOSTING:
             raise ValueError(
                 f"`trees` are for {' and '.join(BOOSTING)}: of {self.trainer} say them in `params`, by its own name"
@@ -184,15 +188,14 @@ class Model(Declaration):
             raise ValueError(
                 f"`calibrate` and `costs` are about chances and decisions, and `task: {self.task}` has none"
             )
-        wrong = OF_CLASSES & set(self.params) if self.task != "classification" else set()
+        named = {*self.params, *(self.tune.space if self.tune else ())}
+        wrong = OF_CLASSES & named if self.task != "classification" else set()
         if wrong:
             raise ValueError(f"{sorted(wrong)} weigh classes, and `task: {self.task}` has none")
         if self.class_weight is not None and self.task != "classification":
             raise ValueError(f"`class_weight` weighs classes, and `task: {self.task}` has none")
-        if self.class_weight is not None and OF_CLASSES & set(self.params):
-            raise ValueError(
-                f"{sorted(OF_CLASSES & set(self.params))} and `class_weight` weigh the classes twice: say one"
-            )
+        if self.class_weight is not None and OF_CLASSES & named:
+            raise ValueError(f"{sorted(OF_CLASSES & named)} and `class_weight` weigh the classes twice: say one")
         return self
 
     @property

@@ -69,6 +69,10 @@ class Trained:
     cost: Cost
     parts: Mapping[str, str]
     """The code, declarations and libraries of the training itself."""
+    params: Mapping[str, Any] | None = None
+    """The parameters that were found, over those declared, where they were searched for."""
+    tuning: Mapping[str, Any] | None = None
+    """What that search took."""
 
 
 def record_origin(site: Site, label: Label, trained: Trained) -> None:
@@ -79,7 +83,7 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
     if known and any(decision.model == digest for decision in site.releases.all(site.product.product)):
         return
     live = site.releases.live(site.product.product)
-    facts = {
+    facts: dict[str, Any] = {
         "at": site.clock.now().isoformat(),
         "triggers": [asdict(trigger) for trigger in trained.triggers],
         "training_set": trained.version,
@@ -94,6 +98,8 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
         "python": platform.python_version(),
         "cost": {"training": asdict(trained.cost) | {"rows": trained.rows}},
     }
+    if trained.tuning is not None:
+        facts["params"], facts["cost"]["tuning"] = trained.params, trained.tuning
     before = origin_of(site, live.model) if live and live.model != digest else None
     facts["changes"] = changes(site, label, before, facts) if before else None
     site.models.record(digest, kind, facts)

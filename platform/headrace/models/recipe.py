@@ -1,9 +1,6 @@
 """What a candidate is made of."""
 
-from collections.abc import Sequence
-from importlib.metadata import distributions
-
-from headrace.core.fingerprint import Parts, code_parts, libraries
+from headrace.core.fingerprint import Parts, code_parts, installed
 from headrace.core.recipe import Recipe
 from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
@@ -36,9 +33,6 @@ def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     trainer = trainer_of(model.trainer)
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     learned = model.model_copy(update={"evaluation": Evaluating()})
-    return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(trainer.libraries)
-
-
-def installed(names: Sequence[str]) -> Parts:
-    """Return the versions of libraries; of an extra that is not installed none: training says so in words."""
-    return libraries(*(name for name in names if any(distributions(name=name))))
+    return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(
+        [*trainer.libraries, *(["optuna"] if model.tune else [])]
+    )

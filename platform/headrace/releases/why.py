@@ -163,4 +163,5 @@ def _figure(value: Any) -> str:
 
 def _cost(what: str, cost: Facts) -> str:
     took = f"{cost['seconds']:.1f} s, CPU {cost['cpu_seconds']:.1f} s, at most {cost['peak_mib']:,.0f} MiB"
-    return f"{what}: {took}, {cost['rows']:,} rows"
+    tried = f", {cost['trials']} trials, {cost['pruned']} of them pruned" if "trials" in cost else ""
+    return f"{what}: {took}, {cost['rows']:,} rows{tried}"

@@ -17,6 +17,7 @@ from headrace.store.leftovers import staged_leftovers
 from headrace.store.needed import Pins, kept_models, needed_versions
 from headrace.store.removed import remove_versions, removed_of
 from headrace.store.site import Site
+from headrace.store.studies import old_studies
 
 WHY = "headrace gc"
 
@@ -79,6 +80,7 @@ def collect(site: Site, keep: Keep, now: datetime, *, remove: bool) -> Collectio
             fates += _of_models(site, kept.go, now - keep.versions, remove=remove)
         else:
             busy.append("models")
+    fates += _of_studies(site, now - keep.versions, remove=remove)
     return Collection([*fates, *_of_staged(site, now, remove=remove)], busy)
 
 
@@ -137,6 +139,14 @@ def _of_models(site: Site, go: dict[str, str], since: datetime, *, remove: bool)
         yield Fate("model", digest[:12], True, why, site.models.size(digest))
         if remove:
             site.models.remove(digest)
+
+
+def _of_studies(site: Site, since: datetime, *, remove: bool) -> Iterator[Fate]:
+    for path, written in old_studies(site.place.studies / site.product.product, since):
+        why = f"no trial was added since {written:%Y-%m-%d %H:%M}"
+        yield Fate("study", path.stem, True, why, path.stat().st_size)
+        if remove:
+            path.unlink()
 
 
 def _of_staged(site: Site, now: datetime, *, remove: bool) -> Iterator[Fate]:

@@ -6,15 +6,15 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
 
 from headrace.core.errors import StoreError
 from headrace.core.failpoints import failpoint
 from headrace.store.log import Head
+from headrace.store.mirrored import End, LoggedTrial, Registered
 
 DIGEST_TAG = "headrace.digest"
 HEAD_TAG = "headrace.releases"
@@ -24,11 +24,11 @@ STRANGE_TAG = "headrace.verdict"
 ALIAS, KEPT = "champion", "headrace"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
+PARENT_TAG = "mlflow.parentRunId"
 LIGHTGBM = "model.txt"
 """The file that holds a LightGBM model."""
 RETRIES, WAIT_S = 1, 2
 """How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
-End = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 @contextmanager
@@ -87,7 +87,8 @@ def end_lost(experiment: str, end_of: Callable[[str], End | None]) -> None:
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(experiment)
     for run in client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
-        end = end_of(run.data.tags.get(DAGSTER_TAG, ""))
+        parent = run.data.tags.get(PARENT_TAG, run.info.run_id)
+        end = end_of(client.get_run(parent).data.tags.get(DAGSTER_TAG, ""))
         if end:
             client.set_terminated(run.info.run_id, end)
 
@@ -145,6 +146,23 @@ def _log_file(name: str, data: bytes) -> str:
 
 
 @answering()
+def log_trials(trials: Sequence[LoggedTrial]) -> None:
+    """Log each trial of a search as a run within the active run."""
+    import mlflow
+    from mlflow.entities import Metric, Param
+
+    client, parent = mlflow.MlflowClient(), mlflow.active_run()
+    for trial in trials:
+        begun, ended = (int(moment.timestamp() * 1000) for moment in (trial.begun, trial.ended))
+        tags = {PARENT_TAG: parent.info.run_id, **trial.tags}
+        run = client.create_run(parent.info.experiment_id, begun, tags, trial.name).info.run_id
+        metrics = [Metric(name, value, ended, step) for name, step, value in trial.metrics]
+        client.log_batch(run, metrics, [Param(name, str(value)) for name, value in trial.params.items()])
+        failpoint("trial_logged")
+        client.set_terminated(run, trial.end, ended)
+
+
+@answering()
 def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], tags: Mapping[str, str]) -> None:
     """Log metrics, pictures (file name → PNG) and tags to the active run."""
     import mlflow
@@ -181,20 +199,6 @@ def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]
             names = [file.path for file in client.list_artifacts(run.info.run_id, KEPT)]
             paths = [Path(client.download_artifacts(run.info.run_id, name, folder)) for name in names]
             yield {path.name: path.read_bytes() for path in paths}
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What MLflow's registry says of a product."""
-
-    champion: str | None
-    """The version that the alias stands at."""
-    digest: str | None
-    """The model that this version holds, as far as we have registered it."""
-    told: Head | None
-    """How long the release log was when the alias was set last, and the digest of its last entry."""
-    strange: Sequence[str]
-    """Versions that we have not registered, and not marked yet."""
 
 
 def registered(uri: str, product: str, is_known: Callable[[str], bool]) -> Registered:
