@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -15,16 +15,11 @@ from headrace.models.candidate import MANUAL, Candidate, remember, the_candidate
 from headrace.models.declaration import Model
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
 from headrace.models.plots import importance_plot
-from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe
+from headrace.models.story import plots_of, training_story
 from headrace.models.trainer import kind_of
 from headrace.resources import mlflow_key
-from headrace.store import runs
 from headrace.store.site import Site
-
-if TYPE_CHECKING:
-    pass
-
 
 REASON_TAG, TRAINING_TAG = "headrace/reason", "headrace/training"
 
@@ -52,23 +47,19 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
         work = site.ledger.work(recipe, forced=is_forced(context))
         metadata: dict[str, Any] = {}
         if work:
-            getattr(context.resources, mlflow_key(product.product)).start()
+            tracking = getattr(context.resources, mlflow_key(product.product))
+            tracking.start()
             version = site.tables.version(rows) or 0
             with measured() as cost:
                 trained = train_candidate(site, label, model, version, context.log.info)
             digest, meta = trained.digest, trained.meta
             triggers = triggers_of(site, context.run.tags.get(TRAINING_TAG), reason)
             record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts))
-            commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
-            said = model.model_dump(include={"trainer", "task", "trees", "seed"})
-            facts = {**model.params, **said, "rows": meta.rows}
-            registered = runs.log_model(
-                product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
-            )
-            runs.keep_files(site.models.files(digest))
+            trained_now = Candidate(digest, version, site.clock.now(), reason)
+            commit = remember(site, trained_now)
             picture = importance_plot(trained.importance)
-            tags = {"reason": reason, "training_set": f"{rows}@{version}"}
-            runs.log_evaluation({}, {"importance.png": png(picture)}, tags)
+            story = training_story(site, label, trained_now, trained, tracking.origin)
+            registered = tracking.tell(story.model_copy(update={"files": plots_of({"importance": png(picture)})}))
             metadata = {
                 "model": digest,
                 "reason": reason,
