@@ -268,7 +268,8 @@ class Tracking:
         tell_waiting(self.site)
         runs.end_lost(product, self._end_of)
         with runs.answering():
-            runs.run_of(mlflow.MlflowClient(), product, self.origin)
+            client = mlflow.MlflowClient()
+            run = runs.run_of(client, product, self.origin)
         from dagster_mlflow import mlflow_tracking
 
         uri = self.site.place.mlflow_uri
@@ -277,6 +278,8 @@ class Tracking:
         self.started = True
         with runs.answering():
             next(self._delegate)
+            # dagster-mlflow gives a run the name of its job each time it opens it.
+            client.update_run(run.info.run_id, name=run.info.run_name)
         failpoint("mlflow_started")
 
     def _warn(self, error: StoreError) -> None:

@@ -10,11 +10,11 @@ from headrace.releases.assets import MIRRORED
 from headrace.releases.guard import guard
 from platform_tests.models.shop import model
 from platform_tests.models.test_assets import Way, check, instance
-from platform_tests.releases.test_mlflow_away import alias, free_port, is_told_once, mlflow_server, site_with
+from platform_tests.releases.test_mlflow_away import alias, free_port, is_told_once, mlflow_server, patient, site_with
 from platform_tests.sources.postgres import running_postgres
 
-__all__ = ["instance"]  # a fixture
-pytestmark = pytest.mark.slow
+__all__ = ["instance", "patient"]  # fixtures
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
 
 
 def test_trainings_evaluations_releases_and_the_alias_stand_on_a_server_over_postgresql(

@@ -95,7 +95,7 @@ def test_runs_of_killed_processes_are_ended_and_those_at_work_are_left(
     assert found == {"dead": "KILLED", "broken": "FAILED", "alive": "RUNNING", "foreign": "RUNNING"}
 
 
-@pytest.mark.parametrize(("declared", "wait_s"), [(None, 2), ("30", 30)])
+@pytest.mark.parametrize(("declared", "wait_s"), [(None, 5), ("30", 30)])
 def test_a_server_is_waited_for_seconds_unless_the_environment_says_otherwise(
     place: Place, monkeypatch: pytest.MonkeyPatch, declared: str | None, wait_s: int
 ) -> None:

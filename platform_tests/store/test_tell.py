@@ -102,7 +102,12 @@ def is_whole(site: Site, told: list[Story]) -> None:
     [output] = run.outputs.model_outputs
     [version] = client.search_model_versions("name = 'shop'")
     assert version.source == f"models:/{output.model_id}"
-    assert client.get_logged_model(output.model_id).status == "READY"
+    logged = client.get_logged_model(output.model_id)
+    assert logged.status == "READY"
+    assert logged.params == run.data.params
+    assert {metric.key: metric.value for metric in logged.metrics} == pytest.approx(run.data.metrics)
+    assert len(logged.metrics) == len(run.data.metrics)
+    assert run.info.run_name == f"model {training.model[:12]}"
     assert len(client.search_logged_models([run.info.experiment_id])) == 1
     assert mlflow.lightgbm.load_model(version.source).num_trees() == 20
     assert site.spool.waiting() == []

@@ -28,7 +28,11 @@ def training_story(site: Site, label: Label, candidate: Candidate, made: Made, o
         origin=origin,
         part="candidate",
         params={key: value for key, value in params.items() if not isinstance(value, dict | list)},
-        tags={**tags, "mlflow.note.content": _note(site, candidate, made)},
+        tags={
+            **tags,
+            "mlflow.runName": f"model {candidate.digest[:SHOWN]}",
+            "mlflow.note.content": _note(site, candidate, made),
+        },
         datasets=[dataset_of(site, candidate.version, rows, "training")],
         model=candidate.digest,
         copy_of=Copy(

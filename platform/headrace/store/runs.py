@@ -27,7 +27,7 @@ STRANGE_TAG = "headrace.verdict"
 ALIAS, KEPT = "champion", "headrace"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
-RETRIES, WAIT_S = 1, 2
+RETRIES, WAIT_S = 0, 5
 """How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
 
 

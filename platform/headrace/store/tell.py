@@ -19,6 +19,8 @@ LIGHTGBM = "model.txt"
 LOADER = "headrace.models.mirror"
 """What MLflow loads a model of ours by, from its rows to its answers."""
 EXAMPLE_ROWS = 5
+SHOWN = 12
+"""How many characters of a story's digest its mark shows."""
 TURN_S = 30
 """How long a step waits for another process that is telling."""
 _MOST = {"params": 100, "metrics": 1000}
@@ -88,7 +90,7 @@ def tell(site: Site, mlflow: Any, story: Story) -> str | None:
     failpoint("story_run")
     run = _Run(mlflow, client, site, found.info.experiment_id, found.info.run_id)
     mark = f"headrace.told.{story.part}"
-    if found.data.tags.get(mark) != story.digest:
+    if found.data.tags.get(mark) != story.digest[:SHOWN]:
         _tell_run(run, story)
         if story.copy_of and site.models.exists(story.model):
             _tell_model(run, story, story.copy_of)
@@ -98,7 +100,7 @@ def tell(site: Site, mlflow: Any, story: Story) -> str | None:
     if story.end:
         client.set_terminated(run.id, story.end, _milliseconds(story))
     failpoint("story_ended")
-    client.set_tag(run.id, mark, story.digest)
+    client.set_tag(run.id, mark, story.digest[:SHOWN])
     return version
 
 
@@ -110,7 +112,9 @@ def _tell_run(run: _Run, story: Story) -> None:
     for first in range(0, len(params), _MOST["params"]):
         run.client.log_batch(run.id, params=params[first : first + _MOST["params"]])
     # The moment and step are the story's own: a metric that is told again is the same one to MLflow, and kept once.
-    metrics = [entities.Metric(key, value, _milliseconds(story), 0) for key, value in story.metrics.items()]
+    at, model = _milliseconds(story), _logged_model(run, story.model) if story.metrics and story.model else None
+    of = {"model_id": model.model_id} if model else {}
+    metrics = [entities.Metric(key, value, at, 0, **of) for key, value in story.metrics.items()]
     for first in range(0, len(metrics), _MOST["metrics"]):
         run.client.log_batch(run.id, metrics=metrics[first : first + _MOST["metrics"]])
     failpoint("story_measured")
@@ -159,9 +163,9 @@ def _tell_model(run: _Run, story: Story, copy: Copy) -> None:
 
 def _logged(run: _Run, story: Story, copy: Copy) -> str:
     """Return the id of the logged model, made anew or finished."""
-    found = run.client.search_logged_models([run.experiment], f"tags.`{runs.DIGEST_TAG}` = '{story.model}'")
-    tags = {runs.DIGEST_TAG: story.model}
-    model = found[0] if found else run.client.create_logged_model(run.experiment, "model", run.id, tags)
+    tags, params = {runs.DIGEST_TAG: story.model}, {key: str(value) for key, value in story.params.items()}
+    model = _logged_model(run, story.model)
+    model = model or run.client.create_logged_model(run.experiment, "model", run.id, tags, params)
     failpoint("model_begun")
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), _files(run, story, copy, model))
@@ -171,6 +175,11 @@ def _logged(run: _Run, story: Story, copy: Copy) -> str:
         run.client.log_outputs(run.id, [run.mlflow.entities.LoggedModelOutput(model.model_id, 0)])
     run.client.finalize_logged_model(model.model_id, run.mlflow.entities.LoggedModelStatus.READY)
     return str(model.model_id)
+
+
+def _logged_model(run: _Run, digest: str) -> Any | None:
+    found = run.client.search_logged_models([run.experiment], f"tags.`{runs.DIGEST_TAG}` = '{digest}'")
+    return found[0] if found else None
 
 
 def _link(run: _Run, digest: str) -> None:
