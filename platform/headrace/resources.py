@@ -283,8 +283,7 @@ class Tracking:
         failpoint("mlflow_started")
 
     def _warn(self, error: StoreError) -> None:
-        what = "What it is to be told waits on the disk, and is told by whoever comes next"
-        dg.get_dagster_logger().warning(f"{error} {what}: this run, the guard, or the next training.")
+        dg.get_dagster_logger().warning(f"{error} What it is to be told waits on the disk, for whoever comes next.")
 
     def _end_of(self, run_id: str) -> End | None:
         """Return how a Dagster run ended; None while it is at work, and where this instance does not know it."""

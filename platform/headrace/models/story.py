@@ -27,7 +27,7 @@ def training_story(site: Site, label: Label, candidate: Candidate, made: Made, o
     return Story(
         origin=origin,
         part="candidate",
-        params={key: value for key, value in params.items() if not isinstance(value, dict | list)},
+        params={key: str(value) for key, value in params.items() if not isinstance(value, dict | list)},
         tags={
             **tags,
             "mlflow.runName": f"model {candidate.digest[:SHOWN]}",

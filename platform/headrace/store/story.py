@@ -72,7 +72,7 @@ class Story(_Closed):
     origin: Origin
     part: str
     """Which step tells: of each one's stories the last one counts."""
-    params: Mapping[str, str | int | float | bool | None] = {}
+    params: Mapping[str, str] = {}
     metrics: Mapping[str, float] = {}
     tags: Mapping[str, str] = {}
     files: Mapping[str, bytes] = {}

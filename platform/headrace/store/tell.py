@@ -108,7 +108,7 @@ def _tell_run(run: _Run, story: Story) -> None:
     """Tell what stands at the run itself: params, metrics, tags, files and datasets."""
     entities = run.mlflow.entities
     tags = {**story.tags, **({runs.DIGEST_TAG: story.model} if story.model else {})}
-    params = [entities.Param(key, str(value)) for key, value in story.params.items()]
+    params = [entities.Param(key, value) for key, value in story.params.items()]
     for first in range(0, len(params), _MOST["params"]):
         run.client.log_batch(run.id, params=params[first : first + _MOST["params"]])
     # The moment and step are the story's own: a metric that is told again is the same one to MLflow, and kept once.
@@ -163,7 +163,7 @@ def _tell_model(run: _Run, story: Story, copy: Copy) -> None:
 
 def _logged(run: _Run, story: Story, copy: Copy) -> str:
     """Return the id of the logged model, made anew or finished."""
-    tags, params = {runs.DIGEST_TAG: story.model}, {key: str(value) for key, value in story.params.items()}
+    tags, params = {runs.DIGEST_TAG: story.model}, dict(story.params)
     model = _logged_model(run, story.model)
     model = model or run.client.create_logged_model(run.experiment, "model", run.id, tags, params)
     failpoint("model_begun")
