@@ -9,7 +9,7 @@ import pytest
 from headrace.releases.assets import MIRRORED
 from headrace.releases.guard import guard
 from platform_tests.models.shop import model
-from platform_tests.models.test_assets import Way, check, instance
+from platform_tests.models.test_assets import Way, check, failure, instance
 from platform_tests.releases.test_mlflow_away import alias, free_port, is_told_once, mlflow_server, patient, site_with
 from platform_tests.sources.postgres import running_postgres
 
@@ -28,7 +28,7 @@ def test_trainings_evaluations_releases_and_the_alias_stand_on_a_server_over_pos
         with mlflow_server(tmp_path, port, store):
             first = way.run()
             live = site.releases.live("shop")
-            assert first.success
+            assert first.success, failure(first)
             assert live
             assert check(first, MIRRORED).passed
             is_told_once(site, live.model, [first.run_id])
