@@ -23,7 +23,8 @@ from headrace.core.failpoints import failpoint
 from headrace.core.processes import is_gone
 from headrace.store import runs
 from headrace.store.doctor import Finding
-from headrace.store.mirrored import End
+from headrace.store.story import End, Origin, Story
+from headrace.store.tell import prepared, tell_waiting
 
 if TYPE_CHECKING:
     from headrace.store.site import Site
@@ -189,10 +190,7 @@ def mlflow_resources(site: "Site") -> dict[str, dg.ResourceDefinition]:
     def mlflow(context: dg.InitResourceContext) -> Iterator[Tracking]:
         tracking = Tracking(site, context)
         yield tracking
-        try:
-            tracking.finish(failed=_has_failed(context))
-        except StoreError as error:
-            dg.get_dagster_logger().warning(f"{error} The MLflow run is left as it is; the next training ends it.")
+        tracking.close(failed=_has_failed(context))
 
     return {mlflow_key(product): mlflow}
 
@@ -201,35 +199,91 @@ def mlflow_resources(site: "Site") -> dict[str, dg.ResourceDefinition]:
 class Tracking:
     """The MLflow run of a Dagster run: dagster-mlflow's own, begun by the first step that has something to log.
 
-    Importing MLflow takes seconds, which a run that has nothing to do should not spend.
+    Importing MLflow takes seconds, which a run that has nothing to do should not spend. Whatever is told stands on the
+    disk first, so that it is told by the next one who comes by where MLflow does not answer now.
     """
 
     site: "Site"
     context: dg.InitResourceContext
     started: bool = False
+    """Whether dagster-mlflow has the run open."""
+    _is_open: bool = False
+    """Whether nobody has said how the run ended."""
     _delegate: Any = None
 
+    @property
+    def origin(self) -> Origin:
+        """Who tells, and when."""
+        run = self.context.run
+        assert run, "a step has a run"
+        return Origin(run=run.run_id, job=run.job_name, at=datetime.now(UTC))
+
     def start(self) -> None:
-        """Find or begin the run, and end those that killed runs have left; raises StoreError where MLflow does not answer."""
+        """Tell what waits, find or begin the run, and end those that killed runs have left; a warning where MLflow is away."""
+        self._is_open = True
+        try:
+            self._start()
+        except StoreError as error:
+            self._warn(error)
+
+    def tell(self, story: Story) -> str:
+        """Tell MLflow a story, now or later; return its model's version in the registry, or why there is none yet.
+
+        Raises DiskFull where it cannot even be kept.
+        """
+        self._is_open = story.end is None
+        self.site.spool.put(story)
+        try:
+            self._start()
+            told = tell_waiting(self.site)
+            if story.end:
+                self._let_go(story.end)
+        except StoreError as error:
+            self._warn(error)
+            return f"not told yet: {error}"
+        for trouble in told.troubles:
+            dg.get_dagster_logger().warning(trouble)
+        return told.versions.get(story.model, "none")
+
+    def close(self, *, failed: bool) -> None:
+        """Tell how the run ended, where nobody has yet."""
+        end: End = "FAILED" if failed else "FINISHED"
+        if self._is_open:
+            self.tell(Story(origin=self.origin, part="end", end=end))
+        try:
+            self._let_go(end)
+        except StoreError as error:
+            self._warn(error)
+
+    def _let_go(self, end: End) -> None:
+        """End the run that dagster-mlflow has open: it is nobody's active run from then on, even where MLflow is away."""
+        if self.started:
+            self.started = False
+            runs.finish(end)
+
+    def _start(self) -> None:
         if self.started:
             return
-        product, place = self.site.product.product, self.site.place
-        runs.prepare(place.mlflow_uri, product, place.home / "mlflow" / product)
+        mlflow, product = prepared(self.site), self.site.product.product
+        tell_waiting(self.site)
         runs.end_lost(product, self._end_of)
+        with runs.answering():
+            client = mlflow.MlflowClient()
+            run = runs.run_of(client, product, self.origin)
         from dagster_mlflow import mlflow_tracking
 
-        config = {"experiment_name": product, "mlflow_tracking_uri": place.mlflow_uri, "env": {}, "extra_tags": {}}
+        uri = self.site.place.mlflow_uri
+        config = {"experiment_name": product, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}}
         self._delegate = mlflow_tracking.resource_fn(self.context.replace_config(config))
         self.started = True
         with runs.answering():
             next(self._delegate)
+            # dagster-mlflow gives a run the name of its job each time it opens it.
+            client.update_run(run.info.run_id, name=run.info.run_name)
         failpoint("mlflow_started")
 
-    def finish(self, *, failed: bool) -> None:
-        """End the run, if it was begun; raises StoreError where MLflow does not answer."""
-        if self.started:
-            self.started = False
-            runs.finish(failed)
+    def _warn(self, error: StoreError) -> None:
+        dg.get_dagster_logger().warning(f"{error} What it is to be told waits on the disk, for whoever comes next.")
 
     def _end_of(self, run_id: str) -> End | None:
         """Return how a Dagster run ended; None while it is at work, and where this instance does not know it."""

@@ -25,9 +25,7 @@ def running_postgres() -> Iterator[str]:
     """Yield the address of an empty database; skip, loudly, where PostgreSQL is not installed."""
     folder = programs()
     if folder is None:
-        pytest.skip(
-            "NOTICE: PostgreSQL is not installed: the tests of database sources are SKIPPED (.ci/system-packages)"
-        )
+        pytest.skip("NOTICE: PostgreSQL is not installed: the tests that need it are SKIPPED (.ci/system-packages)")
     user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
     home = Path(tempfile.mkdtemp(prefix="headrace-pg-"))
     if user:

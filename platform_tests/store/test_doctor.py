@@ -21,6 +21,7 @@ from headrace.core.recipe import ALL, Recipe
 from headrace.store.doctor import Finding, diagnose
 from headrace.store.engine import TableView
 from headrace.store.site import Site
+from headrace.store.story import Origin, Story
 
 ROOT = Path(__file__).parents[2]
 TABLE = "shop/raw/orders"
@@ -275,3 +276,19 @@ def mend(found: list[Finding]) -> None:
     for finding in found:
         assert finding.mend
         finding.mend()
+
+
+def test_what_mlflow_was_not_told_is_counted_and_a_torn_story_is_named_and_can_be_forgotten(site: Site) -> None:
+    for minute in (1, 2):
+        origin = Origin(run="r" * 36, job="job", at=datetime(2024, 3, 1, 12, minute, tzinfo=UTC))
+        site.spool.put(Story(origin=origin, part="candidate"))
+    assert only(site).why == "2 stories wait to be told to MLflow, which was away or refused them"
+    torn = site.spool.waiting()[0]
+    torn.write_bytes(torn.read_bytes()[:-1])
+    named, waiting = findings(site)
+    assert named.where == str(torn)
+    assert "it was torn or edited" in named.why
+    assert waiting.why.startswith("1 story waits")
+    assert named.mend is not None
+    named.mend()
+    assert only(site).mend is None

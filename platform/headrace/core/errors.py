@@ -74,6 +74,10 @@ class FenceLost(StoreError):
     """A later run has claimed what this one wanted to commit."""
 
 
+class MlflowRefused(StoreError):
+    """What MLflow was told is wrong in itself: telling it again does not help."""
+
+
 class TableMissing(StoreError):
     """A table that nobody has written yet."""
 

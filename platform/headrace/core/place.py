@@ -79,6 +79,11 @@ class Place:
         return self.home / "ledger"
 
     @property
+    def spool(self) -> Path:
+        """The folder of what MLflow has not been told yet."""
+        return self.home / "spool"
+
+    @property
     def online(self) -> Path:
         """The folder of online features, where no server holds them."""
         return self.home / "online"

@@ -15,12 +15,13 @@ from headrace.evaluation.gate import Verdict
 from headrace.evaluation.judgement import Judgement, judge_candidate
 from headrace.evaluation.plots import evaluation_plots
 from headrace.evaluation.recipe import evaluation_parts, evaluation_recipe
+from headrace.evaluation.story import evaluation_story
 from headrace.features.declaration import Label
-from headrace.models.candidate import the_candidate
+from headrace.models.candidate import split_version, the_candidate
 from headrace.models.declaration import Model
 from headrace.models.origin import measured, record_cost
+from headrace.models.story import plots_of
 from headrace.resources import mlflow_key
-from headrace.store import runs
 from headrace.store.site import Site
 
 if TYPE_CHECKING:
@@ -59,16 +60,17 @@ def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gat
             yield from made(context, table, work, site.ledger.contents(table), {})
             return
         tracking = getattr(context.resources, mlflow_key(product.product))
-        tracking.start()
         with measured() as cost:
             judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
         pictures = evaluation_plots(judgement.evaluation)
-        files = {f"{name}.png": png(picture) for name, picture in pictures.items()}
-        runs.log_evaluation(judgement.evaluation.measured(), files, {"model": judgement.model})
-        # Nothing more is logged. Left to the end of the run, it would stay RUNNING if a later step is killed.
-        tracking.finish(failed=False)
-        yield _gates_check(judgement.verdicts(gates))
+        verdicts = judgement.verdicts(gates)
+        rows = split_version(site, label, model, judgement.version).test
+        story = evaluation_story(site, rows, judgement, verdicts, tracking.origin)
+        # Nothing more is told. Left to the end of the run, it would stay RUNNING if a later step is killed.
+        files = plots_of({name: png(picture) for name, picture in pictures.items()})
+        tracking.tell(story.model_copy(update={"files": files}))
+        yield _gates_check(verdicts)
         yield _behaves(judgement.behaviours)
         contents = {ALL: code_version(judgement)}
         site.ledger.note(recipe, work, contents)

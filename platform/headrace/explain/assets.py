@@ -22,10 +22,12 @@ from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
 from headrace.models.predict import load_meta
+from headrace.models.story import plots_of
 from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.releases import Release
 from headrace.store.site import Site
+from headrace.store.story import Story
 
 SHOWN = 20
 ATTACHED = "attached"
@@ -64,11 +66,9 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
         told, shown = explain_candidate(site, candidate.digest, rows, slices)
         pictures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
         tracking = getattr(context.resources, mlflow_key(product.product))
-        tracking.start()
-        runs.log_evaluation(
-            {}, {f"{name}.png": png(picture) for name, picture in pictures.items()}, {"model": told.model}
-        )
-        tracking.finish(failed=False)
+        files = plots_of({name: png(picture) for name, picture in pictures.items()})
+        origin = tracking.origin
+        tracking.tell(Story(origin=origin, part="explanation", files=files, model=told.model, end="FINISHED"))
         contents = {ALL: code_version(told)}
         site.ledger.note(recipe, work, contents)
         plots = {name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()}

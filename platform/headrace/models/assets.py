@@ -16,13 +16,11 @@ from headrace.models.declaration import Model
 from headrace.models.harden import listed
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
 from headrace.models.plots import importance_plot
-from headrace.models.predict import stored_file
 from headrace.models.recipe import candidate_parts, candidate_recipe
+from headrace.models.story import plots_of, training_story
 from headrace.models.trainer import kind_of
-from headrace.models.tuning.logged import logged_trials
 from headrace.models.tuning.plots import tuning_plots
 from headrace.resources import mlflow_key
-from headrace.store import runs
 from headrace.store.site import Site
 
 REASON_TAG, TRAINING_TAG = "headrace/reason", "headrace/training"
@@ -51,7 +49,8 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
         work = site.ledger.work(recipe, forced=is_forced(context))
         metadata: dict[str, Any] = {}
         if work:
-            getattr(context.resources, mlflow_key(product.product)).start()
+            tracking = getattr(context.resources, mlflow_key(product.product))
+            tracking.start()
             version = site.tables.version(rows) or 0
             with measured() as cost:
                 trained = train_candidate(site, label, model, version, context.log.info)
@@ -60,19 +59,14 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             tuning = trained.tuning
             searched = (tuning.found.params, tuning.costs()) if tuning else ()
             record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts, *searched))
-            commit = remember(site, Candidate(digest, version, site.clock.now(), reason))
-            said = model.model_dump(include={"trainer", "task", "trees", "seed"})
-            facts = {**meta.params, **said, "rows": meta.rows}
-            registered = runs.log_model(
-                product.product, digest, stored_file(site.models, digest), [i.name for i in meta.inputs], facts
-            )
-            runs.keep_files(site.models.files(digest))
+            trained_now = Candidate(digest, version, site.clock.now(), reason)
+            commit = remember(site, trained_now)
             pictures = {"importance": importance_plot(trained.importance)} | (
                 tuning_plots(tuning.found) if tuning else {}
             )
-            tags = {"reason": reason, "training_set": f"{rows}@{version}"}
-            runs.log_evaluation({}, {f"{name.replace(' ', '_')}.png": png(p) for name, p in pictures.items()}, tags)
-            runs.log_trials(logged_trials(tuning.found) if tuning else [])
+            story = training_story(site, label, trained_now, trained, tracking.origin)
+            files = plots_of({name: png(picture) for name, picture in pictures.items()})
+            registered = tracking.tell(story.model_copy(update={"files": files}))
             metadata = {
                 "model": digest,
                 "reason": reason,

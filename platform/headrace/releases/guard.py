@@ -8,6 +8,7 @@ from headrace.store import runs
 from headrace.store.log import Head, Log
 from headrace.store.releases import Release
 from headrace.store.site import Site
+from headrace.store.tell import tell_waiting
 
 MOST_REPEATED = 5
 """How many of the last incidents are looked at before the same one is written down again."""
@@ -29,10 +30,10 @@ def guard(site: Site) -> list[Trouble]:
     """Mend what can be mended of a product's releases, write down what was found, and return it.
 
     An entry of the log that no process of ours wrote goes out of it; files of the live model come back from MLflow's copy,
-    if that is whole; MLflow's alias goes back to the live model, and what was registered there by hand is marked.
+    if that is whole; what MLflow has not been told is told; its alias goes back to the live model, and what was registered there by hand is marked.
     Whatever else is wrong stays refused wherever it is read, and is said.
     """
-    found, live = guard_home(site), _live(site)
+    found, live = [*guard_home(site), *_untold(site)], _live(site)
     if live:
         told = list(_asked(site, live, _registry))
         _write_down(site, told)
@@ -47,6 +48,18 @@ def guard_home(site: Site) -> list[Trouble]:
     if live:
         site.releases.log(site.product.product).settle()
         found += _asked(site, live, _files)
+    _write_down(site, found)
+    return found
+
+
+def _untold(site: Site) -> list[Trouble]:
+    """Tell MLflow what waits, and return what it can never be told; where it is away, or another process is telling, that is told later."""
+    try:
+        told = tell_waiting(site, wait_s=0)
+    except StoreError:
+        # Nothing is wrong: what waits is kept, and a training whose MLflow is away has said so.
+        return []
+    found = [Trouble("Something that MLflow was to be told cannot be told", what) for what in told.troubles]
     _write_down(site, found)
     return found
 
@@ -160,7 +173,7 @@ def _registry(site: Site, live: Release) -> Iterator[Trouble]:
         # The alias lags behind a release that nobody has told MLflow of; else somebody has moved it.
         is_moved = seen.told is not None and seen.told[0] >= live.number
         at = f"version {seen.champion}" if seen.champion else "no version"
-        told = runs.mirror_champion(uri, product, live.model, site.releases.log(product).head())
+        told = runs.mirror_champion(uri, product, live.model, site.releases.log(product).head(), live.number)
         if told is None:
             yield Trouble(
                 f"MLflow's alias `champion` stands at {at}", f"Its registry has no version of {live.model[:12]}."

@@ -20,6 +20,7 @@ from headrace.store.log import Log
 from headrace.store.models import Models
 from headrace.store.removed import removed_of
 from headrace.store.seals import refuse_damaged, seal, unsealed
+from headrace.store.story import Spool
 from headrace.store.tables import Tables
 
 LEAST_FREE = 1_000_000_000
@@ -50,6 +51,7 @@ def diagnose(place: Place, now: datetime, least_free: int = LEAST_FREE) -> Itera
     yield from _erasures(place)
     yield from _claims(Fences(place.tables / "_fences"))
     yield from _ledger(Entries(place.ledger), tables)
+    yield from _untold(place.spool)
 
 
 def _disk(home: Path, least_free: int) -> Iterator[Finding]:
@@ -159,3 +161,23 @@ def _ledger(entries: Entries, tables: Tables) -> Iterator[Finding]:
     for path in entries.unpublished():
         why = "a killed run has left it, half written"
         yield Finding(str(path), why, "remove it: headrace doctor --mend", partial(path.unlink, missing_ok=True))
+
+
+def _untold(folder: Path) -> Iterator[Finding]:
+    """Yield what MLflow was to be told and cannot be, and how much waits for it."""
+    for spool in (Spool(path) for path in sorted(folder.glob("*"))):
+        waiting = 0
+        for path in spool.waiting():
+            try:
+                spool.read(path)
+                waiting += 1
+            except StoreError as error:
+                advice = (
+                    "train again with the tag headrace/force=true to tell it anew; to forget it: headrace doctor --mend"
+                )
+                yield Finding(str(path), str(error), advice, partial(spool.forget, path))
+        if waiting:
+            why = f"{waiting} {'story waits' if waiting == 1 else 'stories wait'} to be told to MLflow, which was away or refused them"
+            yield Finding(
+                str(spool.folder), why, "the guard tells them while Dagster's daemon runs, the next training too"
+            )

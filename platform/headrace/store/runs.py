@@ -6,34 +6,34 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from headrace.core.errors import StoreError
+from headrace.core.errors import MlflowRefused, StoreError
 from headrace.core.failpoints import failpoint
 from headrace.store.log import Head
-from headrace.store.mirrored import End, LoggedTrial, Registered
+from headrace.store.story import End, Origin
 
 DIGEST_TAG = "headrace.digest"
 HEAD_TAG = "headrace.releases"
 """Where the registry is told how long the release log is, and the digest of its last entry."""
+RELEASE_TAG = "headrace.release"
+"""Says of a version as which release it is live, or was last."""
 STRANGE_TAG = "headrace.verdict"
 """Marks a version that we have not registered."""
 ALIAS, KEPT = "champion", "headrace"
 DAGSTER_TAG = "dagster_run_id"
 """Where dagster-mlflow writes which Dagster run an MLflow run belongs to."""
-PARENT_TAG = "mlflow.parentRunId"
-LIGHTGBM = "model.txt"
-"""The file that holds a LightGBM model."""
-RETRIES, WAIT_S = 1, 2
+RETRIES, WAIT_S = 0, 5
 """How often a server is asked again that does not answer, and how long each time; MLflow's own habit takes minutes."""
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Say in words that MLflow does not answer, or refuses: raises StoreError."""
+    """Say in words that MLflow does not answer: raises StoreError; MlflowRefused where asking again would not help."""
     import requests
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException
@@ -42,16 +42,18 @@ def answering() -> Iterator[None]:
         yield
     except (MlflowException, requests.RequestException) as error:
         said = str(error).splitlines()[0]
-        words = f"MLflow at {get_tracking_uri()} did not do what it was asked: {said}"
-        raise StoreError(f"{re.sub(r'//[^/@ ]+@', '//', words)}. Is its server up? Then run this again.") from error
+        words = re.sub(r"//[^/@ ]+@", "//", f"MLflow at {get_tracking_uri()} did not do what it was asked: {said}")
+        if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
+            raise MlflowRefused(f"{words}. It would say so again.") from error
+        raise StoreError(f"{words}. Is its server up? Then run this again.") from error
 
 
-def prepare(uri: str, experiment: str, artifacts: Path) -> None:
-    """Make sure that the experiment is there, its files under `artifacts`, or where a server keeps them; one process at a time.
+def prepare(uri: str, experiment: str, artifacts: Path) -> Any:
+    """Make sure that the experiment is there, its files under `artifacts`, or where a server keeps them, and return MLflow.
 
-    Raises StoreError where MLflow does not answer.
+    One process at a time. Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     # MLflow warns of its own type hints while it is imported.
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred", category=UserWarning)
     for name in ("mlflow", "alembic"):
@@ -61,13 +63,14 @@ def prepare(uri: str, experiment: str, artifacts: Path) -> None:
     with answering(), FileLock(artifacts.parent / ".lock"):
         if mlflow.get_experiment_by_name(experiment) is None:
             mlflow.create_experiment(experiment, artifact_location=artifacts.as_uri() if _is_local(uri) else None)
+    return mlflow
 
 
 def _is_local(uri: str) -> bool:
     return uri.startswith("sqlite:")
 
 
-def _reached_at(uri: str) -> Any:
+def reached_at(uri: str) -> Any:
     """Return MLflow, set to talk to `uri`, and to give up within seconds unless the environment says otherwise."""
     import mlflow
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
@@ -87,103 +90,22 @@ def end_lost(experiment: str, end_of: Callable[[str], End | None]) -> None:
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(experiment)
     for run in client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
-        parent = run.data.tags.get(PARENT_TAG, run.info.run_id)
-        end = end_of(client.get_run(parent).data.tags.get(DAGSTER_TAG, ""))
+        end = end_of(run.data.tags.get(DAGSTER_TAG, ""))
         if end:
             client.set_terminated(run.info.run_id, end)
 
 
-@answering()
-def log_model(product: str, digest: str, file: tuple[str, bytes], inputs: list[str], facts: Mapping[str, Any]) -> str:
-    """Log a model, the file that its trainer wrote, and its facts to the active run; return its version in the registry.
+def run_of(client: Any, product: str, origin: Origin) -> Any:
+    """Return the MLflow run of a Dagster run, begun if there is none.
 
-    What LightGBM wrote can be loaded by MLflow; of others the registry holds the file as it is.
+    It bears the Dagster run's id from its first moment on, so that whoever is killed begins no second one.
     """
-    import mlflow
-
-    known = _version_of(product, digest)
-    mlflow.log_params({key: value for key, value in facts.items() if not isinstance(value, dict | list)})
-    mlflow.set_tag(DIGEST_TAG, digest)
-    if known:
-        return known
-    logged = _log_lightgbm(file[1], inputs) if file[0] == LIGHTGBM else _log_file(*file)
-    failpoint("model_logged")
-    # The digest goes in with the version: a version without it would be registered again after a kill.
-    registered = mlflow.register_model(logged, product, tags={DIGEST_TAG: digest})
-    failpoint("model_registered")
-    return str(registered.version)
-
-
-def _log_lightgbm(text: bytes, inputs: list[str]) -> str:
-    import lightgbm
-    import mlflow.lightgbm
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
-
-    signature = ModelSignature(Schema([ColSpec("double", name) for name in inputs]), Schema([ColSpec("double")]))
-    logged = mlflow.lightgbm.log_model(
-        lightgbm.Booster(model_str=text.decode()),
-        name="model",
-        signature=signature,
-        pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
-    )
-    return str(logged.model_uri)
-
-
-def _log_file(name: str, data: bytes) -> str:
-    """Log a file as it is, with a description by which the registry takes it for a model."""
-    import mlflow
-    from mlflow.models import Model
-
-    run = mlflow.active_run()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / name).write_bytes(data)
-        Model(artifact_path="model", run_id=run.info.run_id, flavors={"headrace": {"file": name}}).save(
-            f"{folder}/MLmodel"
-        )
-        mlflow.log_artifacts(folder, "model")
-    return f"runs:/{run.info.run_id}/model"
-
-
-@answering()
-def log_trials(trials: Sequence[LoggedTrial]) -> None:
-    """Log each trial of a search as a run within the active run."""
-    import mlflow
-    from mlflow.entities import Metric, Param
-
-    client, parent = mlflow.MlflowClient(), mlflow.active_run()
-    for trial in trials:
-        begun, ended = (int(moment.timestamp() * 1000) for moment in (trial.begun, trial.ended))
-        tags = {PARENT_TAG: parent.info.run_id, **trial.tags}
-        run = client.create_run(parent.info.experiment_id, begun, tags, trial.name).info.run_id
-        metrics = [Metric(name, value, ended, step) for name, step, value in trial.metrics]
-        client.log_batch(run, metrics, [Param(name, str(value)) for name, value in trial.params.items()])
-        failpoint("trial_logged")
-        client.set_terminated(run, trial.end, ended)
-
-
-@answering()
-def log_evaluation(metrics: Mapping[str, float], pictures: Mapping[str, bytes], tags: Mapping[str, str]) -> None:
-    """Log metrics, pictures (file name → PNG) and tags to the active run."""
-    import mlflow
-
-    mlflow.log_metrics(dict(metrics))
-    mlflow.set_tags(dict(tags))
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in pictures.items():
-            (Path(folder) / name).write_bytes(data)
-        mlflow.log_artifacts(folder, "plots")
-
-
-@answering()
-def keep_files(files: Mapping[str, bytes]) -> None:
-    """Keep a copy of a model's own files with the active run."""
-    import mlflow
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in files.items():
-            (Path(folder) / name).write_bytes(data)
-        mlflow.log_artifacts(folder, KEPT)
+    experiment = client.get_experiment_by_name(product).experiment_id
+    found = client.search_runs([experiment], f"tags.{DAGSTER_TAG} = '{origin.run}'", order_by=["start_time ASC"])
+    if found:
+        return found[0]
+    began = int(origin.at.timestamp() * 1000)
+    return client.create_run(experiment, began, {DAGSTER_TAG: origin.run}, run_name=origin.job)
 
 
 def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]]:
@@ -191,7 +113,7 @@ def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]
 
     Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering(), tempfile.TemporaryDirectory() as folder:
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(product)
@@ -201,12 +123,26 @@ def kept_files(uri: str, product: str, digest: str) -> Iterator[dict[str, bytes]
             yield {path.name: path.read_bytes() for path in paths}
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What MLflow's registry says of a product."""
+
+    champion: str | None
+    """The version that the alias stands at."""
+    digest: str | None
+    """The model that this version holds, as far as we have registered it."""
+    told: Head | None
+    """How long the release log was when the alias was set last, and the digest of its last entry."""
+    strange: Sequence[str]
+    """Versions that we have not registered, and not marked yet."""
+
+
 def registered(uri: str, product: str, is_known: Callable[[str], bool]) -> Registered:
     """Return what the registry says; `is_known` tells which digests are of models of ours.
 
     Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering():
         client = mlflow.MlflowClient()
         if not client.search_registered_models(f"name = '{product}'"):
@@ -227,7 +163,7 @@ def registered(uri: str, product: str, is_known: Callable[[str], bool]) -> Regis
 
 def mark_strange(uri: str, product: str, version: str) -> None:
     """Say in the registry that a version was never released; raises StoreError where MLflow does not answer."""
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering():
         mlflow.MlflowClient().set_model_version_tag(product, version, STRANGE_TAG, "registered by hand, never released")
 
@@ -237,7 +173,7 @@ def told_head(uri: str, product: str) -> Head | None:
 
     Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering():
         found = mlflow.MlflowClient().search_registered_models(f"name = '{product}'")
     return _head(found[0].tags) if found else None
@@ -248,16 +184,17 @@ def _head(tags: Mapping[str, str]) -> Head | None:
     return (int(count), digest) if count.isdigit() else None
 
 
-def mirror_champion(uri: str, product: str, digest: str, head: Head) -> str | None:
+def mirror_champion(uri: str, product: str, digest: str, head: Head, release: int) -> str | None:
     """Point the registry's alias `champion` at the model that is live, and return its version; None where it has none.
 
-    `head` is that of the release log, and is kept there, too. Raises StoreError where MLflow does not answer.
+    `head` is that of the release log, and is kept there, too, as is the number of the release. Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering():
-        version = _version_of(product, digest)
+        version = version_of(product, digest)
         if version:
             client = mlflow.MlflowClient()
+            client.set_model_version_tag(product, version, RELEASE_TAG, str(release))
             client.set_registered_model_alias(product, ALIAS, version)
             client.set_registered_model_tag(product, HEAD_TAG, f"{head[0]} {head[1]}")
     failpoint("champion_mirrored")
@@ -269,9 +206,9 @@ def attach_card(uri: str, product: str, digest: str, texts: Mapping[str, str], d
 
     Raises StoreError where MLflow does not answer.
     """
-    mlflow = _reached_at(uri)
+    mlflow = reached_at(uri)
     with answering():
-        version = _version_of(product, digest)
+        version = version_of(product, digest)
         if version:
             client = mlflow.MlflowClient()
             run = client.get_model_version(product, version).run_id
@@ -282,15 +219,16 @@ def attach_card(uri: str, product: str, digest: str, texts: Mapping[str, str], d
 
 
 @answering()
-def finish(failed: bool) -> None:
+def finish(end: End) -> None:
     """End the active run with the status that is true; raises StoreError where MLflow does not answer."""
     import mlflow
 
-    mlflow.end_run("FAILED" if failed else "FINISHED")
+    mlflow.end_run(end)
     failpoint("mlflow_finished")
 
 
-def _version_of(product: str, digest: str) -> str | None:
+def version_of(product: str, digest: str) -> str | None:
+    """Return the version under which a model is registered; MLflow is set to talk to its store already."""
     import mlflow
 
     client = mlflow.MlflowClient()

@@ -21,6 +21,7 @@ from headrace.store.models import Models
 from headrace.store.releases import Releases
 from headrace.store.spark import Spark
 from headrace.store.spill import Spill
+from headrace.store.story import Spool
 from headrace.store.tables import Tables
 
 
@@ -83,6 +84,11 @@ class Site:
     def releases(self) -> Releases:
         """The release logs of the project."""
         return Releases(self.place.logs, self.place.witness)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """What MLflow has not been told of this product yet."""
+        return Spool(self.place.spool / self.product.product)
 
     @cached_property
     def code(self) -> Code:

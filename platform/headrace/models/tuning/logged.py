@@ -2,7 +2,7 @@
 
 from headrace.models.tuning.search import Found
 from headrace.models.tuning.study import Trial
-from headrace.store.mirrored import LoggedTrial
+from headrace.store.story import LoggedTrial
 
 
 def logged_trials(found: Found) -> list[LoggedTrial]:
@@ -16,7 +16,7 @@ def _logged(trial: Trial, metric: str) -> LoggedTrial:
     where = ", ".join(dict.fromkeys(trial.where))
     return LoggedTrial(
         name=f"trial {trial.number}",
-        params=trial.params,
+        params={name: str(value) for name, value in trial.params.items()},
         metrics=[*folds, *mean],
         begun=trial.begun,
         ended=trial.ended,
