@@ -20,18 +20,28 @@ NO_MODEL = "none"
 
 def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Gate]) -> Recipe:
     """Return what the evaluation is made of: the candidate, with the rows that it was split from, and the live model."""
-    there = site.tables.exists(site.product.table("model", "candidate"))
-    candidate = the_candidate(site) if there else None
+    candidate = latest_candidate(site)
     return Recipe(
         table=site.product.table("model", "evaluation"),
         parts=evaluation_parts(label, model, gates),
-        facts={
-            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
-            "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
-        }
+        facts=candidate_facts(site, candidate, RECORD)
         | _declared_of(site, model, candidate)
         | _found(site, {gate.metric for gate in gates}),
     )
+
+
+def latest_candidate(site: Site) -> Candidate | None:
+    """Return the product's candidate; None if nothing was ever trained."""
+    return the_candidate(site) if site.tables.exists(site.product.table("model", "candidate")) else None
+
+
+def candidate_facts(site: Site, candidate: Candidate | None, record: str) -> dict[str, str]:
+    """Return which candidate is looked at, and the model that it is held against, as `record` has it once it is live."""
+    digest = candidate.digest if candidate else NO_MODEL
+    return {
+        "candidate": f"{digest} of version {candidate.version}" if candidate else NO_MODEL,
+        "live model": _opponent_of(site, digest, record),
+    }
 
 
 def _declared_of(site: Site, model: Model, candidate: Candidate | None) -> dict[str, str]:
@@ -54,7 +64,7 @@ def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts
     ) | installed(learner)
 
 
-def opponent_of(site: Site, candidate: str, record: str) -> str:
+def _opponent_of(site: Site, candidate: str, record: str) -> str:
     """Return the model that the candidate is held against: once it is live itself, the one that its record says."""
     live = site.releases.live(site.product.product)
     if live is None or live.model != candidate:

@@ -6,28 +6,22 @@ from collections.abc import Sequence
 from headrace.core.fingerprint import Parts, code_parts, code_version, libraries
 from headrace.core.recipe import Recipe
 from headrace.evaluation.judgement import RECORD as EVALUATED
-from headrace.evaluation.recipe import NO_MODEL, opponent_of
+from headrace.evaluation.recipe import NO_MODEL, candidate_facts, latest_candidate
 from headrace.explain.card import told_of
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import RECORD, explain_candidate, rows_to_explain
 from headrace.explain.page import write_card
 from headrace.features.declaration import Label
-from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.store.site import Site
 
 
 def explanation_recipe(site: Site, label: Label, model: Model, slices: Sequence[str]) -> Recipe:
     """Return what the explanation is made of: the candidate, the rows that it was split from, and the live model."""
-    there = site.tables.exists(site.product.table("model", "candidate"))
-    candidate = the_candidate(site) if there else None
     return Recipe(
         table=site.product.table("model", "explanation"),
         parts=explanation_parts(label, model, slices),
-        facts={
-            "candidate": f"{candidate.digest} of version {candidate.version}" if candidate else NO_MODEL,
-            "live model": opponent_of(site, candidate.digest if candidate else NO_MODEL, RECORD),
-        },
+        facts=candidate_facts(site, latest_candidate(site), RECORD),
     )
 
 
