@@ -14,6 +14,7 @@ from headrace.releases.sensors import GUARDED, guard_automation
 from headrace.store.log import Log
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
+from headrace.store.tell import telling
 from platform_tests.models.shop import model, shop, trained
 from platform_tests.models.test_assets import Way, check, empty_mlflow, failure, instance, metadata, registry, site, way
 
@@ -91,6 +92,18 @@ def test_an_alias_that_was_removed_comes_back(way: Way) -> None:
     registry(way.site).delete_registered_model_alias("shop", "champion")
     assert [trouble.mended for trouble in guard(way.site)] == [True]
     assert alias(way.site) == live(way.site)
+
+
+def test_an_alias_is_left_for_the_next_look_while_another_process_tells_of_a_release(way: Way) -> None:
+    champion = metadata(way.run(), "champion")["live model"]
+    way.model = model(params=WORSE)
+    way.run()
+    registry(way.site).set_registered_model_alias("shop", "champion", "2")
+    with telling(way.site):
+        assert guard(way.site) == []
+        assert alias(way.site) != champion
+    assert [trouble.mended for trouble in guard(way.site)] == [True]
+    assert alias(way.site) == champion
 
 
 def test_an_alias_that_lags_behind_a_rollback_follows_without_an_alarm(way: Way) -> None:

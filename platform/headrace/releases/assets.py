@@ -24,7 +24,7 @@ from headrace.releases.sensors import GUARDED, guarded
 from headrace.store import runs
 from headrace.store.releases import Release
 from headrace.store.site import Site
-from headrace.store.tell import tell_waiting
+from headrace.store.tell import tell_waiting, telling
 
 RELEASED, MIRRORED, FRESHNESS = "released", "mirrored", "freshness"
 
@@ -93,10 +93,12 @@ def _mirror(context: dg.AssetExecutionContext, site: Site, live: Release) -> dg.
     work = site.ledger.work(recipe, forced=is_forced(context))
     if not work:
         return verdict(MIRRORED, True, f"MLflow's alias `champion` was set for release {live.number}.")
-    head = site.releases.log(site.product.product).head()
     try:
         tell_waiting(site)
-        version = runs.mirror_champion(site.place.mlflow_uri, site.product.product, live.model, head, live.number)
+        with telling(site):
+            live = site.releases.live(site.product.product) or live
+            head = site.releases.log(site.product.product).head()
+            version = runs.mirror_champion(site.place.mlflow_uri, site.product.product, live.model, head, live.number)
     except StoreError as error:
         return _lags(context, live, str(error))
     if version is None:

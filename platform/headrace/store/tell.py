@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version as version_of_library
 from pathlib import Path
@@ -55,9 +56,7 @@ def tell_waiting(site: Site, wait_s: float = TURN_S) -> Told:
     if not site.spool.waiting():
         return told
     mlflow = prepared(site)
-    with site.spool.turn(wait_s) as is_ours:
-        if not is_ours:
-            raise StoreError(f"Another process is telling MLflow of {site.product.product}. What waits is told by it.")
+    with telling(site, wait_s):
         for path in site.spool.waiting():
             try:
                 story = site.spool.read(path)
@@ -70,6 +69,18 @@ def tell_waiting(site: Site, wait_s: float = TURN_S) -> Told:
             failpoint("story_told")
             site.spool.forget(path)
     return told
+
+
+@contextmanager
+def telling(site: Site, wait_s: float = TURN_S) -> Iterator[None]:
+    """Let no other process tell MLflow of the product meanwhile; raises StoreError where one still does after `wait_s` seconds.
+
+    What is told of a release must be read within: else a newer one may have been told of before.
+    """
+    with site.spool.turn(wait_s) as is_ours:
+        if not is_ours:
+            raise StoreError(f"Another process is telling MLflow of {site.product.product}. What waits is told by it.")
+        yield
 
 
 def prepared(site: Site) -> Any:
