@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DeclarationError, NoRows
-from headrace.evaluation.evaluate import Evaluation, Measuring, by_value, evaluate, measure
+from headrace.evaluation.evaluate import Evaluation, Measuring, by_value, evaluate, measure, sampled
+from headrace.evaluation.metrics import Aim, ranked
+from headrace.models.blocks import drawn
 from platform_tests.models.shop import LABEL, orders
 
 SEEDS = st.integers(0, 2**31)
@@ -125,6 +127,22 @@ def test_each_metric_of_all_rows_and_of_large_slices_has_an_interval_around_it()
         assert measured.intervals.keys() == measured.metrics.keys() >= {"auc", "lift", "brier"}
         for name, (low, high) in measured.intervals.items():
             assert low <= measured.metrics[name] <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [4, 8])
+def test_the_interval_of_a_slice_of_few_days_holds_the_truth_as_often_as_any_other(days: int) -> None:
+    draws, held = drawn(28), 0
+    for seed in range(300):
+        chance = np.random.default_rng(seed)
+        day = np.repeat(np.arange(28), 40)
+        answers = 0.3 * chance.normal(size=28)[day] + chance.normal(size=len(day))
+        # All answers lie far above the score: the loss is half their distance, 50 in the whole world.
+        rows = ranked(answers, np.full(len(day), -100.0), day)
+        part = sampled(rows.part(rows.blocks < days), draws, Aim("quantile", quantile=0.5)).measured(0.95)
+        low, high = part.intervals["pinball"]
+        held += low <= 50 <= high
+    assert 0.9 <= held / 300 <= 0.99
 
 
 def test_slices_of_few_rows_have_metrics_and_no_interval() -> None:

@@ -17,7 +17,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from headrace.evaluation.metrics import Aim, Decision, Ranked, binary_metrics, lift, metrics_of, ranked
+from headrace.evaluation.metrics import Aim, Decision, Ranked, lift, metrics_of, ranked
 from headrace.models.blocks import drawn
 
 SEEDS = st.integers(0, 2**31)
@@ -42,7 +42,7 @@ def sample(seed: int, rows: int, digits: int) -> tuple[np.ndarray, np.ndarray, n
 def test_each_metric_of_each_sample_is_that_of_the_rows_drawn_so_often(seed: int, rows: int, digits: int) -> None:
     answers, scores, blocks = sample(seed, rows, digits)
     draws = drawn(12)
-    found = binary_metrics(ranked(answers, scores, blocks), draws, Decision(0.4, 1, 5))
+    found = metrics_of(ranked(answers, scores, blocks), draws, Aim(decision=Decision(0.4, 1, 5)))
     for number in (0, 1, 2, 500):
         often = draws[number][blocks]
         for name, theirs in THEIRS.items():
@@ -56,7 +56,7 @@ def test_each_metric_of_each_sample_is_that_of_the_rows_drawn_so_often(seed: int
 def test_average_precision_of_many_scores_is_exact_as_a_whole_and_near_in_samples(seed: int) -> None:
     answers, scores, blocks = sample(seed, 20_000, 12)
     draws = drawn(12)
-    found = binary_metrics(ranked(answers, scores, blocks), draws, Decision())["average_precision"]
+    found = metrics_of(ranked(answers, scores, blocks), draws, Aim())["average_precision"]
     assert found[0] == pytest.approx(average_precision_score(answers, scores), abs=1e-12)
     exact = [average_precision_score(answers, scores, sample_weight=draws[n][blocks]) for n in range(1, 9)]
     assert found[1:9] == pytest.approx(exact, abs=5e-4)
@@ -75,7 +75,7 @@ def test_rows_of_one_score_share_the_places_of_the_highest_tenth() -> None:
 
 
 def test_rates_are_of_all_rows_and_of_either_class() -> None:
-    found = binary_metrics(ranked([1, 1, 0, 0, 0], [0.9, 0.2, 0.6, 0.1, 0.1]), np.ones((1, 1)), Decision())
+    found = metrics_of(ranked([1, 1, 0, 0, 0], [0.9, 0.2, 0.6, 0.1, 0.1]), np.ones((1, 1)), Aim())
     rates = ("positive_rate", "true_positive_rate", "false_positive_rate")
     assert [found[name][0] for name in rates] == pytest.approx([0.4, 0.5, 1 / 3])
     assert "cost" not in found

@@ -26,6 +26,8 @@ class Difference(BaseModel):
     """Where it lies with the declared confidence, had other days come."""
     detectable: float
     """The least difference that such rows tell from none, four times of five."""
+    blocks: int = 0
+    """How many blocks of rows (local days) it is of."""
 
 
 Differences = dict[str, Difference]
@@ -48,7 +50,7 @@ def compare(rows: pa.Table, ours: Sampling, theirs: Sampling, measuring: Measuri
     """Return how two models' metrics of the same rows differ, with intervals over the same samples of days."""
     by_slice: dict[str, dict[str, Differences]] = {}
     for (column, value), part in ours.parts.items():
-        found = _differences(part, theirs.parts[column, value], ours.rows.count, measuring.confidence)
+        found = _differences(part, theirs.parts[column, value], measuring.confidence)
         by_slice.setdefault(column, {})[value] = found
     return Duel(
         candidate=evaluation_of(rows, ours, measuring),
@@ -61,18 +63,18 @@ def compare(rows: pa.Table, ours: Sampling, theirs: Sampling, measuring: Measuri
 
 def differences(ours: Sampling, theirs: Sampling, confidence: float) -> Differences:
     """Return how two models' metrics of the same rows differ, on all of them, with intervals over the same samples of days."""
-    return _differences(ours.overall, theirs.overall, ours.rows.count, confidence)
+    return _differences(ours.overall, theirs.overall, confidence)
 
 
-def _differences(candidate: Sampled, champion: Sampled, blocks: int, confidence: float) -> Differences:
-    found = {}
+def _differences(candidate: Sampled, champion: Sampled, confidence: float) -> Differences:
+    found, blocks = {}, candidate.blocks
     for name in candidate.values.keys() & champion.values.keys():
         values = candidate.values[name] - champion.values[name]
         bounds = interval(values, blocks, confidence) if len(values) > 1 else None
         if bounds:
             low, high = bounds
             told = _detectable(values[1:], blocks, confidence)
-            found[name] = Difference(value=float(values[0]), low=low, high=high, detectable=told)
+            found[name] = Difference(value=float(values[0]), low=low, high=high, detectable=told, blocks=blocks)
     return dict(sorted(found.items()))
 
 

@@ -112,10 +112,14 @@ class Sampled:
     positives: int
     values: dict[str, Array]
     note: str = ""
+    blocks: int = 0
+    """How many blocks (local days) they lie on."""
 
-    def measured(self, blocks: int, confidence: float) -> Measured:
+    def measured(self, confidence: float) -> Measured:
         """Return the metrics with their intervals."""
-        found = {name: interval(values, blocks, confidence) for name, values in self.values.items() if len(values) > 1}
+        found = {
+            name: interval(values, self.blocks, confidence) for name, values in self.values.items() if len(values) > 1
+        }
         return Measured(
             rows=self.rows,
             positives=self.positives,
@@ -174,34 +178,35 @@ def sample(rows: pa.Table, scores: Any, measuring: Measuring) -> Sampling:
 
 def evaluation_of(rows: pa.Table, sampling: Sampling, measuring: Measuring) -> Evaluation:
     """Return what samples of the rows say, with metrics by month and curves."""
-    blocks, confidence = sampling.rows.count, measuring.confidence
+    confidence = measuring.confidence
     slices: dict[str, dict[str, Measured]] = {column: {} for column in measuring.slices}
     for (column, value), part in sampling.parts.items():
         if column:
-            slices[column][value] = part.measured(blocks, confidence)
+            slices[column][value] = part.measured(confidence)
     months = pc.strftime(local_days(rows[measuring.label.time], measuring.timezone).to_arrow(), format="%Y-%m")
     return Evaluation(
-        overall=sampling.overall.measured(blocks, confidence),
+        overall=sampling.overall.measured(confidence),
         slices=slices,
         gaps={column: dict(_gaps(sampling, column, confidence)) for column in measuring.slices},
         months={value: _alone(part, measuring.aim) for value, part in _parts(months, sampling.rows, sampling.order)},
         curves=curves_of(sampling.rows, sampling.draws, confidence, measuring.aim.task)
         if sampling.overall.values
         else {},
-        blocks=blocks,
+        blocks=sampling.rows.count,
         confidence=confidence,
     )
 
 
 def _gaps(sampling: Sampling, column: str, confidence: float) -> Iterator[tuple[str, Gap]]:
     """Yield the gap of each metric that all large values of a column have, in the same samples."""
-    large = {v: part.values for (c, v), part in sampling.parts.items() if c == column and part.rows >= LEAST_ROWS}
+    large = {v: part for (c, v), part in sampling.parts.items() if c == column and part.rows >= LEAST_ROWS}
+    blocks = min((part.blocks for part in large.values()), default=0)
     for metric in sampling.overall.values:
-        values = [part[metric] for part in large.values() if metric in part]
+        values = [part.values[metric] for part in large.values() if metric in part.values]
         if len(values) < max(len(large), 2) or len({len(value) for value in values}) > 1:
             continue
         each = np.stack(values)
-        bounds = interval(each.max(axis=0) - each.min(axis=0), sampling.rows.count, confidence)
+        bounds = interval(each.max(axis=0) - each.min(axis=0), blocks, confidence)
         if bounds:
             names, now = list(large), each[:, 0]
             yield (
@@ -225,7 +230,8 @@ def sampled(rows: Ranked, draws: Array, aim: Aim) -> Sampled:
     if not np.isfinite(rows.scores).all():
         return Sampled(count, positives, {}, "some scores are not numbers")
     few = count < LEAST_ROWS or rows.count < 2
-    return Sampled(count, positives, metrics_of(rows.whole() if few else rows, ALONE if few else draws, aim))
+    found = metrics_of(rows.whole() if few else rows, ALONE if few else draws, aim)
+    return Sampled(count, positives, found, blocks=len(np.unique(rows.blocks)))
 
 
 def measure(answers: Any, scores: Any, aim: Aim = CLASSES) -> Measured:
@@ -240,7 +246,7 @@ def by_value(values: Sequence[Any] | Any, answers: Any, scores: Any) -> dict[str
 
 
 def _alone(rows: Ranked, aim: Aim) -> Measured:
-    return sampled(rows.whole(), ALONE, aim).measured(1, 0.5)
+    return sampled(rows.whole(), ALONE, aim).measured(0.5)
 
 
 def _parts(values: Any, rows: Ranked, order: Array) -> Iterator[tuple[str, Ranked]]:

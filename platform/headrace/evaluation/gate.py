@@ -139,7 +139,13 @@ def _relative(name: str, gate: Gate, measured: Measured, rival: _Rival) -> Verdi
         return Verdict(name, False, value, None, f"the champion has no {gate.metric} on the same rows")
     found = rival.differences.get(gate.metric)
     if found is None:
-        return Verdict(name, False, value, None, "too many samples of these rows have no difference: one class is rare")
+        return Verdict(
+            name,
+            False,
+            value,
+            None,
+            "too many samples of these rows have no difference: one class is rare, or they lie on few days",
+        )
     middle, sure = (
         (found.value >= gate.limit, found.low >= gate.limit)
         if gate.comparison == ">="
@@ -147,7 +153,7 @@ def _relative(name: str, gate: Gate, measured: Measured, rival: _Rival) -> Verdi
     )
     why = f"{value:.4f} against {theirs:.4f}: {_difference(found, rival.duel)}, {_words(gate, sure)} {gate.limit:+.4f}"
     if middle and not sure:
-        evidence = f"{measured.rows} rows of {rival.duel.candidate.blocks} days"
+        evidence = f"{measured.rows} rows of {found.blocks} days"
         why += f" for sure; {evidence} tell differences from {found.detectable:.4f} on: test longer, or allow more"
     return Verdict(name, sure, value, theirs + gate.limit, why, found.low, found.high)
 

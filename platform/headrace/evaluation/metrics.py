@@ -81,15 +81,17 @@ def ranked(answers: Any, scores: Any, blocks: Any = None, order: Any = None) -> 
 
 def metrics_of(rows: Ranked, draws: Array, aim: Aim) -> dict[str, Array]:
     """Return each metric of the task in each sample; `draws` has a row a sample, the first of ones, and a column a block."""
-    match aim.task:
-        case "classification":
-            return binary_metrics(rows, draws, aim.decision)
-        case "regression":
-            return number_metrics(rows, draws)
-        case "quantile":
-            return quantile_metrics(rows, draws, aim.quantile)
-        case "ranking":
-            return ranking_metrics(rows, draws)
+    # A sample of few days may hold no row of a slice: it has no value then.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        match aim.task:
+            case "classification":
+                return binary_metrics(rows, draws, aim.decision)
+            case "regression":
+                return number_metrics(rows, draws)
+            case "quantile":
+                return quantile_metrics(rows, draws, aim.quantile)
+            case "ranking":
+                return ranking_metrics(rows, draws)
 
 
 def number_metrics(rows: Ranked, draws: Array) -> dict[str, Array]:
@@ -102,13 +104,12 @@ def number_metrics(rows: Ranked, draws: Array) -> dict[str, Array]:
     share = np.abs(error) / np.where(held, np.abs(rows.answers), 1) * held
     mean = rows.answers.mean()
     spread = draws @ rows.sums((rows.answers - mean) ** 2) - (draws @ rows.sums(rows.answers - mean)) ** 2 / count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "rmse": np.sqrt(squares / count),
-            "mae": draws @ rows.sums(np.abs(error)) / count,
-            "mape": draws @ rows.sums(share) / (draws @ rows.sums(held)),
-            "r2": 1 - squares / np.where(spread > 0, spread, np.nan),
-        }
+    return {
+        "rmse": np.sqrt(squares / count),
+        "mae": draws @ rows.sums(np.abs(error)) / count,
+        "mape": draws @ rows.sums(share) / (draws @ rows.sums(held)),
+        "r2": 1 - squares / np.where(spread > 0, spread, np.nan),
+    }
 
 
 def quantile_metrics(rows: Ranked, draws: Array, quantile: float) -> dict[str, Array]:
@@ -132,8 +133,7 @@ def ranking_metrics(rows: Ranked, draws: Array) -> dict[str, Array]:
     blocks = np.full(len(best), rows.count, dtype=np.int64)
     np.minimum.at(blocks, groups, rows.blocks)
     sums = np.bincount(blocks[known], weights=got[known] / best[known], minlength=rows.count)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {"ndcg": draws @ sums / (draws @ np.bincount(blocks[known], minlength=rows.count))}
+    return {"ndcg": draws @ sums / (draws @ np.bincount(blocks[known], minlength=rows.count))}
 
 
 def _discounted(groups: Array, by: Array, gains: Array) -> Array:
@@ -147,14 +147,13 @@ def _discounted(groups: Array, by: Array, gains: Array) -> Array:
 
 def binary_metrics(rows: Ranked, draws: Array, decision: Decision) -> dict[str, Array]:
     """Return each metric in each sample; `draws` has a row a sample, the first of ones, and a column a block."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = {
-            "auc": auc(rows, draws),
-            "average_precision": average_precision(rows, draws),
-            "lift": lift(rows, draws),
-        }
-        found |= _decided(rows, draws, decision)
-        return found | (_probable(rows, draws) if are_probabilities(rows) else {})
+    found = {
+        "auc": auc(rows, draws),
+        "average_precision": average_precision(rows, draws),
+        "lift": lift(rows, draws),
+    }
+    found |= _decided(rows, draws, decision)
+    return found | (_probable(rows, draws) if are_probabilities(rows) else {})
 
 
 def are_probabilities(rows: Ranked) -> bool:

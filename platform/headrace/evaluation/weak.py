@@ -23,6 +23,8 @@ MOST_VALUES, QUARTERS, SHOWN = 12, 4, 10
 FALSE_SHARE = 0.05
 """Which share of the slices that are told may be chance."""
 LEAST_ROWS = 100
+LEAST_DAYS = 10
+"""A slice that lies on fewer days, or leaves fewer, is not told from its days, and not searched."""
 
 
 class Weak(BaseModel):
@@ -125,14 +127,16 @@ def _tested(part: _Coded, searched: Searched) -> Iterator[Weak]:
     lost = np.bincount(cells, weights=searched.losses, minlength=size * blocks).reshape(size, blocks)
     other_rows, other_lost = rows.sum(axis=0) - rows, lost.sum(axis=0) - lost
     count, others = rows.sum(axis=1), other_rows.sum(axis=1)
-    large = np.flatnonzero((count >= LEAST_ROWS) & (others >= LEAST_ROWS))
+    days = np.minimum((rows > 0).sum(axis=1), (other_rows > 0).sum(axis=1))
+    large = np.flatnonzero((count >= LEAST_ROWS) & (others >= LEAST_ROWS) & (days >= LEAST_DAYS))
     rows, lost, other_rows, other_lost = (cells[large] for cells in (rows, lost, other_rows, other_lost))
     mean, rest = lost.sum(axis=1) / count[large], other_lost.sum(axis=1) / others[large]
     pull = (lost - mean[:, None] * rows) / count[large][:, None]
     pull -= (other_lost - rest[:, None] * other_rows) / others[large][:, None]
-    error = np.sqrt((pull**2).sum(axis=1) * blocks / max(blocks - 1, 1)).clip(1e-12)
-    wide = stdtrit(max(blocks - 1, 1), 0.975) * error
-    chance = stdtr(max(blocks - 1, 1), -(mean - rest) / error)
+    free = days[large] - 1
+    error = np.sqrt((pull**2).sum(axis=1) * days[large] / free).clip(1e-12)
+    wide = stdtrit(free, 0.975) * error
+    chance = stdtr(free, -(mean - rest) / error)
     for n, place in enumerate(large.tolist()):
         worse = float(mean[n] - rest[n])
         yield Weak(
