@@ -84,7 +84,9 @@ def approve(product: str, by: str, why: str, *, yes: bool, declines: bool) -> No
     if waiting and not (yes or declines) and not click.confirm("Release it?"):
         click.echo("Nothing was decided: it still waits.")
         return
-    decision = answer_waiting(site, Answer(by, why, agrees=not declines), declared.gates)
+    decision = answer_waiting(
+        site, Answer(by, why, agrees=not declines, to=waiting.number if waiting else None), declared.gates
+    )
     click.echo(f"decision {decision.number} of {product}: model {decision.model[:12]} is {_state(decision)}")
     if decision.goes_live:
         click.echo(_FOLLOWS)

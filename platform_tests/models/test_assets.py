@@ -23,6 +23,7 @@ from headrace.models.origin import origin_of
 from headrace.models.predict import load_meta, load_predictor, score_rows
 from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
 from headrace.resources import mlflow_resources
+from headrace.store.evaluations import recorded
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, plain, relabelled, shop, trained
 from platform_tests.models.test_own import STEPS, TRAIN
@@ -199,7 +200,7 @@ def test_a_split_by_group_goes_the_whole_way_and_duels_on_the_groups_that_both_h
     first = metadata(way.run(), "champion")["live model"]
     way.model = model(split={"by": "group", "column": "customer", "test": "30%"}, ignore=["customer"], trees=40)
     assert way.run("candidate", "evaluation").success
-    judged = way.site.models.recorded(the_candidate(way.site).digest, "evaluation") or {}
+    judged = recorded(way.site, the_candidate(way.site).digest) or {}
     assert judged["champion"] == first
     assert judged["duel"]["candidate"]["overall"]["rows"] == judged["evaluation"]["overall"]["rows"] > 1000
 

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from headrace.core.errors import Refused
-from headrace.evaluation.judgement import RECORD
+from headrace.core.errors import Refused, StoreError
 from headrace.monitoring.facts import MOST_REASONS, ProductFacts, alarming, newest_drift, product_facts
+from headrace.store.evaluations import kind_of, record
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL
 from platform_tests.monitoring.watched import SOURCES, monitors, open_shop, release, score, watched_shop
@@ -81,11 +81,11 @@ def test_an_evaluation_that_is_not_the_live_models_is_not_told_as_its_own(tmp_pa
     site = watched_shop(tmp_path)
     [*_, released] = site.releases.all("shop")
     digest = released.model
-    record = site.models.recorded(digest, RECORD) or {}
-    site.models.record(digest, RECORD, {**record, "model": "another"})
-    with pytest.raises(Refused, match="is about another"):
+    known = site.models.recorded(digest, kind_of(site)) or {}
+    site.models.record(digest, kind_of(site), {**known, "model": "another"})
+    with pytest.raises(StoreError, match="is not the one that was written"):
         facts(site)
-    site.models.record(digest, RECORD, {"model": digest})
+    record(site, digest, {"model": digest})
     with pytest.raises(Refused, match="cannot be read"):
         facts(site)
 

@@ -87,6 +87,18 @@ def test_an_alias_that_was_moved_goes_back_and_the_check_says_so_until_the_next_
     assert len(incidents(way.site)) == 1
 
 
+def test_a_torn_incident_keeps_nothing_from_being_mended(way: Way) -> None:
+    champion = metadata(way.run(), "champion")["live model"]
+    registry(way.site).delete_registered_model_alias("shop", "champion")
+    assert len(guard(way.site)) == 1
+    [torn] = (way.site.place.logs / "shop" / "incidents").glob("*.json")
+    torn.write_text("{")
+    registry(way.site).delete_registered_model_alias("shop", "champion")
+    found = guard(way.site)
+    assert alias(way.site) == champion
+    assert "What was found cannot be written down" in str(found[-1])
+
+
 def test_an_alias_that_was_removed_comes_back(way: Way) -> None:
     way.run()
     registry(way.site).delete_registered_model_alias("shop", "champion")

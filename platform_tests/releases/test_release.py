@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headrace.core.declaration import Identity
 from headrace.core.errors import DigestMismatch, Refused, StoreError
-from headrace.evaluation.judgement import RECORD
 from headrace.evaluation.recipe import evaluation_recipe
+from headrace.releases.guard import guard_home, log_troubles
 from headrace.releases.release import Answer, Request, answer_waiting, release_model
+from headrace.store.evaluations import kind_of, record
 from headrace.store.log import Log
 from headrace.store.releases import Release
 from headrace.store.rollback import Return, roll_back
@@ -35,8 +37,10 @@ PROMOTE = """
 import sys, time
 from pathlib import Path
 from headrace.core.declaration import Identity
+from headrace.core.declaration import Identity
 from headrace.core.errors import Refused
 from headrace.core.place import Place
+from headrace.releases.guard import guard_home, log_troubles
 from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import gates
@@ -104,19 +108,52 @@ def test_a_refused_model_is_written_down_with_the_gates_and_the_champion_stays(s
     assert live(site) == champion
 
 
-def test_another_models_evaluation_is_no_evidence(site: Site) -> None:
-    good, bad = trained(site), trained(site, model(params=WORSE))
-    site.models.record(bad, RECORD, judged(site, good).model_dump(mode="json"))
-    with pytest.raises(Refused, match="is about"):
-        release(site, bad)
+def test_an_evaluation_that_was_edited_is_no_evidence_and_is_made_again(site: Site) -> None:
+    digest = trained(site, model(params=WORSE))
+    judgement = judged(site, digest).model_dump(mode="json")
+    before = evaluation_recipe(site, LABEL, model(), gates()).facts
+    judgement["evaluation"]["overall"]["metrics"]["auc"] = 0.99
+    site.models.record(digest, kind_of(site), judgement)
+    with pytest.raises(StoreError, match="is not the one that was written: it was edited"):
+        release(site, digest)
     assert live(site) is None
+    assert "was edited" in evaluation_recipe(site, LABEL, model(), gates()).facts["record"]
+    judged(site, digest)
+    assert evaluation_recipe(site, LABEL, model(), gates()).facts == before
+    assert release(site, digest).outcome == "refused"
 
 
-def test_an_evaluation_that_cannot_be_read_is_no_evidence(site: Site) -> None:
+def test_the_edited_evaluation_of_a_model_that_went_live_is_found(site: Site) -> None:
+    digest = released(site, trained(site)).model
+    assert log_troubles(site) == []
+    site.models.record(digest, kind_of(site), {"model": digest})
+    assert "was edited" in str(log_troubles(site))
+    assert "was edited" in str(guard_home(site))
+
+
+def test_a_torn_evaluation_is_told_in_words(site: Site) -> None:
     digest = trained(site)
-    site.models.record(digest, RECORD, {"model": digest, "passed": True})
+    judged(site, digest)
+    path = site.place.models / "records" / digest / f"{kind_of(site)}.json"
+    path.write_text(path.read_text()[:200])
+    with pytest.raises(StoreError, match="cannot be read: it was torn or edited"):
+        release(site, digest)
+    assert "torn" in evaluation_recipe(site, LABEL, model(), gates()).facts["record"]
+
+
+def test_an_evaluation_that_another_release_of_headrace_wrote_is_no_evidence(site: Site) -> None:
+    digest = trained(site)
+    record(site, digest, {"model": digest, "passed": True})
     with pytest.raises(Refused, match="cannot be read: materialize model/evaluation again"):
         release(site, digest)
+
+
+def test_a_model_that_another_product_has_evaluated_is_not_released(site: Site) -> None:
+    digest = trained(site)
+    judged(site, digest)
+    other = Site(Identity(product="other"), site.folder, site.place)
+    with pytest.raises(Refused, match="was never evaluated"):
+        release_model(other, Request(digest, "ada", "by name", by_name=True), gates())
 
 
 def test_the_gates_are_those_of_now_not_those_of_the_evaluation(site: Site) -> None:
@@ -365,6 +402,45 @@ def test_an_approval_after_another_model_went_live_is_refused(tmp_path: Path) ->
     back(site)
     with pytest.raises(Refused, match="Nothing of shop waits"):
         answer_waiting(site, Answer("grace"), gates("auc >= 0.6"))
+
+
+def test_a_yes_to_another_decision_than_the_one_that_waits_is_refused(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    read = released(site, trained(site, model(trees=5)))
+    waits = released(site, trained(site, model(trees=30)))
+    with pytest.raises(Refused, match="Decision 2 waits by now, and the answer is to 1"):
+        answer_waiting(site, Answer("grace", to=read.number), gates())
+    assert live(site) is None
+    assert answer_waiting(site, Answer("grace", to=waits.number), gates()).model == waits.model
+
+
+def test_a_yes_to_evidence_that_is_another_by_now_is_refused(tmp_path: Path) -> None:
+    site = shop(tmp_path, approval="required")
+    digest = released(site, trained(site)).model
+    site.tables.replace("shop/training/set", orders(seed=1))
+    judged(site, digest)
+    with pytest.raises(Refused, match="was evaluated again, or has other gates, since decision 1"):
+        answer_waiting(site, Answer("grace"), gates())
+    assert release(site, digest).number == 2, "the candidate waits again, with what there is by now"
+    assert answer_waiting(site, Answer("grace"), gates()).outcome == "released"
+
+
+def test_a_rollback_to_a_decision_that_refused_a_model_goes_back_to_its_release(site: Site) -> None:
+    first = released(site, trained(site, model(trees=5)))
+    released(site, trained(site, model(trees=30)), "auc >= 0.6")
+    refused = released(site, first.model, "auc >= 0.99")
+    assert refused.outcome == "refused"
+    decision = roll_back(
+        site.releases, site.models, "shop", Return("ada", "bad", site.clock.now(), str(refused.number))
+    )
+    assert (decision.back_to, decision.evidence) == (first.number, first.evidence)
+
+
+def test_each_decision_is_kept_with_the_model_that_it_is_about(site: Site) -> None:
+    two_live(site)
+    decision = back(site)
+    kept = site.models.recorded(decision.model, f"release.shop.{decision.number}") or {}
+    assert kept["digest"] == site.releases.log("shop").digest_of(decision.number)
 
 
 def test_nothing_waits_where_nothing_was_asked_for(site: Site) -> None:

@@ -4,9 +4,13 @@ import multiprocessing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from headrace.store.models import Models
+import pytest
+
+from headrace.core.errors import DigestMismatch, StoreError
+from headrace.store.models import Models, Training
 
 ROUNDS, WRITERS = 40, 4
+FILES = {"model.txt": b"trees", "meta.json": b"{}"}
 
 
 def put_all(folder: Path, barrier: Barrier) -> None:
@@ -45,3 +49,31 @@ def test_the_newest_record_counts_and_records_do_not_change_the_model(tmp_path: 
     models.record(digest, "evaluation", {"auc": 0.75})
     assert models.recorded(digest, "evaluation") == {"auc": 0.75}
     assert models.get(digest, "a") == b"1"
+
+
+def test_a_damaged_file_is_mended_by_storing_the_same_model_again(tmp_path: Path) -> None:
+    models = Models(tmp_path)
+    digest = models.put(FILES)
+    name = next(iter(FILES))
+    (tmp_path / digest / name).write_bytes(b"edited")
+    with pytest.raises(DigestMismatch):
+        models.get(digest, name)
+    assert models.put(FILES) == digest
+    models.verify(digest)
+
+
+def test_a_torn_record_is_told_in_words_with_its_place(tmp_path: Path) -> None:
+    models = Models(tmp_path)
+    digest = models.put(FILES)
+    models.record(digest, "evaluation", {"auc": 0.8})
+    (tmp_path / "records" / digest / "evaluation.json").write_text('{"auc')
+    with pytest.raises(StoreError, match=r"evaluation\.json cannot be read"):
+        models.recorded(digest, "evaluation")
+
+
+def test_trainings_come_by_version_the_newest_last(tmp_path: Path) -> None:
+    models = Models(tmp_path)
+    digest = models.put(FILES)
+    for version in (10, 9, 0):
+        models.record_training(digest, Training("shop", "shop/training/set", version, {}, "2024-04-10"))
+    assert [training["version"] for training in models.trainings(digest)] == [0, 9, 10]

@@ -32,9 +32,8 @@ from headrace.models.headline import MORE_IS_BETTER
 from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
 from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
+from headrace.store.evaluations import record, recorded
 from headrace.store.site import Site
-
-RECORD = "evaluation"
 
 
 class Worth(BaseModel):
@@ -144,26 +143,21 @@ def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate
         duel=_duel(site, (digest, champion), test, measuring) if champion else None,
         tuning=_worth(site, digest, test, sampled, measuring) if model.tune else None,
     )
-    site.models.record(digest, RECORD, judgement.model_dump(mode="json"))
+    record(site, digest, judgement.model_dump(mode="json"))
     return judgement
 
 
 def recorded_judgement(site: Site, digest: str) -> Judgement:
-    """Return what is recorded of a model; raises Refused where nothing is, or it is about another model."""
-    facts = site.models.recorded(digest, RECORD)
+    """Return what is recorded of a model; raises Refused where nothing is, StoreError where it is not as it was written."""
+    facts = recorded(site, digest)
     if facts is None:
         raise Refused(f"Model {digest[:12]} was never evaluated: materialize model/evaluation first.")
     try:
-        judgement = Judgement.model_validate(facts)
+        return Judgement.model_validate(facts)
     except ValidationError as error:
         raise Refused(
             f"The evaluation of model {digest[:12]} cannot be read: materialize model/evaluation again."
         ) from error
-    if judgement.model != digest:
-        raise Refused(
-            f"The evaluation kept with model {digest[:12]} is about {judgement.model[:12]}: evaluate it again."
-        )
-    return judgement
 
 
 def sliced_by(model: Model, gates: Sequence[Gate]) -> list[str]:

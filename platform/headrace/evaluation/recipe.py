@@ -1,18 +1,20 @@
 """What an evaluation is made of."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from headrace.core.fingerprint import Parts, code_parts, installed
 from headrace.core.recipe import Recipe
 from headrace.evaluation.declaration import Gate
 from headrace.evaluation.facts import broken_contracts
-from headrace.evaluation.judgement import RECORD, judge_candidate
+from headrace.evaluation.judgement import judge_candidate
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, recorded_tuning, the_candidate
 from headrace.models.declaration import Model
 from headrace.models.trainer import trainer_of
 from headrace.models.words import CONTRACTS, SKEW
 from headrace.online.skew import skewed_features
+from headrace.store.evaluations import fault_of, recorded
 from headrace.store.site import Site
 
 NO_MODEL = "none"
@@ -24,7 +26,8 @@ def evaluation_recipe(site: Site, label: Label, model: Model, gates: Sequence[Ga
     return Recipe(
         table=site.product.table("model", "evaluation"),
         parts=evaluation_parts(label, model, gates),
-        facts=candidate_facts(site, candidate, RECORD)
+        facts=candidate_facts(site, candidate, _known(site, candidate))
+        | _faulty(site, candidate)
         | _declared_of(site, model, candidate)
         | _found(site, {gate.metric for gate in gates}),
     )
@@ -35,13 +38,25 @@ def latest_candidate(site: Site) -> Candidate | None:
     return the_candidate(site) if site.tables.exists(site.product.table("model", "candidate")) else None
 
 
-def candidate_facts(site: Site, candidate: Candidate | None, record: str) -> dict[str, str]:
-    """Return which candidate is looked at, and the model that it is held against, as `record` has it once it is live."""
+def candidate_facts(site: Site, candidate: Candidate | None, known: Mapping[str, Any]) -> dict[str, str]:
+    """Return which candidate is looked at, and the model that it is held against, as is `known` of it once it is live."""
     digest = candidate.digest if candidate else NO_MODEL
     return {
         "candidate": f"{digest} of version {candidate.version}" if candidate else NO_MODEL,
-        "live model": _opponent_of(site, digest, record),
+        "live model": _opponent_of(site, digest, known),
     }
+
+
+def _known(site: Site, candidate: Candidate | None) -> Mapping[str, Any]:
+    """Return what is recorded of the candidate, as far as it is as it was written."""
+    is_readable = candidate and not fault_of(site, candidate.digest)
+    return (recorded(site, candidate.digest) if candidate and is_readable else None) or {}
+
+
+def _faulty(site: Site, candidate: Candidate | None) -> dict[str, str]:
+    """Return that the candidate's record is not as it was written: it is made again then."""
+    fault = fault_of(site, candidate.digest) if candidate else ""
+    return {"record": fault} if fault else {}
 
 
 def _declared_of(site: Site, model: Model, candidate: Candidate | None) -> dict[str, str]:
@@ -64,10 +79,9 @@ def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts
     ) | installed(learner)
 
 
-def _opponent_of(site: Site, candidate: str, record: str) -> str:
+def _opponent_of(site: Site, candidate: str, known: Mapping[str, Any]) -> str:
     """Return the model that the candidate is held against: once it is live itself, the one that its record says."""
     live = site.releases.live(site.product.product)
     if live is None or live.model != candidate:
         return live.model if live else NO_MODEL
-    judged = site.models.recorded(candidate, record) or {}
-    return judged.get("champion") or NO_MODEL
+    return known.get("champion") or NO_MODEL

@@ -63,7 +63,14 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
             return
         candidate = the_candidate(site)
         rows = rows_to_explain(site, label, model, candidate)
-        told, shown = explain_candidate(site, candidate.digest, rows, slices)
+        try:
+            told, shown = explain_candidate(site, candidate.digest, rows, slices)
+        except Refused as error:
+            # A model without explanation is released all the same, and its card says so.
+            context.log.warning(str(error))
+            site.ledger.note(recipe, work, {ALL: candidate.digest})
+            yield from made(context, table, work, {ALL: candidate.digest}, {"not explained": str(error)})
+            return
         pictures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
         tracking = getattr(context.resources, mlflow_key(product.product))
         files = plots_of({name: png(picture) for name, picture in pictures.items()})

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.core.declaration import Identity
 from headrace.core.errors import Refused
-from headrace.evaluation.judgement import RECORD, Judgement, recorded_judgement
+from headrace.evaluation.judgement import Judgement, recorded_judgement
 from headrace.explain.declaration import Card
 from headrace.explain.explanation import Explanation, recorded_explanation
 from headrace.features.graph import Graph, sources_behind
@@ -17,6 +17,7 @@ from headrace.models.declaration import Model
 from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.predict import load_meta
 from headrace.models.trainer import Meta
+from headrace.store.evaluations import recorded
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -67,7 +68,7 @@ def told_of(site: Site, card: Card, graph: Graph, model: Model | None, release: 
         release=release,
         meta=load_meta(site.models, digest),
         trained_on=site.models.trainings(digest),
-        judgement=recorded_judgement(site, digest) if site.models.recorded(digest, RECORD) else None,
+        judgement=recorded_judgement(site, digest) if recorded(site, digest) else None,
         explanation=recorded_explanation(site, digest),
         protected=model.evaluation.protected if model else [],
         robustness=site.models.recorded(digest, ROBUSTNESS) or {},

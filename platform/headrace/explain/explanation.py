@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from headrace.core.errors import DataError, Refused
+from headrace.core.errors import DataError, Refused, StoreError
 from headrace.explain.contributions import Contributions, contributions
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, split_version
@@ -136,7 +136,7 @@ def recorded_explanation(site: Site, digest: str) -> Explanation | None:
 def _against(site: Site, champion: str, rows: pa.Table, mine: Explanation) -> dict[str, Any]:
     try:
         theirs, _ = explained(site, champion, rows)
-    except DataError as error:
+    except (DataError, Refused, StoreError) as error:
         return {"champion": champion, "note": f"the live model cannot be asked about these rows: {error}"}
     shares = {influence.name: influence.share for influence in theirs.inputs}
     own = {influence.name: influence.share for influence in mine.inputs}

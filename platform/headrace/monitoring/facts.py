@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headrace.core.declaration import Identity
 from headrace.evaluation.evaluate import Measured
-from headrace.evaluation.judgement import RECORD, Judgement, recorded_judgement
+from headrace.evaluation.judgement import Judgement, recorded_judgement
 from headrace.features.declaration import Label
 from headrace.models.predict import MODEL, SCORE, load_meta
 from headrace.models.trainer import Meta
@@ -19,6 +19,7 @@ from headrace.monitoring.declaration import Monitors
 from headrace.monitoring.quality import is_binary, realized_by_month, realized_rows
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
+from headrace.store.evaluations import recorded
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from headrace.store.tables import DAY
@@ -114,12 +115,11 @@ def alarming(facts: ProductFacts) -> list[dict[str, Any]]:
 
 
 def _live(site: Site, release: Release) -> Live:
-    is_judged = site.models.recorded(release.model, RECORD) is not None
     shares = site.models.recorded(release.model, "importance")
     return Live(
         release=release,
         meta=load_meta(site.models, release.model),
-        judgement=recorded_judgement(site, release.model) if is_judged else None,
+        judgement=recorded_judgement(site, release.model) if recorded(site, release.model) else None,
         importance=dict(shares["shares"]) if shares else {},
     )
 

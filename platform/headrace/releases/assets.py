@@ -18,7 +18,7 @@ from headrace.models.assets import candidate_asset
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.releases.freshness import champion_age
-from headrace.releases.guard import anchor, guard_home
+from headrace.releases.guard import guard_home
 from headrace.releases.release import Request, release_model
 from headrace.releases.sensors import GUARDED, guarded
 from headrace.store import runs
@@ -62,7 +62,7 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
         candidate = the_candidate(site)
         who = context.run.tags.get("dagster/sensor_name", "a person")
         decision = release_model(site, Request(candidate.digest, who, candidate.reason), gates)
-        anchor(site, decision)
+        site.releases.anchor(site.models, product.product, decision)
         live = site.releases.live(product.product)
         yield verdict(
             RELEASED, decision == live, f"{'' if decision == live else f'{decision.outcome}: '}{decision.why}"

@@ -99,7 +99,8 @@ def first_trees(site: Site, digest: str, trees: int) -> Candidate:
     meta = predictor.meta.model_copy(update={"trees": trees})
     pruned = Boosted(predictor.fitted.booster, trees)
     own = site.models.put(Trained(pruned, meta).files)
-    version = site.models.trainings(digest)[-1]["version"]
+    trainings = [each for each in site.models.trainings(digest) if each["product"] == site.product.product]
+    version = trainings[-1]["version"]
     why = f"the first {trees} of {predictor.meta.trees} trees of {digest[:12]}"
     return Candidate(own, version, site.clock.now(), why)
 

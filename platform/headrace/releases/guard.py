@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from headrace.core.errors import StoreError
 from headrace.store import runs
+from headrace.store.evaluations import fault_of
 from headrace.store.log import Head, Log
-from headrace.store.releases import Release
+from headrace.store.releases import Release, anchor_of
 from headrace.store.site import Site
 from headrace.store.tell import tell_waiting, telling
 
@@ -41,8 +42,7 @@ def guard(site: Site) -> list[Trouble]:
     except StoreError:
         # Who tells MLflow now may be moving the alias: what stands there is looked at the next time.
         return found
-    _write_down(site, told)
-    return [*found, *told]
+    return [*found, *_written(site, told)]
 
 
 def guard_home(site: Site) -> list[Trouble]:
@@ -51,9 +51,8 @@ def guard_home(site: Site) -> list[Trouble]:
     live = _live(site)
     if live:
         site.releases.log(site.product.product).settle()
-        found += _asked(site, live, _files)
-    _write_down(site, found)
-    return found
+        found += [*_asked(site, live, _files), *_measured(site, live.model)]
+    return _written(site, found)
 
 
 def _untold(site: Site) -> list[Trouble]:
@@ -64,8 +63,7 @@ def _untold(site: Site) -> list[Trouble]:
         # Nothing is wrong: what waits is kept, and a training whose MLflow is away has said so.
         return []
     found = [Trouble("Something that MLflow was to be told cannot be told", what) for what in told.troubles]
-    _write_down(site, found)
-    return found
+    return _written(site, found)
 
 
 def _asked(site: Site, live: Release, look: Callable[[Site, Release], Iterator[Trouble]]) -> Iterator[Trouble]:
@@ -86,20 +84,13 @@ def log_troubles(site: Site) -> list[str]:
     heads = {"MLflow's registered model": runs.told_head(site.place.mlflow_uri, product)}
     heads |= {f"the records of model {r.model[:12]}": recorded_head(site, r) for r in site.releases.all(product)}
     found = [words for where, head in heads.items() if head and (words := _against(log, head, where))]
-    return [*found, *_released_files(site)]
-
-
-def anchor(site: Site, release: Release) -> Head:
-    """Keep with a model which entry of the log decided about it, and return that."""
-    digest = site.releases.log(site.product.product).digest_of(release.number)
-    facts = {"number": release.number, "digest": digest}
-    site.models.record(release.model, f"release.{site.product.product}.{release.number}", facts)
-    return release.number, digest
+    measured = [str(trouble) for release in site.releases.all(product) for trouble in _measured(site, release.model)]
+    return [*found, *_released_files(site), *dict.fromkeys(measured)]
 
 
 def recorded_head(site: Site, release: Release) -> Head | None:
-    """Return what is kept with a model of the newest entry about it; None where nothing is."""
-    known = site.models.recorded(release.model, f"release.{site.product.product}.{release.number}")
+    """Return which entry of the log decided about a model, as it is kept with the model; None where nothing is."""
+    known = site.models.recorded(release.model, anchor_of(site.product.product, release))
     return (known["number"], known["digest"]) if known else None
 
 
@@ -155,6 +146,12 @@ def _files(site: Site, live: Release) -> Iterator[Trouble]:
             yield Trouble(what, f"{error} {_instead(site, live)}")
 
 
+def _measured(site: Site, model: str) -> Iterator[Trouble]:
+    fault = fault_of(site, model)
+    if fault:
+        yield Trouble(f"What was measured of model {model[:12]}", fault)
+
+
 def _instead(site: Site, live: Release) -> str:
     """Return in words which earlier release could be live instead."""
     product = site.product.product
@@ -187,12 +184,14 @@ def _registry(site: Site, live: Release) -> Iterator[Trouble]:
             yield Trouble(what, f"It stands at version {told} now.", True)
 
 
-def _write_down(site: Site, found: list[Trouble]) -> None:
+def _written(site: Site, found: list[Trouble]) -> list[Trouble]:
+    """Write down what was found, and return it; with it, where that cannot be done, why."""
     log = Log(site.place.logs / site.product.product / "incidents")
-    known = log.entries()
-    told = {entry["what"] for entry in known[-MOST_REPEATED:]}
-    for trouble in found:
-        if trouble.mended or trouble.what not in told:
-            facts = {"at": site.clock.now().isoformat(), "what": trouble.what, "done": trouble.done}
-            log.append(facts, after=len(known))
-            known = [*known, facts]
+    try:
+        told = {entry["what"] for entry in log.entries()[-MOST_REPEATED:]}
+        for trouble in found:
+            if trouble.mended or trouble.what not in told:
+                log.add({"at": site.clock.now().isoformat(), "what": trouble.what, "done": trouble.done})
+    except StoreError as error:
+        return [*found, Trouble("What was found cannot be written down", str(error))]
+    return found

@@ -30,6 +30,8 @@ class Answer:
     who: str
     why: str = ""
     agrees: bool = True
+    to: int | None = None
+    """The number of the decision that was read; None for whichever waits."""
 
 
 def release_model(site: Site, request: Request, gates: Sequence[Gate]) -> Release:
@@ -85,22 +87,32 @@ def _outcome(site: Site, model: str, failed: Sequence[Verdict], back: Release | 
 def answer_waiting(site: Site, answer: Answer, gates: Sequence[Gate]) -> Release:
     """Release the candidate that waits for approval, or refuse it, as somebody says; write it down, and return the decision.
 
-    The gates are held against its evaluation once more. Raises Refused where nothing waits, nobody is named, the gates
-    refuse it by now, or another model is live than the one that it was compared with.
+    The gates are held against its evaluation once more. Raises Refused where nothing waits, or another decision than the one
+    that was read, nobody is named, the gates refuse it by now or the evidence is another, or another model is live than the
+    one that it was compared with.
     """
     product = site.product.product
     decisions = site.releases.all(product)
     waiting = waiting_of(decisions)
     if waiting is None:
         raise Refused(f"Nothing of {product} waits for approval.")
+    if answer.to not in (None, waiting.number):
+        raise Refused(
+            f"Decision {waiting.number} waits by now, and the answer is to {answer.to}: read it, and answer again."
+        )
     if not answer.who.strip():
         raise Refused("Nobody is named: say who approves, --by <name>.")
     if not answer.agrees:
         why = f"{waiting.why}; {answer.who} said no: {answer.why or 'without a reason'}"
         return _answered(site, waiting, {"outcome": "refused", "why": why, "approver": answer.who}, decisions)
-    _, failed = _held(site, waiting.model, gates)
+    evidence, failed = _held(site, waiting.model, gates)
     if failed:
         raise Refused(f"Model {waiting.model[:12]} waits, but the gates of now refuse it: {_in_words(failed)}.")
+    if evidence != waiting.evidence:
+        raise Refused(
+            f"Model {waiting.model[:12]} was evaluated again, or has other gates, since decision {waiting.number}: "
+            f"headrace release {product} decides anew, and shows what there is by now."
+        )
     _refuse_other_champion(recorded_judgement(site, waiting.model), live_of(decisions))
     said = f": {answer.why}" if answer.why else ""
     why = f"{waiting.why.rpartition('; waits')[0]}; approved by {answer.who}{said}"
@@ -133,7 +145,9 @@ def _decided(site: Site, decision: dict[str, Any], decisions: Sequence[Release])
     live = live_of(decisions)
     replaces = {"replaces": live.number} if live and decision["outcome"] == "released" else {}
     facts = {**decision, **replaces, "at": site.clock.now()}
-    return site.releases.decide(site.product.product, facts, after=len(decisions))
+    decided = site.releases.decide(site.product.product, facts, after=len(decisions))
+    site.releases.anchor(site.models, site.product.product, decided)
+    return decided
 
 
 def _refuse_other_champion(judgement: Judgement, live: Release | None) -> None:

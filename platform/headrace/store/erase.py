@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.core.errors import Refused
 from headrace.core.failpoints import failpoint
+from headrace.store.evaluations import fault_of, kind_of, seal
 from headrace.store.leftovers import staged_leftovers
 from headrace.store.person import Person
 from headrace.store.releases import Release
@@ -167,5 +168,9 @@ def _going(site: Site, person: Person) -> Iterator[Path]:
 def _clean(site: Site, path: Path, person: Person) -> None:
     if path.parent in (site.place.home / "fetched", site.place.spill, site.place.reports):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    else:
-        mask(path, person)
+        return
+    # What is masked is another record, and ours: it is sealed again, if it was as it was written.
+    is_sealed = path.name == f"{kind_of(site)}.json" and not fault_of(site, path.parent.name)
+    mask(path, person)
+    if is_sealed:
+        seal(site, path.parent.name)

@@ -108,6 +108,15 @@ class Log:
         self._publish(self._path(after + 1), entry)
         return entry
 
+    def add(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Append an entry behind whatever is there by then; raises StoreError where one is not as it was written."""
+        while True:
+            try:
+                return self.append(facts, after=len(self.entries()))
+            except Refused:
+                # Somebody else has written one: one of the two always gets on.
+                continue
+
     def settle(self) -> None:
         """Let the witness know of entries that killed processes have written, and not said so."""
         testimony = self._testimony()

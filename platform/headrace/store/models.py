@@ -66,6 +66,7 @@ class Models:
 
     def _put(self, digest: str, target: Path, files: Mapping[str, bytes]) -> str:
         if (target / _MANIFEST).exists():
+            self._mend(digest, files)
             os.utime(target / _MANIFEST)
             return digest
         failpoint("model_staging")
@@ -81,6 +82,13 @@ class Models:
         _publish(staged, target)
         failpoint("model_stored")
         return digest
+
+    def _mend(self, digest: str, files: Mapping[str, bytes]) -> None:
+        """Write files of a model again that are not as they were stored."""
+        for name, data in files.items():
+            path = self._folder / digest / name
+            if not path.exists() or path.read_bytes() != data:
+                publish(path, data, f"model {digest[:12]} stays damaged")
 
     def get(self, digest: str, name: str) -> bytes:
         """Return one file of a model; raises DigestMismatch if any byte is not as it was stored."""
@@ -121,8 +129,7 @@ class Models:
         manifest = _manifest(files)
         if bytes_digest(manifest) != digest:
             return False
-        for name, data in {**files, _MANIFEST: manifest}.items():
-            publish(self._folder / digest / name, data, f"model {digest[:12]} stays damaged")
+        self._mend(digest, {**files, _MANIFEST: manifest})
         return True
 
     def is_known(self, digest: str) -> bool:
@@ -143,9 +150,9 @@ class Models:
         self.record(digest, f"trained.{training.product}.{training.version}", asdict(training))
 
     def trainings(self, digest: str) -> list[dict[str, Any]]:
-        """Return what a model was trained on: product, table, version, inputs and time of each training."""
-        paths = sorted((self._folder / "records" / digest).glob("trained.*.json"))
-        return [json.loads(path.read_text()) for path in paths]
+        """Return what a model was trained on: product, table, version, inputs and time of each training, the newest version last."""
+        paths = (self._folder / "records" / digest).glob("trained.*.json")
+        return sorted((json.loads(path.read_text()) for path in paths), key=lambda t: (t["product"], t["version"]))
 
     @contextmanager
     def quiet(self) -> Iterator[bool]:
@@ -169,9 +176,14 @@ class Models:
         shutil.rmtree(leaving)
 
     def recorded(self, digest: str, kind: str) -> dict[str, Any] | None:
-        """Return the newest record of a kind, or None."""
+        """Return the newest record of a kind, or None; raises StoreError where it is torn."""
         path = self._folder / "records" / digest / f"{kind}.json"
-        facts: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        try:
+            facts: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        except ValueError as error:
+            raise StoreError(
+                f"{path} cannot be read: it was torn or edited. Restore it from a backup, or remove it and make it again."
+            ) from error
         return facts
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headrace.core.errors import Refused
 from headrace.store.log import Fault, Log
-from headrace.store.models import LEAST_PREFIX
+from headrace.store.models import LEAST_PREFIX, Models
 
 Outcome = Literal["released", "waiting", "refused", "rolled back", "erased"]
 """`waiting`: every gate passed, and somebody has to approve it. `rolled back`: a model that was released before is live
@@ -102,6 +102,11 @@ class Releases:
         facts = {**decision, "at": decision["at"].isoformat()}
         return _release(self.log(product).append(facts, after=after))
 
+    def anchor(self, models: Models, product: str, release: Release) -> None:
+        """Keep with a model which entry of the log decided about it."""
+        facts = {"number": release.number, "digest": self.log(product).digest_of(release.number)}
+        models.record(release.model, anchor_of(product, release), facts)
+
     def faults(self, product: str) -> list[Fault]:
         """Return the entries that are not as they were written."""
         return self.log(product).faults()
@@ -109,6 +114,11 @@ class Releases:
     def log(self, product: str) -> Log:
         """Return the log of a product."""
         return Log(self._folder / product / "releases", self._witnesses / product / "releases")
+
+
+def anchor_of(product: str, release: Release) -> str:
+    """Return the kind of the record by which a model keeps which entry decided about it."""
+    return f"release.{product}.{release.number}"
 
 
 def live_of(decisions: Sequence[Release]) -> Release | None:

@@ -36,6 +36,7 @@ def roll_back(releases: Releases, models: Models, product: str, wanted: Return) 
     if target is None:
         raise Refused(f"Release {live.number} is the first of {product}: no other model was live before it.")
     _refuse(product, target, live, decisions)
+    target = next(d for d in reversed(decisions) if d.goes_live and d.model == target.model)
     if not models.exists(target.model):
         raise Refused(
             f"The files of model {target.model[:12]} (release {target.number}) are gone: it cannot be live again. "
@@ -52,7 +53,9 @@ def roll_back(releases: Releases, models: Models, product: str, wanted: Return) 
         "replaces": live.number,
         "back_to": target.number,
     }
-    return releases.decide(product, decision, after=len(decisions))
+    decided = releases.decide(product, decision, after=len(decisions))
+    releases.anchor(models, product, decided)
+    return decided
 
 
 def _refuse(product: str, target: Release, live: Release, decisions: Sequence[Release]) -> None:
