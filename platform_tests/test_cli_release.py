@@ -134,7 +134,7 @@ def test_a_product_that_nobody_declares_suggests_a_near_one(site: Site) -> None:
             ["rollback", "shop", "--why", "no"],
             {"dagster", "mlflow", "duckdb", "polars", "pyarrow", "deltalake", "numpy"},
         ),
-        (["release", "shop"], {"dagster", "mlflow", "lightgbm", "sklearn", "pandas"}),
+        (["release", "shop"], {"dagster", "mlflow", "lightgbm", "sklearn", "pandas", "scipy"}),
     ],
 )
 def test_a_command_that_a_person_waits_for_imports_little(site: Site, words: list[str], heavy: set[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel
-from scipy.special import stdtrit
 
 from headrace.evaluation.evaluate import Evaluation, Measuring, Sampled, Sampling, evaluation_of
 from headrace.models.blocks import interval
@@ -79,5 +78,7 @@ def _differences(candidate: Sampled, champion: Sampled, confidence: float) -> Di
 
 
 def _detectable(samples: Any, blocks: int, confidence: float) -> float:
+    from scipy.special import stdtrit
+
     error = float(np.nanstd(samples)) * float(np.sqrt(blocks / (blocks - 1)))
     return error * float(stdtrit(blocks - 1, (1 + confidence) / 2) + stdtrit(blocks - 1, POWER))

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel
-from scipy.special import stdtr, stdtrit
 
 from headrace.evaluation.metrics import Aim
 from headrace.models.blocks import Array
@@ -121,6 +120,8 @@ def _quarters(column: str, values: pl.Series) -> _Coded:
 
 def _tested(part: _Coded, searched: Searched) -> Iterator[Weak]:
     """Yield what is known of each value: its distance to all other rows, tested by Student's t over the blocks."""
+    from scipy.special import stdtr, stdtrit
+
     size, blocks = len(part.names), int(searched.blocks.max(initial=0)) + 1
     cells = part.codes * blocks + searched.blocks
     rows = np.bincount(cells, minlength=size * blocks).reshape(size, blocks).astype(float)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-from scipy.special import ndtri, stdtrit
 
 LEAST_BLOCKS = 10
 """With fewer blocks chance itself is not known: shorter spans are cut into as many parts of their time."""
@@ -75,5 +74,7 @@ def widening(blocks: int, confidence: float) -> float:
 
     Source: A. Cameron, J. Gelbach, D. Miller, Bootstrap-based improvements for inference with clustered errors (2008).
     """
+    from scipy.special import ndtri, stdtrit
+
     tail = (1 - confidence) / 2
     return float(np.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, tail) / ndtri(tail))

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
-from scipy.special import expit, logit
 
 from headrace.core.errors import DataError, OneClassOnly
 from headrace.features.declaration import Label
@@ -41,6 +40,8 @@ class Calibration(BaseModel):
         """Return the calibrated score of each row."""
         if self.method == "isotonic":
             return np.interp(scores, self.scores, self.chances)
+        from scipy.special import expit
+
         return expit(self.slope * _log_odds(scores) + self.shift)
 
 
@@ -130,6 +131,8 @@ def _platt(scores: Array, answers: Array) -> Calibration:
 
     Answers are drawn in by one row of each class, so that no chance is 0 or 1 (J. Platt, 1999).
     """
+    from scipy.special import expit
+
     positives = float(answers.sum())
     targets = np.where(answers == 1, (positives + 1) / (positives + 2), 1 / (len(answers) - positives + 2))
     x = np.stack([_log_odds(scores), np.ones(len(scores))])
@@ -150,4 +153,6 @@ def _platt(scores: Array, answers: Array) -> Calibration:
 
 
 def _log_odds(scores: Any) -> Array:
+    from scipy.special import logit
+
     return np.asarray(logit(np.clip(scores, SURE, 1 - SURE)))
