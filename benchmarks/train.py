@@ -20,7 +20,9 @@ from headrace.models.declaration import Model
 from headrace.models.train import lesson_of, train_model
 
 FACTOR, MEMORY = 1.05, 0.7
-ROWS, NUMBERS, TEXTS, TREES = 3_400_000, 22, 3, 40
+ROWS, NUMBERS, TEXTS = 3_400_000, 22, 3
+TREES = 100
+"""As many as LightGBM makes where nobody says how many."""
 LABEL = Label(sql="label.sql", entity="id", time="at", column="late", known_after=timedelta(days=1))
 MODEL = Model.model_validate({"split": {"test": "1d"}, "trees": TREES})
 WAYS = ("plain", "headrace", "pandas")
@@ -45,12 +47,12 @@ def training_rows(rows: int) -> pa.Table:
 
 
 def by_plain(rows: pa.Table) -> float:
-    """Return the seconds of LightGBM alone: its rounds on a `Dataset` that is made ready from encoded rows, which counts too."""
+    """Return the seconds of LightGBM alone: its rounds on a `Dataset` that is ready; what makes it ready does not count."""
     lesson = lesson_of(rows, LABEL, MODEL, _silent)
     fixed = {"objective": "binary", "verbose": -1, "deterministic": True, "force_row_wise": True, "seed": 0}
-    started = time.perf_counter()
     categorical = [number for number, column in enumerate(lesson.meta.inputs) if column.kind == "categorical"]
-    data = lgb.Dataset(lesson.rows, lesson.answers, categorical_feature=categorical, params=fixed)
+    data = lgb.Dataset(lesson.rows, lesson.answers, categorical_feature=categorical, params=fixed).construct()
+    started = time.perf_counter()
     lgb.train(fixed, data, num_boost_round=TREES)
     return time.perf_counter() - started
 
@@ -108,7 +110,9 @@ def compare(rounds: int, rows: int) -> bool:
         print(f"  {way:<9} {middle[way]['seconds']:7.2f} s  {middle[way]['gigabytes']:6.2f} GB above the rows")
     slower = middle["headrace"]["seconds"] / middle["plain"]["seconds"]
     larger = middle["headrace"]["gigabytes"] / middle["pandas"]["gigabytes"]
-    fast = _said(slower <= FACTOR, f"{slower:.2f} times LightGBM's own time (limit {FACTOR})")
+    fast = _said(
+        slower <= FACTOR, f"{slower:.2f} times LightGBM's own time on rows that are binned already (limit {FACTOR})"
+    )
     return _said(larger <= MEMORY, f"{larger:.2f} times the memory of the pandas way (limit {MEMORY})") and fast
 
 
