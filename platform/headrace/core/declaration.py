@@ -27,6 +27,14 @@ class Declaration(BaseModel):
             )
         return given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_on_as_written(cls, given: Any) -> Any:
+        """Take the key `on` for what it says: YAML 1.1, as Dagster and we read it, makes `true` of it."""
+        if "on" in cls.model_fields and isinstance(given, dict) and True in given and "on" not in given:
+            return {"on" if key is True else key: value for key, value in given.items()}
+        return given
+
 
 class Identity(Declaration):
     """Who a product is, and which days it lives in."""
