@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from headrace.core.document import parse_document
 from headrace.core.fingerprint import version_of
 from headrace.models.declaration import Model
 from headrace.models.recipe import candidate_parts
@@ -33,6 +34,16 @@ def test_a_trainer_on_a_cluster_is_the_trainer_of_that_name_and_is_written_as_it
     )
     assert (declared("lightgbm").learner, declared("lightgbm").workers) == ("lightgbm", None)
     assert Model.model_validate(spread.model_dump(exclude_unset=True)) == spread
+
+
+def test_on_is_read_as_it_is_written_though_yaml_makes_true_of_it() -> None:
+    text = (
+        b"model: {split: {test: 10d}, trainer: {lightgbm: {on: ray, workers: 2}}, tune: {on: ray, num_leaves: [2, 8]}}"
+    )
+    read = parse_document(text, "defs.yaml")["model"]
+    assert True in read["tune"]
+    spread = Model.model_validate(read)
+    assert (spread.workers and spread.workers.on, spread.tune and spread.tune.on) == ("ray", "ray")
 
 
 @pytest.mark.parametrize(
