@@ -150,7 +150,7 @@ def trainer_of(name: str) -> Trainer:
 
 def trainer_for(model: Model) -> Trainer:
     """Return the trainer that a declaration asks for; its models are those of `trainer_of` its name."""
-    return SpreadLightGBM() if model.workers else trainer_of(model.learner)
+    return SPREAD[model.learner]() if model.workers else trainer_of(model.learner)
 
 
 def kind_of(name: str) -> str:
@@ -160,3 +160,5 @@ def kind_of(name: str) -> str:
 
 
 TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM, "xgboost": XGBoost, "torch": Torch}
+SPREAD: dict[str, Callable[[], Trainer]] = {"lightgbm": SpreadLightGBM}
+"""Those that workers of a cluster learn together by."""

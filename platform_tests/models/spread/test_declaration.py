@@ -81,3 +81,4 @@ def test_a_candidate_is_another_with_workers_and_with_more_of_them(tmp_path: Pat
     assert len({version_of(candidate_parts(site, LABEL, declared(trainer))) for trainer in trainers}) == 3
     parts = candidate_parts(site, LABEL, declared(on_ray()))
     assert "headrace.models.spread.worker.learn" in parts
+    assert not any(".spread.worker" in part for part in candidate_parts(site, LABEL, declared("lightgbm")))
