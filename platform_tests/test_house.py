@@ -89,7 +89,7 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("pyspark", {"store/spark.py"}),
         ("py4j", {"store/spark.py"}),
         ("optuna", {"models/tuning/study.py"}),
-        ("ray", {"models/tuning/cluster.py"}),
+        ("ray", {"models/cluster.py", "models/spread/gang.py", "models/tuning/cluster.py"}),
         ("skops", {"models/trainers/skops.py"}),
         ("xgboost", {"models/trainers/xgboost.py"}),
         ("torch", {"models/trainers/torch.py"}),

@@ -158,3 +158,22 @@ def test_dg_understands_the_platform(command: str) -> None:
         [dg_command, *command.split()], cwd=ROOT / "platform", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trainer", "passes"),
+    [
+        ("{lightgbm: {on: ray, workers: 2}}", True),
+        ("{lightgbm: {on: dask, workers: 2}}", False),
+        ("{lightgbm: {on: ray, wrokers: 2}}", False),
+        ("{xgboost: {on: ray, workers: 2}}", False),
+    ],
+)
+def test_dg_understands_a_trainer_on_a_cluster_and_nothing_like_it(tmp_path: Path, trainer: str, passes: bool) -> None:
+    changed(tmp_path, "  model:\n", f"  model:\n    trainer: {trainer}\n")
+    dg_command = Path(sys.executable).parent / "dg"
+    done = subprocess.run(
+        [dg_command, "check", "yaml"], cwd=tmp_path / "platform", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) is passes, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.cli import main
-from headrace.core.errors import Refused
+from headrace.core.errors import DeclarationError, Refused
 from headrace.models.origin import origin_of
 from headrace.releases.why import why_text
 from headrace.reproduce import Reproduction, reproduce
@@ -18,6 +18,7 @@ from headrace.store.releases import Release
 from headrace.store.removed import remove_versions
 from headrace.store.seals import _FOLDER
 from platform_tests.end_to_end.shop import make_project
+from platform_tests.models.tuning.cluster import running_cluster
 from platform_tests.releases.test_why import Shop
 
 pytestmark = pytest.mark.slow
@@ -101,6 +102,28 @@ def test_a_model_whose_parameters_were_searched_for_is_made_again_without_search
     assert not shop.project.place.studies.exists()
     monkeypatch.chdir(root)
     assert "Tuning was worth it: auc" in CliRunner().invoke(main, ["card", "shop"]).output
+
+
+def test_a_model_that_workers_learned_together_is_made_again_on_the_cluster_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    root = make_project(tmp_path / "shop")
+    declared = root / "platform/products/shop/defs.yaml"
+    spread = "model: {trainer: {lightgbm: {on: ray, workers: 2}}, "
+    declared.write_text(declared.read_text().replace("model: {", spread))
+    shop = Shop(root)
+    shop.land(0, 29)
+    with running_cluster() as address:
+        monkeypatch.setenv("HEADRACE_RAY_ADDRESS", address)
+        facts = shop.train()
+        assert facts["cost"]["workers"]["rows"] == facts["cost"]["training"]["rows"]
+        assert "workers: " in why_text(facts)
+        found = again(shop, 1)
+    assert (found.made, found.differs) == (decision(shop, 1).model, "")
+    monkeypatch.delenv("HEADRACE_RAY_ADDRESS")
+    with pytest.raises(DeclarationError, match="set HEADRACE_RAY_ADDRESS"):
+        again(shop, 1)
 
 
 @pytest.mark.parametrize(

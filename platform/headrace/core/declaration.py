@@ -4,7 +4,9 @@ from datetime import date
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from headrace.core.clock import ClockKind
 from headrace.core.names import Memory, Name, did_you_mean
@@ -26,6 +28,25 @@ class Declaration(BaseModel):
                 f"unknown key '{unknown[0]}'; there are {', '.join(sorted(known))}.{did_you_mean(str(unknown[0]), known)}"
             )
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_on_as_written(cls, given: Any) -> Any:
+        """Take the key `on` for what it says: YAML 1.1, as Dagster and we read it, makes `true` of it."""
+        if "on" in cls.model_fields and isinstance(given, dict) and True in given and "on" not in given:
+            return {"on" if key is True else key: value for key, value in given.items()}
+        return given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, of: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return what `dg check yaml` holds the keys against: where `on` is one, what it says may stand under `true`."""
+        schema = handler(of)
+        told = handler.resolve_ref_schema(schema)
+        if "on" in told.get("properties", {}):
+            others = told.get("additionalProperties")
+            told["additionalProperties"] = {"anyOf": [told["properties"]["on"], *([others] if others else [])]}
+            told["required"] = [key for key in told.get("required", []) if key != "on"]
+        return schema
 
 
 class Identity(Declaration):

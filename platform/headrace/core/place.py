@@ -64,6 +64,11 @@ class Place:
         return self.home / "studies"
 
     @property
+    def lessons(self) -> Path:
+        """The folder of lessons: rows that the workers of a cluster learn from, as long as they do."""
+        return self.home / "lessons"
+
+    @property
     def code(self) -> Path:
         """The folder of the code that models were made by, addressed by content."""
         return self.home / "code"

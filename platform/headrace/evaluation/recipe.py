@@ -73,7 +73,7 @@ def _found(site: Site, metrics: Set[str]) -> dict[str, str]:
 
 def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts:
     """Return the code and declarations behind an evaluation."""
-    learner = trainer_of(model.trainer).libraries
+    learner = trainer_of(model.learner).libraries
     return code_parts(
         model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
     ) | installed(learner)

@@ -17,6 +17,7 @@ from headrace.models.harden import listed
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
 from headrace.models.plots import importance_plot
 from headrace.models.recipe import candidate_parts, candidate_recipe
+from headrace.models.spread.trainer import cost_of
 from headrace.models.story import plots_of, training_story
 from headrace.models.trainer import kind_of
 from headrace.models.tuning.plots import tuning_plots
@@ -36,7 +37,7 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             "model",
             "candidate",
             deps=[product.key("training", "set")],
-            kinds={kind_of(model.trainer), "mlflow"},
+            kinds={kind_of(model.learner), "mlflow"},
             code_version=version_of(candidate_parts(site, label, model)),
         ),
         needs=[mlflow_key(product.product)],
@@ -57,8 +58,10 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             digest, meta = trained.digest, trained.meta
             triggers = triggers_of(site, context.run.tags.get(TRAINING_TAG), reason)
             tuning = trained.tuning
-            searched = (tuning.found.params, tuning.costs()) if tuning else ()
-            record_origin(site, label, Trained(digest, version, meta.rows, triggers, cost, recipe.parts, *searched))
+            found, searched = (tuning.found.params, tuning.costs()) if tuning else (None, None)
+            shared = cost_of(trained.workers) if trained.workers else None
+            behind = Trained(digest, version, meta.rows, triggers, cost, recipe.parts, found, searched, shared)
+            record_origin(site, label, behind)
             trained_now = Candidate(digest, version, site.clock.now(), reason)
             commit = remember(site, trained_now)
             pictures = {"importance": importance_plot(trained.importance)} | (
@@ -78,6 +81,7 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 **_fold_metadata(trained.folds),
                 **({"robustness": records(listed(trained.robustness))} if trained.robustness else {}),
                 **(_tuning_metadata(tuning) if tuning else {}),
+                **({"workers": records(trained.workers)} if trained.workers else {}),
                 **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             }
         else:

@@ -1,6 +1,6 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from headrace.models.origin import Cost, measured
 from headrace.models.predict import SCORE, Predictor, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
+from headrace.models.spread.trainer import BoostedTogether
 from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import Beside, Meta, Say
 from headrace.models.tuning.folds import Task, with_params
@@ -95,6 +96,8 @@ class Made:
     """Each fold, with mean and spread of the task's first number."""
     tuning: Tuning | None = None
     """How its parameters were found, if they were searched for."""
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    """Where each worker of a cluster was, and what it took; none where no cluster learned."""
 
 
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
@@ -103,7 +106,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     Where the declaration says to tune, parameters are searched for first, and a model of the declared ones is stored, too.
     """
     rows = training_set(site, label, version)
-    split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
+    split, folder = split_rows(rows, label, model.split), beside_of(site)
     task = Task(label, model, folder)
     tuning = _tuned(site, split, task, version, say) if model.tune else None
     model = with_params(model, tuning.found.params) if tuning else model
@@ -125,6 +128,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         _robustness(trained, split.test, label, model),
         summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
         tuning,
+        trained.fitted.listed() if isinstance(trained.fitted, BoostedTogether) else [],
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})
@@ -136,6 +140,12 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     if tuning:
         site.models.record(digest, f"{TUNING}.{site.product.product}", tuning.facts())
     return made
+
+
+def beside_of(site: Site) -> Beside:
+    """Return what a trainer may need of a site."""
+    product = site.product.product
+    return Beside(site.folder, product, site.place.ray_address, site.place.lessons / product)
 
 
 def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuning:

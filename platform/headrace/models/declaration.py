@@ -5,13 +5,22 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import duration_text, parse_duration, parse_share, share_text
 from headrace.core.user_code import PLACE
 from headrace.models.device import Declared
 from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
+from headrace.models.spread.declaration import LEARNER, Spread, Workers
 from headrace.models.tuning.declaration import Tune
 from headrace.models.words import Direction
 
@@ -19,6 +28,16 @@ Task = Literal["classification", "regression", "ranking", "quantile"]
 
 TRAINER = r"^(lightgbm|xgboost|torch|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
 BOOSTING = ("lightgbm", "xgboost")
+
+
+def written_as(trainer: Any) -> str:
+    """Return whether a trainer is written as a text, or as a mapping."""
+    return "text" if isinstance(trainer, str) else "mapping"
+
+
+Trainer = Annotated[
+    Annotated[str, Field(pattern=TRAINER), Tag("text")] | Annotated[Spread, Tag("mapping")], Discriminator(written_as)
+]
 
 
 def parse_held_out(text: Any) -> Any:
@@ -112,10 +131,11 @@ class Costs(Declaration):
 class Model(Declaration):
     """What is trained, and on which columns."""
 
-    trainer: str = Field(default="lightgbm", pattern=TRAINER)
+    trainer: Trainer = "lightgbm"
     """Who learns: `lightgbm`; `xgboost` or `torch` (a small net), which are extras; `sklearn:<import path>`, any estimator or
     pipeline of scikit-learn, such as sklearn:sklearn.linear_model.LogisticRegression, or `sklearn:<file>.py:<function>`,
-    which returns one; or `<file>.py:<function>`, a trainer of your own."""
+    which returns one; or `<file>.py:<function>`, a trainer of your own. `{lightgbm: {on: ray, workers: 2}}`: LightGBM, by
+    workers of a cluster together."""
     task: Task = "classification"
     """What is predicted. `classification`: the probability that a label of 0 or 1 is 1; `regression`: the mean of a number;
     `quantile`: a quantile of it; `ranking`: a score by which the rows of a group are put in order, for grades from 0 on."""
@@ -167,12 +187,12 @@ class Model(Declaration):
 
     @model_validator(mode="after")
     def _fits_its_trainer(self) -> "Model":
-        if self.trainer in CLOSED:
+        if self.learner in CLOSED:
             for params in [self.params, *(self.tune.ends if self.tune else ())]:
-                refuse_unknown(self.trainer, params)
-        if "trees" in self.model_fields_set and self.trainer not in BOOSTING:
+                refuse_unknown(self.learner, params)
+        if "trees" in self.model_fields_set and self.learner not in BOOSTING:
             raise ValueError(
-                f"`trees` are for {' and '.join(BOOSTING)}: of {self.trainer} say them in `params`, by its own name"
+                f"`trees` are for {' and '.join(BOOSTING)}: of {self.learner} say them in `params`, by its own name"
             )
         return self
 
@@ -199,17 +219,27 @@ class Model(Declaration):
         return self
 
     @property
+    def learner(self) -> str:
+        """The trainer as a text, wherever it learns."""
+        return self.trainer if isinstance(self.trainer, str) else LEARNER
+
+    @property
+    def workers(self) -> Workers | None:
+        """Who learns together on a cluster; None where the trainer learns here."""
+        return None if isinstance(self.trainer, str) else self.trainer.lightgbm
+
+    @property
     def is_own(self) -> bool:
         """Whether the trainer is the user's own code."""
-        return bool(re.fullmatch(PLACE, self.trainer))
+        return bool(re.fullmatch(PLACE, self.learner))
 
     @property
     def functions(self) -> list[str]:
         """The user's own functions, as `file.py:function`, that training calls."""
         if self.is_own:
-            return [self.trainer, f"{self.trainer.partition(':')[0]}:from_bytes"]
-        path = self.trainer.removeprefix("sklearn:")
-        return [path] if path != self.trainer and re.fullmatch(PLACE, path) else []
+            return [self.learner, f"{self.learner.partition(':')[0]}:from_bytes"]
+        path = self.learner.removeprefix("sklearn:")
+        return [path] if path != self.learner and re.fullmatch(PLACE, path) else []
 
     @property
     def no_inputs(self) -> list[str]:

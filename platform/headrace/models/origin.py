@@ -73,6 +73,8 @@ class Trained:
     """The parameters that were found, over those declared, where they were searched for."""
     tuning: Mapping[str, Any] | None = None
     """What that search took."""
+    workers: Mapping[str, Any] | None = None
+    """What the workers of a cluster took to learn the model itself, beside the cost of this process."""
 
 
 def record_origin(site: Site, label: Label, trained: Trained) -> None:
@@ -100,6 +102,8 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
     }
     if trained.tuning is not None:
         facts["params"], facts["cost"]["tuning"] = trained.params, trained.tuning
+    if trained.workers is not None:
+        facts["cost"]["workers"] = trained.workers
     before = origin_of(site, live.model) if live and live.model != digest else None
     facts["changes"] = changes(site, label, before, facts) if before else None
     site.models.record(digest, kind, facts)

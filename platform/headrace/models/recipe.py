@@ -6,7 +6,7 @@ from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import Evaluating, Model
-from headrace.models.trainer import trainer_of
+from headrace.models.trainer import trainer_for
 from headrace.store.site import Site
 
 NO_MODEL = "none"
@@ -30,7 +30,7 @@ def _lost(site: Site) -> bool:
 
 def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     """Return the code and declarations behind a candidate."""
-    trainer = trainer_of(model.trainer)
+    trainer = trainer_for(model)
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     learned = model.model_copy(update={"evaluation": Evaluating()})
     return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(

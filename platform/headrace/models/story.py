@@ -24,6 +24,7 @@ def training_story(site: Site, label: Label, candidate: Candidate, made: Made, o
     rows, table = training_set(site, label, candidate.version), site.product.table("training", "set")
     reason, name = candidate.reason, f"{table}@{candidate.version}"
     params = {**made.meta.params, **made.meta.model_dump(include={"trainer", "task", "trees", "seed", "rows"})}
+    params |= {"workers": made.meta.workers} if made.meta.workers else {}
     tags = {"reason": reason, "training_set": name}
     return Story(
         origin=origin,

@@ -15,7 +15,7 @@ from headrace.models.answers import answers_of, group_sizes, weights_of
 from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
 from headrace.models.harden import fit_hardened
-from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_of
+from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_for, trainer_of
 
 NOWHERE = Beside(Path(), "")
 """For trainers that stand nowhere beside a declaration."""
@@ -43,13 +43,14 @@ def train_model(rows: pa.Table, label: Label, model: Model, say: Say = print, be
     `beside` says where a trainer of the user's own stands.
 
     Raises NoRows for none, OneClassOnly for a label that is the same on every row, DataError where nothing can be an
-    input or labels are not of the task's kind, DeclarationError for parameters that the trainer refuses.
+    input or labels are not of the task's kind, DeclarationError for parameters that the trainer refuses, StoreError where
+    a cluster that it learns on is away or loses a worker.
     """
     _refuse_unknown_columns(rows, model)
     if model.group:
         rows = rows.take(pc.sort_indices(rows[model.group]))
     lesson = lesson_of(rows, label, model, say, beside)
-    trainer = trainer_of(model.trainer)
+    trainer = trainer_for(model)
     if model.harden:
         hardened, plain = fit_hardened(trainer, lesson)
         return Trained(hardened, lesson.meta, plain)
@@ -75,24 +76,27 @@ def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print, besi
         train_from=span["min"],
         train_to=span["max"],
         rows=rows.num_rows,
-        trainer=model.trainer,
+        trainer=model.learner,
         task=model.task,
         quantile=model.quantile,
         device=model.device,
         harden=model.harden,
+        workers=model.workers.workers if model.workers else None,
         code=_code(model, beside),
         held_out=HeldOut(column=model.split.column, share=model.split.share) if model.split.column else None,
     )
     groups = group_sizes(rows, model.group) if model.group else None
-    return Lesson(encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say, beside)
+    return Lesson(
+        encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say, beside, model.workers
+    )
 
 
 def _code(model: Model, beside: Beside) -> dict[str, str]:
     """Return the digests of the files of a trainer of the user's own; none for the built-in ones."""
     if not model.is_own:
         return {}
-    load_function(beside.folder, beside.product, model.trainer)
-    files = files_of(beside.folder, model.trainer.partition(":")[0])
+    load_function(beside.folder, beside.product, model.learner)
+    files = files_of(beside.folder, model.learner.partition(":")[0])
     return {name: sha256(text).hexdigest() for name, text in files.items()}
 
 

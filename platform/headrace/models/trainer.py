@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 from headrace.core.errors import DeclarationError
 from headrace.core.user_code import PLACE
-from headrace.models.declaration import Task
+from headrace.models.declaration import Model, Task
 from headrace.models.device import Declared
 from headrace.models.encode import Input
+from headrace.models.spread.declaration import Workers
+from headrace.models.spread.trainer import SpreadLightGBM
 from headrace.models.trainers.lightgbm import LightGBM
 from headrace.models.trainers.own import OwnTrainer
 from headrace.models.trainers.sklearn import PREFIX, ScikitLearn
@@ -56,6 +58,8 @@ class Meta(BaseModel):
     """Where it was allowed to be trained."""
     harden: str | None = None
     """How it was made robust."""
+    workers: int | None = None
+    """How many workers of a cluster learned it together; None where it was learned by one process."""
     code: dict[str, str] = {}
     """Of a trainer of the user's own: file → digest of its text. The files are stored with the model."""
     held_out: HeldOut | None = None
@@ -64,10 +68,14 @@ class Meta(BaseModel):
 
 @dataclass(frozen=True)
 class Beside:
-    """Where the files beside a product's declaration lie."""
+    """Where the files beside a product's declaration lie, and where a cluster is and finds its rows."""
 
     folder: Path
     product: str
+    ray_address: str | None = None
+    """The head of the Ray cluster, `host:port`, if the project has one."""
+    lessons: Path = Path()
+    """The folder that the rows for workers lie in meanwhile, which all nodes reach."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,8 @@ class Lesson:
     say: Say
     beside: Beside
     """Where a user's own code stands."""
+    workers: Workers | None = None
+    """Who learns together, where a cluster does."""
 
 
 class Fitted(Protocol):
@@ -138,6 +148,11 @@ def trainer_of(name: str) -> Trainer:
     return TRAINERS[name]()
 
 
+def trainer_for(model: Model) -> Trainer:
+    """Return the trainer that a declaration asks for; its models are those of `trainer_of` its name."""
+    return SPREAD[model.learner]() if model.workers else trainer_of(model.learner)
+
+
 def kind_of(name: str) -> str:
     """Return the word by which the UI shows a trainer."""
     own = "python" if re.fullmatch(PLACE, name) else name
@@ -145,3 +160,5 @@ def kind_of(name: str) -> str:
 
 
 TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM, "xgboost": XGBoost, "torch": Torch}
+SPREAD: dict[str, Callable[[], Trainer]] = {"lightgbm": SpreadLightGBM}
+"""Those that workers of a cluster learn together by."""

@@ -14,6 +14,7 @@ _STAGED = {
     "models/records/*": re.compile(r"\..+\.(\d+)"),
     "logs/*/*": re.compile(r"\..+\.(\d+)"),
     "ledger/*/*": re.compile(r"\..+\.(\d+)"),
+    "lessons/*": re.compile(r".+\.(\d+)"),
     "spool/*": re.compile(r"\..+\.(\d+)"),
     "reports": re.compile(r".+\.(\d+)"),
     "tables/_fences": re.compile(r"\..+\.(\d+)"),

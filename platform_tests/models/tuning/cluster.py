@@ -45,7 +45,8 @@ def running_cluster() -> Iterator[str]:
     finally:
         for program in reversed(programs):
             for process in _of_session(program.pid):
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
             program.wait()
         shutil.rmtree(home, ignore_errors=True)
 

@@ -59,26 +59,21 @@ class LightGBM:
         """Return a booster; raises DeclarationError for parameters that LightGBM refuses."""
         import lightgbm as lgb
 
-        _refuse_high_relevance(lesson)
+        refuse_high_relevance(lesson)
         meta = lesson.meta
-        params = {**meta.params, **FIXED, **_objective(meta), "seed": meta.seed}
-        categorical = [number for number, column in enumerate(meta.inputs) if column.kind == "categorical"]
-        # LightGBM refuses brackets, quotes, commas and colons in names.
-        rows = lesson.rows.rename_columns([re.sub(r"\W", "_", column.name) for column in meta.inputs])
+        params = params_of(meta)
         try:
             data = lgb.Dataset(
-                rows,
+                lesson.rows.rename_columns(names_of(meta)),
                 lesson.answers,
                 weight=lesson.weights,
                 group=lesson.groups,
-                categorical_feature=categorical,
+                categorical_feature=categorical_of(meta),
                 params=params,
             )
             booster = lgb.train(params, data, num_boost_round=meta.trees, callbacks=[_progress(meta.trees, lesson.say)])
         except lgb.basic.LightGBMError as error:
-            raise DeclarationError(
-                f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params")
-            ) from error
+            raise refused(meta, error) from error
         return Boosted(booster)
 
     def from_bytes(self, data: bytes, meta: "Meta") -> Boosted:  # noqa: ARG002  the text says all
@@ -91,12 +86,33 @@ class LightGBM:
             raise StoreError(f"The stored model is no text of LightGBM: {error}. Train again.") from error
 
 
+def params_of(meta: "Meta") -> dict[str, Any]:
+    """Return all parameters of a training: those declared, and those that are ours."""
+    return {**meta.params, **FIXED, **_objective(meta), "seed": meta.seed}
+
+
+def names_of(meta: "Meta") -> list[str]:
+    """Return the inputs' names as LightGBM takes them: it refuses brackets, quotes, commas and colons."""
+    return [re.sub(r"\W", "_", column.name) for column in meta.inputs]
+
+
+def categorical_of(meta: "Meta") -> list[int]:
+    """Return the places of the inputs that are categories."""
+    return [number for number, column in enumerate(meta.inputs) if column.kind == "categorical"]
+
+
+def refused(meta: "Meta", error: Exception) -> DeclarationError:
+    """Return what LightGBM says to parameters, in words."""
+    return DeclarationError(f"LightGBM refuses to train with params {meta.params}: {error}", ("model", "params"))
+
+
 def _objective(meta: "Meta") -> dict[str, Any]:
     alpha = {"alpha": meta.quantile} if meta.task == "quantile" else {}
     return {"objective": OBJECTIVES[meta.task], **alpha}
 
 
-def _refuse_high_relevance(lesson: "Lesson") -> None:
+def refuse_high_relevance(lesson: "Lesson") -> None:
+    """Raise DataError for grades that are too high to be ranked by."""
     if lesson.meta.task == "ranking" and lesson.answers.max() > HIGHEST_RELEVANCE:
         raise DataError(
             f"{lesson.meta.label} goes up to {lesson.answers.max():g}: LightGBM ranks by grades from 0 to {HIGHEST_RELEVANCE}. "

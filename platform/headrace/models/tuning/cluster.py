@@ -1,23 +1,20 @@
 """Trials on a Ray cluster: each fold of each trial is a task, over rows that are put into the cluster once."""
 
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import DeclarationError, StoreError
+from headrace.core.errors import StoreError
+from headrace.models.cluster import connected
 from headrace.models.split import Split
 from headrace.models.tuning.folds import Task, fold_value
 from headrace.models.tuning.lanes import Done
 from headrace.store.code import code_files
 
 ON = ("model", "tune", "on")
-WAIT_S = 5
-"""How long the head of a cluster may take to answer."""
 
 
 class RayLanes:
@@ -30,7 +27,9 @@ class RayLanes:
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._compute = ray.remote(num_cpus=1)(fold_on_node)
         self._folds = [ray.put(fold) for fold in folds]
-        self._task = ray.put(replace(task, model=task.model.model_copy(update={"tune": None})))
+        # A trial is a task on one node: a model that workers learn together is learned by that one alone there.
+        alone = task.model.model_copy(update={"tune": None, "trainer": task.model.learner})
+        self._task = ray.put(replace(task, model=alone))
         self._code = ray.put(code_files(task.beside.folder) if task.model.functions else {})
         self._running: dict[Any, tuple[int, int]] = {}
 
@@ -75,35 +74,6 @@ def fold_on_node(
 
 @contextmanager
 def running_on_ray(address: str | None, folds: Sequence[Split], task: Task) -> Iterator[RayLanes]:
-    """Yield lanes on the cluster at an address, `host:port`, as long as they are used.
-
-    Raises DeclarationError where nobody says the address, or Ray is not installed, StoreError where no cluster answers.
-    """
-    if not address:
-        raise DeclarationError("Nobody says where Ray is: set HEADRACE_RAY_ADDRESS to host:port of its head.", ON)
-    if find_spec("ray") is None:
-        raise DeclarationError("Ray is not installed: pip install 'headrace[ray]'", ON)
-    _refuse_silent(address)
-    import ray
-
-    try:
-        ray.init(address=address, namespace="headrace", log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise StoreError(f"The Ray cluster at {address} does not answer: {str(error).splitlines()[0]}") from error
-    try:
+    """Yield lanes on the cluster at an address, `host:port`, as long as they are used; raises as `connected`."""
+    with connected(address, ON):
         yield RayLanes(folds, task)
-    finally:
-        ray.shutdown()
-
-
-def _refuse_silent(address: str) -> None:
-    """Raise where nobody listens at an address: Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise DeclarationError(f"HEADRACE_RAY_ADDRESS is '{address}': write host:port of the cluster's head.", ON)
-    try:
-        socket.create_connection((host, int(port)), WAIT_S).close()
-    except OSError as error:
-        raise StoreError(
-            f"The Ray cluster at {address} does not answer: {error}. Is its head up? Then run this again."
-        ) from error

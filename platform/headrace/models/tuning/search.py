@@ -15,7 +15,7 @@ from headrace.features.declaration import Label
 from headrace.models.declaration import Evaluating, Model
 from headrace.models.headline import NUMBERS, is_better
 from headrace.models.split import Split
-from headrace.models.trainer import Say, trainer_of
+from headrace.models.trainer import Say, trainer_for
 from headrace.models.tuning.cluster import running_on_ray
 from headrace.models.tuning.declaration import Tune
 from headrace.models.tuning.folds import FOLDS, Task, default_value, validation_folds
@@ -94,7 +94,7 @@ def study_key(site: Site, label: Label, model: Model, version: int) -> str:
     assert model.tune
     space = repr(sorted(model.tune.space.items()))
     rows = f"{site.product.table('training', 'set')}@{version}"
-    learned, trainer = model.model_copy(update={"evaluation": Evaluating(), "tune": None}), trainer_of(model.trainer)
+    learned, trainer = model.model_copy(update={"evaluation": Evaluating(), "tune": None}), trainer_for(model)
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     parts = code_parts(learned, label, search, type(trainer), *written, space, rows)
     return version_of(parts | installed([*trainer.libraries, "optuna"]))
