@@ -54,7 +54,7 @@ def _data(site: Site, before: Facts, now: Facts) -> Iterator[dict[str, Any]]:
     """Yield the landed tables that changed: days that are new, days that hold other rows, and the files behind these."""
     for table, contents in now["contents"].items():
         known = before["contents"].get(table, {})
-        if table.split("/")[1] != "raw" or contents == known:
+        if table.split("/")[1] != "raw" or contents == known or None in (contents, known):
             continue
         newest = max((day for day in known if day != ALL), default="")
         moved = sorted(day for day in {*contents, *known} if contents.get(day) != known.get(day))
