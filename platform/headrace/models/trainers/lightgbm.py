@@ -1,7 +1,7 @@
 """LightGBM: boosted trees, stored as LightGBM's own text."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,7 @@ class LightGBM:
         meta = lesson.meta
         params = {**meta.params, **FIXED, **_objective(meta), "seed": meta.seed}
         categorical = [number for number, column in enumerate(meta.inputs) if column.kind == "categorical"]
-        # LightGBM refuses brackets, quotes, commas and colons in names.
-        rows = lesson.rows.rename_columns([re.sub(r"\W", "_", column.name) for column in meta.inputs])
+        rows = lesson.rows.rename_columns(_names(column.name for column in meta.inputs))
         try:
             data = lgb.Dataset(
                 rows,
@@ -89,6 +88,17 @@ class LightGBM:
             return Boosted(lgb.Booster(model_str=data.decode()))
         except (lgb.basic.LightGBMError, ValueError) as error:
             raise StoreError(f"The stored model is no text of LightGBM: {error}. Train again.") from error
+
+
+def _names(inputs: Iterable[str]) -> list[str]:
+    """Return a name of its own for each input without the brackets, quotes, commas and colons that LightGBM refuses."""
+    found: list[str] = []
+    for number, given in enumerate(inputs):
+        name = re.sub(r"\W", "_", given)
+        while name in found:
+            name = f"{name}_{number}"
+        found.append(name)
+    return found
 
 
 def _objective(meta: "Meta") -> dict[str, Any]:
