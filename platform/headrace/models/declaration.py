@@ -126,7 +126,7 @@ class Model(Declaration):
     weight: str | None = None
     """The column of the label's SQL that says how much a row counts in training, at least 0. It is no input."""
     class_weight: Literal["balanced"] | dict[int, float] | None = None
-    """How much the rows of each class count, times their `weight`: `balanced` (both the same in sum), or {0: 1, 1: 5}. The
+    """How much the rows of each class count, times their `weight`: `balanced` (both the same in sum, weights included), or {0: 1, 1: 5}. The
     scores of a model that is trained so are no longer probabilities of the classes as they come."""
     split: Split
     """What is held out."""
