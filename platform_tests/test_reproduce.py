@@ -251,3 +251,27 @@ def test_a_clean_environment_of_the_recorded_lock_file_makes_the_same_bytes(
     assert "Installing the libraries of model" in done.output
     assert "made again, equal byte for byte" in said.out
     assert list((shop.site.place.home / "environments").glob("*/bin/python"))
+
+
+def test_a_clean_environment_has_the_extra_that_trained_the_model_though_the_lock_file_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    root = make_project(tmp_path / "shop")
+    (root / "requirements").mkdir()
+    shutil.copyfile(ROOT / "requirements/base.txt", root / "requirements/base.txt")
+    declared = root / "platform/products/shop/defs.yaml"
+    ours, theirs = (
+        "params: {num_leaves: 7, min_data_in_leaf: 20}",
+        "trainer: xgboost, device: cpu, params: {max_depth: 3}",
+    )
+    assert ours in declared.read_text()
+    declared.write_text(declared.read_text().replace(ours, theirs))
+    shop = Shop(root)
+    shop.land(0, 29)
+    shop.train()
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(main, ["reproduce", "shop@1"])
+    said = capfd.readouterr()
+    assert done.exit_code == 0, done.output + said.err
+    assert "made again, equal byte for byte" in said.out

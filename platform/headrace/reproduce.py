@@ -20,7 +20,8 @@ from headrace.features.compute import feature_rows
 from headrace.features.training import training_rows
 from headrace.models.candidate import train_candidate
 from headrace.models.lineage import LAYERS, inputs_at
-from headrace.models.origin import installed, known_at, origin_of
+from headrace.models.lock import installed
+from headrace.models.origin import known_at, origin_of
 from headrace.models.tuning.folds import with_params
 from headrace.neighbours import declared_product, with_shared
 from headrace.store.past import PastSite

@@ -32,8 +32,13 @@ def changes(site: Site, label: Label, before: Facts, now: Facts) -> dict[str, An
         "files": _files(site, before["code"], now["code"]) if code else [],
         "config": _differing(dict(_flat(before["declaration"])), dict(_flat(now["declaration"]))),
         "libraries": _differing(before["libraries"], now["libraries"]),
-        "used": sorted({part.removeprefix(LIBRARY) for part in new if _is_library(part)}),
+        "used": libraries_of(now),
     }
+
+
+def libraries_of(facts: Facts) -> list[str]:
+    """Return the libraries that a model and the tables behind it are made by."""
+    return sorted({part.removeprefix(LIBRARY) for part, _ in _parts(facts) if _is_library(part)})
 
 
 def _parts(facts: Facts) -> Iterator[tuple[str, str]]:

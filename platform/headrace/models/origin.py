@@ -7,22 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from importlib.metadata import distributions
 from typing import Any
 
 import pyarrow.compute as pc
 
 from headrace.core.errors import StoreError
 from headrace.features.declaration import Label
-from headrace.models.changes import changes
+from headrace.models.changes import changes, libraries_of
 from headrace.models.lineage import versions_behind
+from headrace.models.lock import installed, locks_of
 from headrace.store.code import code_files
 from headrace.store.digest import contents_of
 from headrace.store.site import Site
 
-ORIGIN, LOCK = "origin", "requirements.txt"
-LOCK_FILES = ("requirements/base.txt", LOCK)
-"""Where a project keeps its lock file, below its root."""
+ORIGIN = "origin"
 
 
 @dataclass
@@ -101,10 +99,10 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
         "code": site.code.put(code_files(site.folder)),
         "declaration": site.product.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         "libraries": installed(),
-        "lock": site.code.put({LOCK: lock_of(site)}),
         "python": platform.python_version(),
         "cost": {"training": asdict(trained.cost) | {"rows": trained.rows}},
     }
+    facts["lock"] = site.code.put(locks_of(site, libraries_of(facts)))
     if trained.tuning is not None:
         facts["params"], facts["cost"]["tuning"] = trained.params, trained.tuning
     facts["changes"] = changes(site, label, before, facts) if before else None
@@ -130,23 +128,6 @@ def known_at(site: Site, label: Label, version: int) -> datetime:
     rows = site.tables.read(site.product.table("training", "set"), columns=[label.time], version=version)
     newest: datetime = pc.max(rows[label.time]).as_py()
     return newest + label.known_after
-
-
-def lock_of(site: Site) -> bytes:
-    """Return the project's lock file, or what is installed, pinned, where it has none."""
-    for name in LOCK_FILES:
-        if (site.place.root / name).is_file():
-            return (site.place.root / name).read_bytes()
-    pins = (f"{name}=={version}\n" for name, version in installed().items() if name != "headrace")
-    return "".join(pins).encode()
-
-
-def installed() -> dict[str, str]:
-    """Return the version of each library that is installed: of two of one name that which is imported."""
-    found: dict[str, str] = {}
-    for one in distributions():
-        found.setdefault(one.metadata["Name"], one.version)
-    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
 
 
 def _contents(site: Site, table: str, version: int) -> dict[str, str] | None:
