@@ -145,9 +145,9 @@ class Model(Declaration):
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
     calibrate: Literal["isotonic", "platt"] | None = None
     """Bring scores to the chances that come true, by a broken line (`isotonic`) or a logistic curve (`platt`), learned on the
-    newest fifth of the training span, which the model is then not trained on."""
+    newest fifth of the training span (with `split: {by: group}` on a fifth of the groups), which the model is then not trained on."""
     costs: Costs | None = None
-    """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
+    """What errors cost. The threshold that costs least on the same rows as `calibrate` is learned on belongs to the model."""
     harden: Literal["adversarial"] | None = None
     """`adversarial`: learn from each row and from a copy that is moved a little against the model, so that small errors of
     measurement turn fewer scores. Robustness before and after is recorded. It trains twice, and costs a little on clean rows."""
