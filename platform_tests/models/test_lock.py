@@ -38,6 +38,8 @@ def test_an_extra_that_the_lock_file_lacks_is_pinned_beside_it_with_what_it_need
 
 def test_what_python_files_beside_the_declaration_import_is_pinned_too(site: Site) -> None:
     (site.folder / "train.py").write_text("from xgboost.callback import TrainingCallback\nimport numpy, json\n")
+    (site.folder / "torn.py").write_text("import optuna (\n")
+    (site.folder / "zeros.py").write_bytes(b"\0" * 8)
     assert beside(site) == [f"xgboost-cpu=={version('xgboost-cpu')}"]
 
 

@@ -54,15 +54,21 @@ def _pinned(names: Iterable[str]) -> bytes:
 
 def _imported(files: Mapping[str, bytes]) -> Iterator[str]:
     """Yield the distributions whose modules Python files import."""
-    homes = packages_distributions()
-    for name, text in files.items():
-        if name.endswith(".py"):
-            for module in _modules(text):
-                yield from homes.get(module.partition(".")[0], [])
+    written = [text for name, text in files.items() if name.endswith(".py")]
+    # It looks at every file that is installed.
+    homes = packages_distributions() if written else {}
+    for text in written:
+        for module in _modules(text):
+            yield from homes.get(module.partition(".")[0], [])
 
 
 def _modules(text: bytes) -> Iterator[str]:
-    for node in ast.walk(ast.parse(text)):
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        # Nobody can have imported it.
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
