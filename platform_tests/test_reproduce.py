@@ -1,6 +1,8 @@
 """A model is made again byte for byte; where somebody touched what it was made of, the asset and the cell are named."""
 
+import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -164,6 +166,68 @@ def test_a_table_that_was_written_anew_with_its_seals_is_found_by_making_it_agai
     assert [(cell.column, cell.key) for cell in found.cells] == [("amount", f"order_id {key}")]
 
 
+def rewritten(shop: Shop, table: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Write the first file of the newest version of a table that has rows anew, and take the seals away: nobody notices."""
+    path = next(Path(f) for f in shop.site.tables.files(table) if pq.ParquetFile(f).metadata.num_rows)
+    pq.write_table(change(pq.ParquetFile(path).read()), path)
+    shutil.rmtree(shop.project.place.tables / table / _FOLDER)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize("table", ["raw/orders", "validated/orders", "features/habit", "training/set"])
+@pytest.mark.parametrize("damage", [cut_off, Path.unlink])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_table_that_cannot_be_read_any_more_is_named(
+    shop: Shop, table: str, damage: Callable[[Path], None], sealed: bool
+) -> None:
+    table = f"shop/{table}"
+    damage(Path(shop.site.tables.files(table)[0]))
+    if not sealed:
+        shutil.rmtree(shop.project.place.tables / table / _FOLDER)
+    found = again(shop, 2, cells=True)
+    assert found.differs == f"{table}: its files are not those that were written, and cannot be read"
+    assert found.made == ("" if table == "shop/training/set" else decision(shop, 2).model)
+    assert not found.is_equal
+
+
+def test_an_older_origin_without_the_moment_of_its_labels_is_read_for_it_as_far_as_that_goes(shop: Shop) -> None:
+    path = shop.site.place.models / "records" / decision(shop, 2).model / "origin.shop.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "known_at"}))
+    assert again(shop, 2, cells=True).is_equal
+    cut_off(Path(shop.site.tables.files("shop/training/set")[0]))
+    assert again(shop, 2).differs.endswith(
+        "shop/training/set: its files are not those that were written, and cannot be read"
+    )
+
+
+def test_a_training_set_whose_version_is_gone_is_named(shop: Shop) -> None:
+    remove_versions(shop.project.place.tables / "shop/training/set", [0], "headrace gc", datetime.now(UTC))
+    found = again(shop, 1)
+    assert (found.made, found.is_equal) == ("", False)
+    assert found.differs.startswith("shop/training/set: Version 0 of 'shop/training/set' was removed")
+
+
+def test_a_table_without_a_unique_column_is_compared_row_by_row(shop: Shop) -> None:
+    defs = shop.project.root / "platform/products/shop/defs.yaml"
+    defs.write_text(defs.read_text().replace(", unique: true", "").replace("trees: 20", "trees: 25"))
+    shop.train()
+    tamper(shop, "shop/validated/orders", "amount", by=500)
+    [cell] = again(shop, 3, cells=True).cells
+    assert (cell.table, cell.column) == ("shop/validated/orders", "amount")
+    assert float(cell.stored) == pytest.approx(float(cell.made) + 500)
+
+
+def test_a_row_that_is_there_twice_is_named_and_the_model_is_not_called_equal(shop: Shop) -> None:
+    rewritten(shop, "shop/validated/orders", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    found = again(shop, 2, cells=True)
+    assert not found.is_equal
+    assert found.differs.startswith("shop/validated/orders: its inputs make other rows than it holds: it has ")
+    assert [(cell.column, cell.made) for cell in found.cells] == [("the row", "nothing")]
+
+
 def test_versions_that_no_model_needs_may_be_gone_and_the_model_is_made_again_all_the_same(shop: Shop) -> None:
     table = shop.project.place.tables / "shop/raw/orders"
     origin = origin_of(shop.site, decision(shop, 1).model)
@@ -210,3 +274,27 @@ def test_a_clean_environment_of_the_recorded_lock_file_makes_the_same_bytes(
     assert "Installing the libraries of model" in done.output
     assert "made again, equal byte for byte" in said.out
     assert list((shop.site.place.home / "environments").glob("*/bin/python"))
+
+
+def test_a_clean_environment_has_the_extra_that_trained_the_model_though_the_lock_file_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    root = make_project(tmp_path / "shop")
+    (root / "requirements").mkdir()
+    shutil.copyfile(ROOT / "requirements/base.txt", root / "requirements/base.txt")
+    declared = root / "platform/products/shop/defs.yaml"
+    ours, theirs = (
+        "params: {num_leaves: 7, min_data_in_leaf: 20}",
+        "trainer: xgboost, device: cpu, params: {max_depth: 3}",
+    )
+    assert ours in declared.read_text()
+    declared.write_text(declared.read_text().replace(ours, theirs))
+    shop = Shop(root)
+    shop.land(0, 29)
+    shop.train()
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(main, ["reproduce", "shop@1"])
+    said = capfd.readouterr()
+    assert done.exit_code == 0, done.output + said.err
+    assert "made again, equal byte for byte" in said.out

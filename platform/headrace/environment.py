@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from headrace.core.errors import Refused, StoreError
-from headrace.models.origin import LOCK, origin_of
+from headrace.models.lock import BESIDE, HASH, LOCK
+from headrace.models.origin import origin_of
 from headrace.store.site import Site
 
 READY = ".ready"
@@ -21,11 +22,11 @@ def run_in_clean(site: Site, model: str, words: Sequence[str], say: Callable[[st
     origin = origin_of(site, model)
     if origin is None:
         raise Refused(f"Nothing is kept of what model {model[:12]} was made with.")
-    lock = site.code.get(origin["lock"])[LOCK]
+    lists = site.code.get(origin["lock"])
     folder = site.place.home / "environments" / origin["lock"][:16]
     if not (folder / READY).exists():
         say(f"Installing the libraries of model {model[:12]} into {folder} (minutes, once) ...")
-        _install(folder, lock)
+        _install(folder, lists)
     source = Path(__file__).parents[1]
     say(f"In a clean environment, Python {origin['python']} then, {sys.version.split()[0]} now:")
     command = [str(folder / "bin" / "python"), "-c", _CODE.format(source=str(source)), *words]
@@ -35,13 +36,14 @@ def run_in_clean(site: Site, model: str, words: Sequence[str], say: Callable[[st
 _CODE = "import sys; sys.path.insert(0, {source!r}); from headrace.cli import main; main()"
 
 
-def _install(folder: Path, lock: bytes) -> None:
+def _install(folder: Path, lists: Mapping[str, bytes]) -> None:
     _done([sys.executable, "-m", "venv", "--clear", str(folder)])
-    listed = folder / LOCK
-    listed.write_bytes(lock)
-    hashed = ["--require-hashes"] if b"--hash=" in lock else ["--no-deps"]
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    _done([*pip, *hashed, "-r", str(listed)])
+    for name in (name for name in (LOCK, BESIDE) if name in lists):
+        listed = folder / name
+        listed.write_bytes(lists[name])
+        how = "--require-hashes" if HASH in lists[name] else "--no-deps"
+        _done([*pip, how, "-r", str(listed)])
     (folder / READY).touch()
 
 

@@ -1,15 +1,13 @@
 """Reproduction: a model is made again of what it was made of; where it comes out otherwise, the first asset that differs is named."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.contracts.learn import with_learned
 from headrace.contracts.validate import validate
@@ -21,31 +19,19 @@ from headrace.declaration import ProductDeclaration
 from headrace.features.compute import feature_rows
 from headrace.features.training import training_rows
 from headrace.models.candidate import train_candidate
-from headrace.models.origin import installed, origin_of
+from headrace.models.lineage import LAYERS, inputs_at
+from headrace.models.lock import installed
+from headrace.models.origin import known_at, origin_of
 from headrace.models.tuning.folds import with_params
 from headrace.neighbours import declared_product, with_shared
-from headrace.store.digest import rows_digest
 from headrace.store.past import PastSite
 from headrace.store.releases import Release
+from headrace.store.seals import unsealed
 from headrace.store.site import Site
+from headrace.store.unlike import Cell, Unlike, unlike
 
-MOST_CELLS = 20
-LAYERS = ("raw", "validated", "features", "training")
-"""The order in which tables are made of each other."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value that is not what its inputs make it."""
-
-    table: str
-    key: str
-    column: str
-    stored: str
-    made: str
-
-    def __str__(self) -> str:
-        return f"{self.table}, {self.key}, {self.column}: holds {self.stored}, and its inputs make {self.made}"
+UNREADABLE = (StoreError, OSError, pa.ArrowException)
+"""How it shows that files are no Parquet any more, or are not there."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +66,7 @@ class Reproduction:
         return (
             f"model {self.model[:12]}: made again, it is {self.made[:12]}"
             if self.made
-            else (f"model {self.model[:12]}: not made again, for what it was made of is damaged")
+            else (f"model {self.model[:12]}: not made again, for what it was made of is damaged or gone")
         )
 
 
@@ -103,17 +89,22 @@ def reproduce(site: Site, decision: Release, *, cells: bool = False) -> Reproduc
         walked = _Walked()
         if found.damaged or cells or made != decision.model:
             walked = _walk(then, found)
-        differs = walked.differs
-        if not differs and made != decision.model:
-            differs = f"{then.site.product.table('model', 'candidate')}: what it is made of is the same, as far as it is there"
         return Reproduction(
             model=decision.model,
             made=made,
-            differs=differs,
+            differs=walked.differs or ("" if made == decision.model else _at_the_end(then, found)),
             cells=walked.cells if cells else (),
             environment=_environment(origin),
             notes=[*walked.notes, *_notes(site, decision.model)],
         )
+
+
+def _at_the_end(then: "_Then", found: "_Found") -> str:
+    """Return why the model differs where no table on the way does."""
+    trained_on = then.site.product.table("training", "set")
+    if trained_on in found.gone:
+        return f"{trained_on}: {found.gone[trained_on]}"
+    return f"{then.site.product.table('model', 'candidate')}: what it is made of is the same, as far as it is there"
 
 
 @dataclass(frozen=True)
@@ -136,16 +127,20 @@ def _then(site: Site, origin: Mapping[str, Any], scratch: Path) -> _Then:
         declared, product, site.place, site.environment, scratch=scratch, versions=versions, at=datetime.now(UTC)
     )
     declared = with_shared(declared, past)
-    return _Then(declared, replace(past, product=declared, at=_known_then(past, declared)))
+    return _Then(declared, replace(past, product=declared, at=_known_then(past, declared, origin)))
 
 
-def _known_then(past: PastSite, declared: ProductDeclaration) -> datetime:
+def _known_then(past: PastSite, declared: ProductDeclaration, origin: Mapping[str, Any]) -> datetime:
     """Return the earliest moment at which the labels of the training set's rows were known: no others were then."""
-    assert declared.label
+    if "known_at" in origin:
+        return datetime.fromisoformat(origin["known_at"])
+    # Older origins do not say it: the rows do, as far as they can be read; no label was known after the training.
     table = past.product.table("training", "set")
-    unsealed = replace(past, unsealed=frozenset([table]))
-    newest: datetime = pc.max(unsealed.tables.read(table, columns=[declared.label.time])[declared.label.time]).as_py()
-    return newest + declared.label.known_after
+    as_it_is = replace(past, unsealed=frozenset([table]))
+    try:
+        return known_at(as_it_is, declared.label, origin["training_set"]) if declared.label else past.at
+    except UNREADABLE:
+        return datetime.fromisoformat(origin["at"])
 
 
 @dataclass
@@ -154,8 +149,10 @@ class _Found:
 
     damaged: list[str] = field(default_factory=list)
     """Their files are not as they were written."""
-    gone: list[str] = field(default_factory=list)
-    """Their versions were removed, for no kept model needs them."""
+    unreadable: list[str] = field(default_factory=list)
+    """Those of them that cannot even be read."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Their versions were removed, for no kept model needs them: what is told of that."""
 
 
 @dataclass
@@ -172,11 +169,26 @@ def _found(then: _Then) -> _Found:
     for table in sorted(then.site.versions, key=_place):
         try:
             then.site.tables.files(table)
-        except VersionRemoved:
-            found.gone.append(table)
+            is_sealed = not unsealed(then.site.place.tables / table)
+        except VersionRemoved as error:
+            found.gone[table] = str(error)
+            continue
         except StoreError:
+            is_sealed = False
             found.damaged.append(table)
+        if not is_sealed and not _can_be_read(then, table):
+            found.unreadable.append(table)
+            found.damaged += [table] if table not in found.damaged else []
     return found
+
+
+def _can_be_read(then: _Then, table: str) -> bool:
+    try:
+        for _ in replace(then.site, unsealed=frozenset([table])).tables.scan(table):
+            pass
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _place(table: str) -> tuple[int, str]:
@@ -198,22 +210,28 @@ def _walk(then: _Then, found: _Found) -> _Walked:
     walked = _Walked()
     for table in (name for name in sorted(then.site.versions, key=_place) if name not in found.gone):
         is_damaged = table in found.damaged
+        if table in found.unreadable:
+            walked.differs = f"{table}: its files are not those that were written, and cannot be read"
+            break
         # What landed is made of files that are the user's: what was made of it tells what it held.
         looked = _below(then, table) if is_damaged and table.split("/")[1] == "raw" else table
+        other = None
         try:
-            cells = _cells(then, looked, frozenset(found.damaged)) if looked else []
-        except VersionRemoved as error:
-            walked.notes.append(f"{table} was not made again: {error}")
-            cells = []
-        if is_damaged or cells:
-            why = (
-                "its files are not those that were written"
-                if is_damaged
-                else "its inputs make other rows than it holds"
+            other = (
+                _unlike(then, looked, frozenset(found.damaged)) if looked and looked not in found.unreadable else None
             )
-            walked.differs, walked.cells = f"{table}: {why}", [replace(cell, table=table) for cell in cells]
+        except StoreError as error:
+            walked.notes.append(f"{table} was not made again: {error}")
+        if is_damaged or other:
+            walked.differs = f"{table}: {_how(other, is_damaged=is_damaged)}"
+            walked.cells = [replace(cell, table=table) for cell in other.cells] if other else []
             break
     return walked
+
+
+def _how(other: Unlike | None, *, is_damaged: bool) -> str:
+    why = "its files are not those that were written" if is_damaged else "its inputs make other rows than it holds"
+    return f"{why}: {other.whole}" if other and other.whole else why
 
 
 def _below(then: _Then, table: str) -> str | None:
@@ -221,20 +239,15 @@ def _below(then: _Then, table: str) -> str | None:
     return name if name in then.site.versions else None
 
 
-def _cells(then: _Then, table: str, unsealed: frozenset[str]) -> list[Cell]:
-    site = replace(then.site, unsealed=unsealed)
-    made = _rows_of(_Then(then.declared, site), table)
+def _unlike(then: _Then, table: str, damaged: frozenset[str]) -> Unlike | None:
+    site = replace(then.site, unsealed=damaged)
+    # What it was made of itself may be older than what the training set was made of on another way.
+    read = {**site.versions, **inputs_at(site, table, site.versions[table])}
+    made = _rows_of(_Then(then.declared, replace(site, versions=read)), table)
     if made is None:
-        return []
-    stored = site.tables.read(table)
-    if rows_digest(stored) == rows_digest(made.select(stored.column_names) if _same(stored, made) else made):
-        return []
+        return None
     layer, name = table.split("/")[1:]
-    return list(_differing(table, (stored, made), then.declared.key_of(layer, name)))
-
-
-def _same(one: pa.Table, other: pa.Table) -> bool:
-    return set(one.column_names) == set(other.column_names)
+    return unlike(table, site.tables.read(table), made, then.declared.key_of(layer, name))
 
 
 def _rows_of(then: _Then, table: str) -> pa.Table | None:
@@ -257,26 +270,6 @@ def _rows_of(then: _Then, table: str) -> pa.Table | None:
 def _days(site: Site, table: str) -> Days | None:
     days = sorted(day for day in site.ledger.contents(table) if day != ALL)
     return Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1])) if days else None
-
-
-def _differing(table: str, sides: tuple[pa.Table, pa.Table], key: Sequence[str]) -> Iterator[Cell]:
-    """Yield the cells that differ, by key; rows that only one side has as a whole."""
-    stored, made = (_as_text(rows, key) for rows in sides)
-    values = [name for name in stored.columns if name not in key and name in made.columns]
-    both = stored.join(made, on=key, how="full", suffix=" made", coalesce=True, nulls_equal=True)
-    found = 0
-    for row in both.iter_rows(named=True):
-        named = ", ".join(f"{name} {row[name]}" for name in key)
-        for column in values:
-            if row[column] != row[f"{column} made"] and found < MOST_CELLS:
-                found += 1
-                yield Cell(table, named, column, str(row[column]), str(row[f"{column} made"]))
-
-
-def _as_text(rows: pa.Table, key: Sequence[str]) -> pl.DataFrame:
-    """Return rows as texts, each with a number where its table has no key."""
-    frame = pl.DataFrame(rows).select(pl.all().cast(pl.String))
-    return frame if key else frame.sort(pl.all())
 
 
 def _environment(origin: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace.core.errors import DataError, DeclarationError, OneClassOnly
@@ -77,6 +79,21 @@ def test_balanced_classes_count_the_same_in_sum() -> None:
     assert weights is not None
     assert weights[answers == 0].sum() == pytest.approx(weights[answers == 1].sum())
     assert weights.sum() == pytest.approx(100)
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=4, max_size=30))
+def test_balanced_classes_count_the_same_in_sum_with_the_weights_of_their_rows(own: list[float]) -> None:
+    answers = np.array([1.0, *[0.0] * (len(own) - 1)])
+    weights = weights_of(pa.table({"w": own}), model(class_weight="balanced", weight="w"), answers)
+    assert weights is not None
+    assert weights[answers == 0].sum() == pytest.approx(weights[answers == 1].sum())
+    assert weights.sum() == pytest.approx(sum(own))
+
+
+def test_a_class_none_of_whose_rows_counts_cannot_be_balanced() -> None:
+    rows, declared = pa.table({"w": [1, 0, 2]}), model(class_weight="balanced", weight="w")
+    with pytest.raises(DataError, match="Every row of class 1 has the weight 0 in 'w'"):
+        weights_of(rows, declared, np.array([0.0, 1.0, 0.0]))
 
 
 def test_the_weight_of_a_class_is_times_that_of_the_row() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.core.errors import NoRows
+from headrace.core.errors import DataError, NoRows
 from headrace.models.declaration import Model
 from headrace.store.site import Site
 from platform_tests.models.shop import graded, model, orders, priced, shop, trained, trained_on
@@ -84,6 +84,18 @@ def test_a_fold_is_the_candidate_that_would_have_been_trained_then(tmp_path: Pat
     found = folds_of(shop(tmp_path / "now"), model(split={"test": "10d", "folds": 2}))
     then = shop(tmp_path / "then", rows.slice(0, 1500))
     assert beside(then, trained(then))["candidate"]["auc"] == found["folds"][0]["auc"]
+
+
+def test_an_older_fold_is_calibrated_as_the_candidate_of_then_was(tmp_path: Path) -> None:
+    rows, split = orders(), {"test": "10d"}
+    found = folds_of(shop(tmp_path / "now"), model(split={**split, "folds": 2}, calibrate="platt"))
+    then, declared = shop(tmp_path / "then", rows.slice(0, 1500)), model(split=split, calibrate="platt")
+    assert beside(then, trained(then, declared))["candidate"]["log_loss"] == found["folds"][0]["log_loss"]
+
+
+def test_a_fold_with_too_few_rows_to_calibrate_on_is_refused_with_its_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Fold 1 of 2: \d+ rows are too few to calibrate"):
+        trained(shop(tmp_path, orders(700)), model(split={"test": "10d", "folds": 2}, calibrate="platt"))
 
 
 def test_one_fold_has_no_spread(tmp_path: Path) -> None:

@@ -4,19 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.metrics import log_loss
 
 from headrace.core.errors import DataError, DigestMismatch, OneClassOnly
 from headrace.evaluation.metrics import HALF
 from headrace.models.calibrate import FILE, cheapest, held_out, tune
 from headrace.models.declaration import Costs
+from headrace.models.fit import fit_model
 from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.split import split_rows
+from headrace.models.train import NOWHERE
 from headrace.store.site import Site
-from platform_tests.models.shop import LABEL, judged, model, orders, relabelled, shop, trained, trained_on
+from platform_tests.models.shop import LABEL, judged, model, orders, relabelled, shop, silent, trained, trained_on
 
 METHODS = pytest.mark.parametrize("method", ["isotonic", "platt"])
 DEAR = {"false_positive": 1, "false_negative": 5}
@@ -78,9 +83,29 @@ def test_the_rows_that_a_threshold_was_chosen_on_count_as_seen(site: Site) -> No
 
 
 def test_the_held_out_rows_are_the_newest_and_came_when_the_labels_of_the_others_were_known() -> None:
-    parts = held_out(orders(1000), LABEL)
+    parts = held_out(orders(1000), LABEL, model().split)
     assert pc.max(parts.train["at"]).as_py() + LABEL.known_after <= pc.min(parts.test["at"]).as_py()
     assert parts.test.num_rows == 200
+
+
+def test_with_a_split_by_group_whole_groups_are_held_out_and_promise_what_the_test_keeps() -> None:
+    bought, customers, chance = orders(6000), np.arange(6000) % 150, np.random.default_rng(0)
+    habit, address = chance.normal(scale=3, size=150)[customers], chance.random(150)[customers]
+    odds = habit + 2 * bought["price"].fill_null(0.0).to_numpy()
+    rows = relabelled(bought, (chance.random(6000) < 1 / (1 + np.exp(-odds))).astype(np.int8))
+    rows = rows.append_column("customer", pa.array(customers)).append_column("address", pa.array(address))
+    by_customer = {"by": "group", "column": "customer", "test": "20%"}
+    declared = model(calibrate="platt", ignore=["customer"], split=by_customer, **WILD)
+    split = split_rows(rows, LABEL, declared.split)
+    held = held_out(split.train, LABEL, declared.split)
+    assert not set(held.train["customer"].to_pylist()) & set(held.test["customer"].to_pylist())
+    predictor = fit_model(split.train, LABEL, declared, silent, NOWHERE).predictor
+    promised, kept = (
+        log_loss(part["returned"].to_numpy(), predictor.predict(part)) for part in (held.test, split.test)
+    )
+    # Split by time a customer is known by its address: 0.42 are promised, and 0.94 kept.
+    assert kept == pytest.approx(promised, abs=0.1)
+    assert kept < 0.75
 
 
 @settings(max_examples=50, deadline=None)
@@ -115,7 +140,7 @@ def test_dear_misses_make_a_model_decide_earlier_and_cost_less_on_rows_it_never_
 def test_too_few_rows_or_one_class_to_tune_on_are_refused_with_what_to_do() -> None:
     with pytest.raises(DataError, match="99 rows are too few to calibrate"):
         tune(np.full(99, 0.5), np.arange(99) % 2, model(costs=DEAR))
-    with pytest.raises(OneClassOnly, match="newest fifth"):
+    with pytest.raises(OneClassOnly, match="fifth of training that is held out"):
         tune(np.full(200, 0.5), np.zeros(200), model(costs=DEAR))
 
 

@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from headrace.core.errors import DeclarationError
 from headrace.models.candidate import train_candidate
 from headrace.models.encode import encode
-from headrace.models.harden import REACH, losses, moved_against
+from headrace.models.harden import REACH, fit_hardened, losses, moved_against
 from headrace.models.predict import load_predictor
-from headrace.models.train import train_model
-from platform_tests.models.shop import LABEL, model, orders, shop, silent, trained
+from headrace.models.train import lesson_of, train_model
+from headrace.models.trainer import Lesson
+from headrace.models.trainers.lightgbm import Boosted, LightGBM
+from platform_tests.models.shop import LABEL, model, orders, plain, shop, silent, trained
 
 CLOSE = {"trees": 60, "params": {"num_leaves": 63, "min_data_in_leaf": 5, "learning_rate": 0.2}}
 """A model that learns its rows by heart, and so turns on small moves."""
@@ -68,3 +71,25 @@ def test_numbers_are_hardened_too(tmp_path: Path) -> None:
 def test_an_order_of_groups_is_not_hardened() -> None:
     with pytest.raises(ValidationError, match="`harden` moves rows one by one"):
         model(task="ranking", group="basket", harden="adversarial")
+
+
+def test_an_estimator_that_takes_no_weights_is_hardened_where_none_are_declared() -> None:
+    rows, neighbours = orders(400).drop_columns(["price"]), "sklearn:sklearn.neighbors.KNeighborsClassifier"
+    made = train_model(rows, LABEL, plain(neighbours, harden="adversarial"), silent)
+    assert made.plain is not None
+    weighed = rows.append_column("w", pa.array(np.ones(400)))
+    with pytest.raises(DeclarationError, match="KNeighborsClassifier takes no weights"):
+        train_model(weighed, LABEL, plain(neighbours, harden="adversarial", weight="w"), silent)
+
+
+def test_a_row_and_its_copy_weigh_together_what_the_row_weighs() -> None:
+    seen = []
+
+    class Watched(LightGBM):
+        def fit(self, lesson: Lesson) -> Boosted:
+            seen.append(lesson.weights)
+            return super().fit(lesson)
+
+    rows = orders(400).append_column("w", pa.array(np.arange(400.0)))
+    fit_hardened(Watched(), lesson_of(rows, LABEL, model(weight="w"), silent))
+    assert np.array_equal(seen[1][:400] + seen[1][400:], seen[0])

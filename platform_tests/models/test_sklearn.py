@@ -16,6 +16,7 @@ from headrace.core.errors import DataError, DeclarationError, StoreError, UserCo
 from headrace.models.predict import Predictor, load_predictor
 from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import Beside
+from headrace.models.trainers.skops import loaded, strange_types
 from platform_tests.models.shop import LABEL, graded, orders, plain, priced, shop, silent, trained
 
 LOGISTIC = "sklearn:sklearn.linear_model.LogisticRegression"
@@ -175,3 +176,35 @@ def test_a_planted_artifact_is_refused_and_nothing_of_it_runs(tmp_path: Path, ma
     with pytest.raises(StoreError, match="is not loaded"):
         load_predictor(site.models, evil)
     assert not Path("PLACE").exists()
+
+
+def schema(text: bytes) -> bytes:
+    packed = io.BytesIO()
+    with ZipFile(packed, "w") as file:
+        file.writestr("schema.json", text)
+    return packed.getvalue()
+
+
+JUNK = [
+    b"",
+    b"junk",
+    schema(b"{}"),
+    schema(b"[1]"),
+    schema(b"no"),
+    schema(b'{"__loader__": "ObjectNode", "protocol": 2}'),
+]
+
+
+@pytest.mark.parametrize("data", JUNK)
+def test_junk_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(StoreError, match=r"no file of skops that can be read.*Train again"):
+        strange_types(data)
+    with pytest.raises(StoreError, match=r"no file of skops that can be read.*Train again"):
+        loaded(data)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_stored_estimator_that_was_cut_off_is_refused_in_words(share: float) -> None:
+    data = learn("sklearn:sklearn.naive_bayes.GaussianNB", orders().drop_columns(["price"])).fitted.to_bytes()
+    with pytest.raises(StoreError, match="no file of skops that can be read"):
+        strange_types(data[: int(len(data) * share)])

@@ -13,7 +13,15 @@ from pydantic import ValidationError
 
 from headrace.core.errors import DataError, DeclarationError, NoRows
 from headrace.models.declaration import Split
-from headrace.models.split import canonical, older_splits, split_by_group, split_by_time, split_rows, unseen_by
+from headrace.models.split import (
+    canonical,
+    older_splits,
+    split_by_group,
+    split_by_time,
+    split_off_groups,
+    split_rows,
+    unseen_by,
+)
 from headrace.models.train import train_model
 from platform_tests.models.shop import DAYS, LABEL, model, orders, silent
 
@@ -107,6 +115,26 @@ def test_rows_without_a_group_and_groups_that_all_fall_to_one_side_are_refused()
         split_by_group(rows.set_column(7, "customer", pa.nulls(10, pa.string())), "customer", 0.2)
     with pytest.raises(NoRows, match="None of the 1 values of 'customer' falls to"):
         split_by_group(shoppers(10, 1), "customer", 0.2)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.05, 0.5), st.floats(0.05, 0.5))
+def test_groups_that_are_split_off_training_do_not_depend_on_the_share_of_the_test(one: float, other: float) -> None:
+    kept = [split_by_group(shoppers(), "customer", share).train for share in (one, other)]
+    parts = [split_off_groups(train, "customer", "a purpose", (0.2, 0.4)) for train in kept]
+    both = values(kept[0]) & values(kept[1])
+    assert values(parts[0].test) & both == values(parts[1].test) & both
+    for train, part in zip(kept, parts, strict=True):
+        assert not values(part.train) & values(part.test)
+        assert part.train.num_rows + part.test.num_rows == train.num_rows
+        assert 0.08 < len(values(part.test)) / len(values(train)) < 0.35
+
+
+def test_too_few_groups_to_split_off_any_are_refused_with_the_purpose() -> None:
+    with pytest.raises(
+        NoRows, match=r"Of 1 values of 'customer' in training none is (held out|left .*) for calibration"
+    ):
+        split_off_groups(shoppers(10, 1), "customer", "calibration", (0, 0.2))
 
 
 def test_what_neither_of_two_models_has_seen_are_later_rows_and_the_groups_that_both_held_out() -> None:

@@ -18,7 +18,7 @@ from headrace.models.declaration import Model
 from headrace.models.predict import Predictor, load_predictor, score_rows
 from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import kind_of, trainer_of
-from platform_tests.models.shop import LABEL, graded, orders, plain, priced, shop, silent, trained
+from platform_tests.models.shop import LABEL, graded, model, orders, plain, priced, shop, silent, trained
 
 needs_torch = pytest.mark.skipif(
     not find_spec("torch"), reason="PyTorch is not installed: pip install 'headrace[torch]'"
@@ -180,3 +180,13 @@ def test_xgboost_says_in_words_what_it_refuses() -> None:
 
 def test_the_ui_shows_each_trainer_by_a_word() -> None:
     assert [kind_of(name) for name in ("lightgbm", FOREST, "train.py:fit")] == ["lightgbm", "scikitlearn", "python"]
+
+
+def test_inputs_whose_names_differ_in_marks_alone_are_both_learned_from() -> None:
+    rows = orders(400)
+    for name in ("a b", "a_b", "a-b", "a_b_7"):
+        rows = rows.append_column(name, rows["noise"])
+    made = train_model(rows, LABEL, model(), silent)
+    names = made.fitted.booster.feature_name()  # type: ignore[attr-defined]  # of LightGBM
+    assert len(set(names)) == len(made.meta.inputs)
+    assert {"price", "country", "a_b"} <= set(names)

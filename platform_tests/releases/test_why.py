@@ -13,11 +13,13 @@ from headrace.cli import main
 from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.releases.why import why, why_text
+from headrace.reproduce import reproduce
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
 
 pytestmark = pytest.mark.slow
+NOT_YET_TRAINED_ON = [("raw", "orders"), ("quarantine", "orders"), ("validated", "orders"), ("features", "habit")]
 RETRAIN = "retrain: {when: [drift, age > 20d], cooldown: 1d, budget: 8 per 30d}"
 
 
@@ -203,6 +205,36 @@ def test_a_rollback_is_named_with_its_reason_and_what_was_known_of_the_model_sta
     assert "because    rollback: it scores badly" in shown.output
     assert "because    manual" in CliRunner().invoke(main, ["why", "shop@1"]).output
     assert '"cause": "manual"' in CliRunner().invoke(main, ["why", "shop@1", "--json"]).output
+
+
+def test_data_that_no_training_set_was_made_of_yet_are_no_cause_and_are_one_of_the_model_that_learns_from_them(
+    shop: Shop,
+) -> None:
+    edit(shop, "2024-01-05", dearer)
+    shop.run([["shop", layer, name] for layer, name in NOT_YET_TRAINED_ON], {})
+    sow(shop, "trees: 20", "trees: 25")
+    shop.run(loop_of(*shop.project.load("shop")).model_keys[1:], {})
+    facts = shop.why()
+    assert names(facts) == ["manual", "configuration"]
+    assert set(facts["versions"].values()) == {0}
+    assert facts["changes"]["data"] == []
+    found = reproduce(shop.site, shop.site.releases.all("shop")[-1], cells=True)
+    assert (found.is_equal, found.differs) == (True, "")
+    facts = shop.train()
+    assert names(facts) == ["manual", "late data"]
+    assert words(facts, "late data") == "shop/raw/orders: 2024-01-05 (landing/orders/2024-01-05.csv)"
+    assert facts["versions"] == dict.fromkeys(facts["versions"], 1)
+    assert reproduce(shop.site, shop.site.releases.all("shop")[-1], cells=True).is_equal
+
+
+def dearer(number: int, row: dict[str, str]) -> dict[str, str]:
+    return row | {"amount": str(float(row["amount"]) + 5)} if number == 0 else row
+
+
+def sow(shop: Shop, old: str, new: str) -> None:
+    defs = shop.project.root / "platform/products/shop/defs.yaml"
+    assert old in defs.read_text()
+    defs.write_text(defs.read_text().replace(old, new))
 
 
 def test_configuration_that_changed_is_named_key_by_key_and_the_cost_is_kept(shop: Shop) -> None:

@@ -32,6 +32,7 @@ from headrace.core.fingerprint import version_of
 from headrace.core.names import duration_text
 from headrace.core.recipe import Recipe, hull
 from headrace.sources.declaration import Source
+from headrace.store.cause import Cause
 from headrace.store.site import Site
 from headrace.store.tables import Commit
 
@@ -97,7 +98,7 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
         if judged and said and not work:
             yield said
         if work:
-            days = hull(work.spans)
+            days, read = hull(work.spans), site.tables.newest(recipe.inputs)
             with ExitStack() as claims:
                 fences = {table: claims.enter_context(site.tables.claim(table, days)) for table in written}
                 if held.may_stop:
@@ -113,8 +114,9 @@ def _validated_asset(site: Site, name: str, source: Source, contract: Contract |
                 for piece in validate_by_pieces(site, name, source, held, days):
                     verdicts.append(piece.verdict)
                     for table, kept in {aside: piece.quarantined, good: piece.valid}.items():
-                        why = f"run {context.run.run_id}"
-                        commit = site.tables.replace(table, kept, days=piece.days, fence=fences[table], why=why)
+                        commit = site.tables.replace(
+                            table, kept, days=piece.days, fence=fences[table], why=Cause(inputs=read)
+                        )
                         written[table].add(commit, kept.schema)
             _remember(site, name, broken=is_broken(joined(verdicts), held))
             if judged:

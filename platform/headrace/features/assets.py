@@ -74,8 +74,9 @@ def _feature_asset(site: Site, graph: Graph, name: str, feature: Feature) -> dg.
         metadata: dict[str, Any] = {}
         for days in work.spans:
             with site.tables.claim(table, days) as fence:
+                read = site.tables.newest(recipe.inputs)
                 rows = feature_rows(site, name, feature, graph.sources, days)
-                commit = site.tables.replace(table, rows, days=days, fence=fence, why=f"run {context.run.run_id}")
+                commit = site.tables.replace(table, rows, days=days, fence=fence, why=Cause(inputs=read))
             site.ledger.record(recipe, work, [commit])
             metadata = table_metadata(rows.num_rows, rows.schema, commit.version, table)
         yield from made(context, table, work, site.ledger.contents(table), metadata)

@@ -35,17 +35,28 @@ def answers_of(rows: pa.Table, label: Label, task: Task) -> Any:
 def weights_of(rows: pa.Table, model: Model, answers: Any) -> Any | None:
     """Return how much each row counts, its own weight times that of its class; None where all count the same.
 
-    Raises DataError for what is no weight.
+    `balanced` makes what the rows of both classes weigh, their own weights included, the same in sum. Raises DataError for
+    what is no weight, or where no row of a class counts.
     """
     own = _own_weights(rows, model.weight) if model.weight else None
     if model.class_weight is None:
         return own
-    positives = int((answers == 1).sum())
-    counts = {0: len(answers) - positives, 1: positives}
-    balanced = {value: len(answers) / (2 * count) for value, count in counts.items()}
-    of_class = balanced if model.class_weight == "balanced" else {0: 1.0, 1: 1.0} | model.class_weight
+    given = model.class_weight
+    of_class = _balanced(answers, own, model) if given == "balanced" else {0: 1.0, 1: 1.0} | given
     by_class = np.where(answers == 1, of_class[1], of_class[0])
     return by_class if own is None else own * by_class
+
+
+def _balanced(answers: Any, own: Any | None, model: Model) -> dict[int, float]:
+    rows = np.ones(len(answers)) if own is None else own
+    sums = {value: float(rows[answers == value].sum()) for value in (0, 1)}
+    for value, weight in sums.items():
+        if not weight:
+            raise DataError(
+                f"Every row of class {value} has the weight 0 in '{model.weight}': `class_weight: balanced` has nothing to "
+                "balance. Look at the label's SQL, or leave `class_weight` out."
+            )
+    return {value: sum(sums.values()) / (2 * weight) for value, weight in sums.items()}
 
 
 def _own_weights(rows: pa.Table, column: str) -> Any:

@@ -1,4 +1,4 @@
-"""Calibration and threshold: what is learned behind the model, on the newest training rows, which it was not trained on.
+"""Calibration and threshold: what is learned behind the model, on training rows that it was not trained on.
 
 Both belong to the model's bytes. Rows of the test take no part in either.
 """
@@ -13,13 +13,14 @@ from pydantic import BaseModel
 
 from headrace.core.errors import DataError, OneClassOnly
 from headrace.features.declaration import Label
+from headrace.models import declaration
 from headrace.models.blocks import Array
 from headrace.models.declaration import Costs, Model
-from headrace.models.split import Split, split_by_time
+from headrace.models.split import Split, split_by_time, split_off_groups
 
 FILE = "tuned.json"
-NEWEST = 5
-"""The newest fifth of the training span is held out for calibration and threshold."""
+PARTS = 5
+"""The newest fifth of the training span is held out for calibration and threshold; of a split by group a fifth of the groups."""
 LEAST_ROWS = 100
 ROUNDS = 100
 SURE = 1e-12
@@ -61,13 +62,16 @@ def is_tuned(model: Model) -> bool:
     return bool(model.calibrate or model.costs)
 
 
-def held_out(rows: pa.Table, label: Label) -> Split:
-    """Return training rows as those to learn from, and the newest fifth of their span for calibration and threshold.
+def held_out(rows: pa.Table, label: Label, declared: declaration.Split) -> Split:
+    """Return training rows as those to learn from, and those for calibration and threshold: split as the test is.
 
-    Between both lies the label's `known_after`, as before the test. Raises NoRows where a part would be empty.
+    By time the latter are the newest fifth of their span, and between both lies the label's `known_after`; by group all rows
+    of about a fifth of the groups, which no group of the test is among. Raises NoRows where a part would be empty.
     """
+    if declared.column is not None:
+        return split_off_groups(rows, declared.column, "calibration", (0, 1 / PARTS))
     span = pc.min_max(rows[label.time]).as_py()
-    test: timedelta = (span["max"] - span["min"]) / NEWEST
+    test: timedelta = (span["max"] - span["min"]) / PARTS
     return split_by_time(rows, label, timedelta(seconds=max(int(test.total_seconds()), 1)))
 
 
@@ -83,7 +87,7 @@ def tune(scores: Any, answers: Array, model: Model) -> Tuned:
         )
     if answers.min() == answers.max():
         raise OneClassOnly(
-            f"All {len(answers)} rows of the newest fifth of the training span have the label {answers[0]:g}: neither "
+            f"All {len(answers)} rows of the fifth of training that is held out have the label {answers[0]:g}: neither "
             "calibration nor threshold can be learned from them."
         )
     calibration = {"isotonic": _isotonic, "platt": _platt, None: _none}[model.calibrate](np.asarray(scores), answers)
@@ -146,7 +150,7 @@ def _platt(scores: Array, answers: Array) -> Calibration:
             break
     if weights[0] <= 0:
         raise DataError(
-            "The model's scores run against the labels of the newest fifth of its training span: it has learned nothing "
+            "The model's scores run against the labels of the fifth of training that is held out: it has learned nothing "
             "that holds. A calibration would turn them around."
         )
     return Calibration(method="platt", slope=float(weights[0]), shift=float(weights[1]))

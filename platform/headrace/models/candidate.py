@@ -6,27 +6,26 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.core.errors import Refused
 from headrace.features.declaration import Label
 from headrace.features.statistics import STATISTICS, as_facts, statistics_of
-from headrace.models.answers import answers_of
 from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.baselines import Baseline, baselines
-from headrace.models.calibrate import FILE, held_out, is_tuned, tune
+from headrace.models.calibrate import held_out, is_tuned
 from headrace.models.declaration import Model
 from headrace.models.encode import Input, encode
+from headrace.models.fit import fit_model
 from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
 from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.harden import robustness
 from headrace.models.origin import Cost, measured
-from headrace.models.predict import SCORE, Predictor, load_predictor
+from headrace.models.predict import SCORE, load_predictor
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.spread.trainer import BoostedTogether
-from headrace.models.train import Trained, importance, train_model
+from headrace.models.train import Trained, importance
 from headrace.models.trainer import Beside, Meta, Say
 from headrace.models.tuning.folds import Task, with_params
 from headrace.models.tuning.search import RECORD as TUNING
@@ -150,7 +149,7 @@ def beside_of(site: Site) -> Beside:
 
 def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuning:
     """Return what a search over the training rows has found; what calibration is learned on takes no part in it."""
-    rows = held_out(split.train, task.label).train if is_tuned(task.model) else split.train
+    rows = held_out(split.train, task.label, task.model.split).train if is_tuned(task.model) else split.train
     with measured() as cost:
         found = search(site, rows, task, version, say)
     _, default = _stored(site, split.train, replace(task, model=with_params(task.model, {})), version, say)
@@ -159,10 +158,10 @@ def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuni
 
 def _stored(site: Site, rows: pa.Table, task: Task, version: int, say: Say) -> tuple[Trained, str]:
     """Return a model that was trained on rows of a version and stored, and its digest."""
-    trained, behind = _trained(rows, task.label, task.model, say, task.beside)
-    digest = site.models.put(trained.files | behind)
+    fit = fit_model(rows, task.label, task.model, say, task.beside)
+    digest = site.models.put(fit.files)
     site.models.record_training(digest, _training(site, version))
-    return trained, digest
+    return fit.trained, digest
 
 
 def _untuned(site: Site, split: Split, task: Task, tuning: Tuning | None) -> list[Baseline]:
@@ -172,19 +171,6 @@ def _untuned(site: Site, split: Split, task: Task, tuning: Tuning | None) -> lis
     scores = load_predictor(site.models, tuning.default).predict(split.test)
     found = judged_on(split.test, task.label, task.model, scores)
     return [Baseline("declared parameters", tuning.default[:12], found)]
-
-
-def _trained(rows: pa.Table, label: Label, model: Model, say: Say, folder: Beside) -> tuple[Trained, dict[str, bytes]]:
-    """Return a model, and the file of what is learned behind it on rows that it was not trained on, if any is."""
-    if not is_tuned(model):
-        return train_model(rows, label, model, say, folder), {}
-    parts = held_out(rows, label)
-    trained = train_model(parts.train, label, model, say, folder)
-    scores = Predictor(trained.fitted, trained.meta).predict(parts.test)
-    tuned = tune(scores, answers_of(parts.test, label, model.task), model)
-    # The model knows the labels of all of these rows, by its threshold or its calibration.
-    meta = trained.meta.model_copy(update={"tuned": True, "train_to": pc.max(rows[label.time]).as_py()})
-    return replace(trained, meta=meta), {FILE: tuned.model_dump_json().encode()}
 
 
 def _robustness(trained: Trained, test: pa.Table, label: Label, model: Model) -> dict[str, dict[str, Any]]:

@@ -32,8 +32,13 @@ def changes(site: Site, label: Label, before: Facts, now: Facts) -> dict[str, An
         "files": _files(site, before["code"], now["code"]) if code else [],
         "config": _differing(dict(_flat(before["declaration"])), dict(_flat(now["declaration"]))),
         "libraries": _differing(before["libraries"], now["libraries"]),
-        "used": sorted({part.removeprefix(LIBRARY) for part in new if _is_library(part)}),
+        "used": libraries_of(now),
     }
+
+
+def libraries_of(facts: Facts) -> list[str]:
+    """Return the libraries that a model and the tables behind it are made by."""
+    return sorted({part.removeprefix(LIBRARY) for part, _ in _parts(facts) if _is_library(part)})
 
 
 def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -54,7 +59,7 @@ def _data(site: Site, before: Facts, now: Facts) -> Iterator[dict[str, Any]]:
     """Yield the landed tables that changed: days that are new, days that hold other rows, and the files behind these."""
     for table, contents in now["contents"].items():
         known = before["contents"].get(table, {})
-        if table.split("/")[1] != "raw" or contents == known:
+        if table.split("/")[1] != "raw" or contents == known or None in (contents, known):
             continue
         newest = max((day for day in known if day != ALL), default="")
         moved = sorted(day for day in {*contents, *known} if contents.get(day) != known.get(day))

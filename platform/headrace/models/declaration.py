@@ -146,7 +146,7 @@ class Model(Declaration):
     weight: str | None = None
     """The column of the label's SQL that says how much a row counts in training, at least 0. It is no input."""
     class_weight: Literal["balanced"] | dict[int, float] | None = None
-    """How much the rows of each class count, times their `weight`: `balanced` (both the same in sum), or {0: 1, 1: 5}. The
+    """How much the rows of each class count, times their `weight`: `balanced` (both the same in sum, weights included), or {0: 1, 1: 5}. The
     scores of a model that is trained so are no longer probabilities of the classes as they come."""
     split: Split
     """What is held out."""
@@ -165,9 +165,9 @@ class Model(Declaration):
     """Columns of the training set that are no inputs. The label, its entity and all times never are."""
     calibrate: Literal["isotonic", "platt"] | None = None
     """Bring scores to the chances that come true, by a broken line (`isotonic`) or a logistic curve (`platt`), learned on the
-    newest fifth of the training span, which the model is then not trained on."""
+    newest fifth of the training span (with `split: {by: group}` on a fifth of the groups), which the model is then not trained on."""
     costs: Costs | None = None
-    """What errors cost. The threshold that costs least on the newest fifth of the training span belongs to the model."""
+    """What errors cost. The threshold that costs least on the same rows as `calibrate` is learned on belongs to the model."""
     harden: Literal["adversarial"] | None = None
     """`adversarial`: learn from each row and from a copy that is moved a little against the model, so that small errors of
     measurement turn fewer scores. Robustness before and after is recorded. It trains twice, and costs a little on clean rows."""

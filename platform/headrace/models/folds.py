@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.errors import DataError
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model, Task
+from headrace.models.fit import fit_model
 from headrace.models.headline import NUMBERS, Asked, Headline, headline
-from headrace.models.predict import Predictor
 from headrace.models.split import Split, older_splits
-from headrace.models.train import NOWHERE, train_model
+from headrace.models.train import NOWHERE
 from headrace.models.trainer import Beside, Say
 
 RECORD = "folds"
@@ -57,8 +58,17 @@ def fold_of(split: Split, label: Label, found: Headline) -> Fold:
 
 
 def older_folds(rows: pa.Table, label: Label, model: Model, say: Say, beside: Beside = NOWHERE) -> list[Fold]:
-    """Return the folds before the newest one, oldest first: a model is trained for each. None where none are declared."""
-    return [_fold(split, label, model, say, beside) for split in older_splits(rows, label, model.split)]
+    """Return the folds before the newest one, oldest first: a model is trained for each. None where none are declared.
+
+    Each is calibrated on its own training rows, as the newest is on its: what is judged is the model as it would be in use.
+    """
+    found = []
+    for number, split in enumerate(older_splits(rows, label, model.split), start=1):
+        try:
+            found.append(_fold(split, label, model, say, beside))
+        except DataError as error:
+            raise type(error)(f"Fold {number} of {model.split.folds}: {error}") from error
+    return found
 
 
 def summary(folds: Sequence[Fold], model: Model) -> dict[str, Any]:
@@ -74,6 +84,5 @@ def summary(folds: Sequence[Fold], model: Model) -> dict[str, Any]:
 
 
 def _fold(split: Split, label: Label, model: Model, say: Say, beside: Beside) -> Fold:
-    trained = train_model(split.train, label, model, say, beside)
-    scores = Predictor(trained.fitted, trained.meta).predict(split.test)
+    scores = fit_model(split.train, label, model, say, beside).predictor.predict(split.test)
     return fold_of(split, label, judged_on(split.test, label, model, scores))

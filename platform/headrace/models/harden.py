@@ -26,16 +26,15 @@ TRIES = 8
 def fit_hardened(trainer: Trainer, lesson: Lesson) -> tuple[Fitted, Fitted]:
     """Return a model that learned from its rows and from moved copies of them, and the plain one that they were moved against.
 
-    Each row counts half, and so does its copy: both together weigh what the row weighed.
+    Where rows have weights, each counts half, and so does its copy: both together weigh what the row weighed.
     """
     plain = trainer.fit(lesson)
     moved = moved_against(plain, lesson.rows, lesson.answers, lesson.meta)
-    weights = np.ones(lesson.rows.num_rows) if lesson.weights is None else lesson.weights
     doubled = replace(
         lesson,
         rows=pa.concat_tables([lesson.rows, moved]).combine_chunks(),
         answers=np.tile(lesson.answers, 2),
-        weights=np.tile(weights / 2, 2),
+        weights=None if lesson.weights is None else np.tile(lesson.weights / 2, 2),
     )
     return trainer.fit(doubled), plain
 

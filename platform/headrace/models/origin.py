@@ -6,19 +6,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import distributions
+from datetime import datetime
 from typing import Any
 
+import pyarrow.compute as pc
+
+from headrace.core.errors import StoreError
 from headrace.features.declaration import Label
-from headrace.models.changes import changes
+from headrace.models.changes import changes, libraries_of
+from headrace.models.lineage import versions_behind
+from headrace.models.lock import installed, locks_of
 from headrace.store.code import code_files
+from headrace.store.digest import contents_of
 from headrace.store.site import Site
 
-ORIGIN, LOCK = "origin", "requirements.txt"
-LOCK_FILES = ("requirements/base.txt", LOCK)
-"""Where a project keeps its lock file, below its root."""
-LAYERS = ("raw", "validated", "features", "training")
-"""Whose tables a model is made of."""
+ORIGIN = "origin"
 
 
 @dataclass
@@ -85,26 +87,28 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
     if known and any(decision.model == digest for decision in site.releases.all(site.product.product)):
         return
     live = site.releases.live(site.product.product)
+    before = origin_of(site, live.model) if live and live.model != digest else None
+    versions = versions_behind(site, trained.version)
     facts: dict[str, Any] = {
         "at": site.clock.now().isoformat(),
         "triggers": [asdict(trigger) for trigger in trained.triggers],
         "training_set": trained.version,
+        "known_at": known_at(site, label, trained.version).isoformat(),
         "before": live.model if live and live.model != digest else None,
-        "versions": {name: site.tables.version(name) for name in _tables(site)},
-        "contents": {name: dict(site.ledger.contents(name)) for name in _tables(site)},
-        "parts": {name: site.ledger.parts(name) for name in _tables(site)} | {"the model": dict(trained.parts)},
+        "versions": versions,
+        "contents": {name: _contents(site, name, version) for name, version in versions.items()},
+        "parts": _parts(site, versions, before or {}) | {"the model": dict(trained.parts)},
         "code": site.code.put(code_files(site.folder)),
         "declaration": site.product.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         "libraries": installed(),
-        "lock": site.code.put({LOCK: lock_of(site)}),
         "python": platform.python_version(),
         "cost": {"training": asdict(trained.cost) | {"rows": trained.rows}},
     }
+    facts["lock"] = site.code.put(locks_of(site, libraries_of(facts)))
     if trained.tuning is not None:
         facts["params"], facts["cost"]["tuning"] = trained.params, trained.tuning
     if trained.workers is not None:
         facts["cost"]["workers"] = trained.workers
-    before = origin_of(site, live.model) if live and live.model != digest else None
     facts["changes"] = changes(site, label, before, facts) if before else None
     site.models.record(digest, kind, facts)
 
@@ -123,26 +127,29 @@ def origin_of(site: Site, digest: str) -> dict[str, Any] | None:
     return site.models.recorded(digest, f"{ORIGIN}.{site.product.product}")
 
 
-def lock_of(site: Site) -> bytes:
-    """Return the project's lock file, or what is installed, pinned, where it has none."""
-    for name in LOCK_FILES:
-        if (site.place.root / name).is_file():
-            return (site.place.root / name).read_bytes()
-    pins = (f"{name}=={version}\n" for name, version in installed().items() if name != "headrace")
-    return "".join(pins).encode()
+def known_at(site: Site, label: Label, version: int) -> datetime:
+    """Return the earliest moment at which the labels of all rows of a version of the training set were known."""
+    rows = site.tables.read(site.product.table("training", "set"), columns=[label.time], version=version)
+    newest: datetime = pc.max(rows[label.time]).as_py()
+    return newest + label.known_after
 
 
-def installed() -> dict[str, str]:
-    """Return the version of each library that is installed: of two of one name that which is imported."""
-    found: dict[str, str] = {}
-    for one in distributions():
-        found.setdefault(one.metadata["Name"], one.version)
-    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+def _contents(site: Site, table: str, version: int) -> dict[str, str] | None:
+    """Return what a version of a table holds; None where its rows can no longer be read."""
+    if site.tables.version(table) == version:
+        return dict(site.ledger.contents(table))
+    try:
+        return contents_of(site.tables.scan(table, version=version))
+    except StoreError:
+        return None
 
 
-def _tables(site: Site) -> list[str]:
-    """Return the tables that a model is made of: the product's own, and those of others that its training set reads."""
-    product, training_set = site.product.product, site.product.table("training", "set")
-    own = [name for name in site.tables.names() if name.split("/")[:1] == [product] and name.split("/")[1] in LAYERS]
-    elsewhere = site.tables.versions(training_set)[-1].inputs
-    return sorted({*own, *elsewhere})
+def _parts(site: Site, versions: Mapping[str, int], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the code behind each table; of a version that is not the newest that of the last origin, if it is of that one."""
+    known, then = before.get("parts", {}), before.get("versions", {})
+    stayed = {
+        name: known[name]
+        for name, version in versions.items()
+        if name in known and then.get(name) == version != site.tables.version(name)
+    }
+    return {name: site.ledger.parts(name) for name in versions} | stayed

@@ -100,6 +100,23 @@ def split_by_group(rows: pa.Table, column: str, test: float) -> Split:
     return split
 
 
+def split_off_groups(rows: pa.Table, column: str, purpose: str, places: tuple[float, float]) -> Split:
+    """Return training rows split by a column's values once more: those placed from the first number on up to the second are judged.
+
+    A value's place, from 0 to 1, is told by its digest and the purpose: it has nothing to do with where it stands for the
+    test, whatever share that is. Raises NoRows where a side would be empty.
+    """
+    chosen = _lie_within(rows[column], places, purpose)
+    split = Split(rows.filter(pc.invert(chosen)), rows.filter(chosen))
+    if not split.train.num_rows or not split.test.num_rows:
+        side = "held out" if split.train.num_rows else "left to learn from"
+        raise NoRows(
+            f"Of {pc.count_distinct(rows[column]).as_py()} values of '{column}' in training none is {side} for {purpose}: "
+            "ingest more of them, or choose another `model.split.column`."
+        )
+    return split
+
+
 def unseen_by(metas: Sequence[Meta], rows: pa.Table, label: Label) -> pa.Table:
     """Return the rows that none of some models could have learned from, as when they are in use.
 
@@ -116,9 +133,14 @@ def unseen_by(metas: Sequence[Meta], rows: pa.Table, label: Label) -> pa.Table:
 
 def _is_held_out(values: pa.ChunkedArray, share: float) -> pa.Array:
     """Return for each value whether it is in the test; what is missing is not."""
+    return _lie_within(values, (0, share))
+
+
+def _lie_within(values: pa.ChunkedArray, places: tuple[float, float], purpose: str = "") -> pa.Array:
     encoded = pc.dictionary_encode(values.combine_chunks())
-    places = pa.array([_place(value) < share for value in encoded.dictionary.to_pylist()], pa.bool_())
-    return places.take(encoded.indices).fill_null(False)
+    first, end = places
+    inside = [first <= _place(value, purpose) < end for value in encoded.dictionary.to_pylist()]
+    return pa.array(inside, pa.bool_()).take(encoded.indices).fill_null(False)
 
 
 def _newest(rows: pa.Table, label: Label) -> datetime:
@@ -136,6 +158,6 @@ def _split_at(rows: pa.Table, label: Label, cut: datetime, end: datetime) -> Spl
     return Split(rows.filter(pc.less_equal(times, known)), rows.filter(in_test))
 
 
-def _place(value: Any) -> float:
-    """Return a number from 0 to 1 for a value, evenly spread over values and always the same."""
-    return int.from_bytes(sha256(str(value).encode()).digest()[:8], "big") / 2**64
+def _place(value: Any, purpose: str) -> float:
+    """Return a number from 0 to 1 for a value and a purpose, evenly spread over values and always the same."""
+    return int.from_bytes(sha256(f"{purpose}{value}".encode()).digest()[:8], "big") / 2**64

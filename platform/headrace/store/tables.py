@@ -1,6 +1,6 @@
 """Tables: Delta Lake folders named by asset key, replaced atomically, readable at every version."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,10 @@ class Tables:
     def version(self, name: str) -> int | None:
         """Return the newest version, or None where there is no table."""
         return self._open(name).version() if self.exists(name) else None
+
+    def newest(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the newest version of each of some tables that is there."""
+        return {name: version for name in names if (version := self.version(name)) is not None}
 
     def snapshot(self, name: str, *, version: int | None = None) -> Snapshot | None:
         """Return the files of one version (default: the newest), or None where there is no table."""

@@ -63,7 +63,7 @@ def test_trials_run_on_both_nodes_at_once_and_say_what_they_would_have_said_here
     assert len(found.trials) == 12
     assert len({node for trial in found.trials for node in trial.where}) == 2
     assert any(a.begun < b.ended and b.begun < a.ended for a in found.trials for b in found.trials if a is not b)
-    folds = validation_folds(split_rows(orders(800), LABEL, declared.split).train, LABEL)
+    folds = validation_folds(split_rows(orders(800), LABEL, declared.split).train, LABEL, declared.split)
     task = Task(LABEL, declared, Beside(site.folder, "shop"))
     trial = found.trials[-1]
     assert trial.folds == [fold_value(fold, task, trial.params) for fold in folds[: len(trial.folds)]]

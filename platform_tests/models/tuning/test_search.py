@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -17,7 +18,7 @@ from headrace.core.place import Place
 from headrace.models.candidate import Made, recorded_tuning, train_candidate
 from headrace.models.declaration import Model
 from headrace.models.predict import load_meta
-from headrace.models.split import split_rows
+from headrace.models.split import Split, split_rows
 from headrace.models.tuning.folds import validation_folds, with_params
 from headrace.models.tuning.plots import tuning_plots
 from headrace.models.tuning.search import Found
@@ -70,7 +71,7 @@ def studies(site: Site) -> list[Path]:
 
 def test_each_fold_is_judged_by_what_was_known_before_it_and_lies_in_the_training_rows() -> None:
     rows = split_rows(orders(), LABEL, model().split).train
-    folds = validation_folds(rows, LABEL)
+    folds = validation_folds(rows, LABEL, model().split)
     assert len(folds) == 3
     for fold in folds:
         learned, judged = (pc.min_max(part[LABEL.time]).as_py() for part in (fold.train, fold.test))
@@ -78,6 +79,23 @@ def test_each_fold_is_judged_by_what_was_known_before_it_and_lies_in_the_trainin
     firsts = [pc.min(fold.test[LABEL.time]).as_py() for fold in folds]
     assert firsts == sorted(firsts)
     assert pc.max(folds[-1].test[LABEL.time]).as_py() == pc.max(rows[LABEL.time]).as_py()
+
+
+def test_with_a_split_by_group_each_fold_judges_groups_that_it_did_not_learn_from() -> None:
+    names = pa.array([f"c{number % 200}" for number in range(2000)])
+    rows, split = orders().append_column("customer", names), {"by": "group", "column": "customer", "test": "20%"}
+    declared = model(split=split).split
+    folds = validation_folds(split_rows(rows, LABEL, declared).train, LABEL, declared)
+    learned, judged = (
+        [set(part["customer"].to_pylist()) for part in parts] for parts in zip(*map(sides, folds), strict=True)
+    )
+    assert len(folds) == 3
+    assert all(not one & other for one, other in zip(learned, judged, strict=True))
+    assert sum(map(len, judged)) == len(set.union(*judged))
+
+
+def sides(fold: Split) -> tuple[pa.Table, pa.Table]:
+    return fold.train, fold.test
 
 
 @pytest.mark.slow

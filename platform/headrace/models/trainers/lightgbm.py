@@ -92,8 +92,14 @@ def params_of(meta: "Meta") -> dict[str, Any]:
 
 
 def names_of(meta: "Meta") -> list[str]:
-    """Return the inputs' names as LightGBM takes them: it refuses brackets, quotes, commas and colons."""
-    return [re.sub(r"\W", "_", column.name) for column in meta.inputs]
+    """Return a name of its own for each input without the brackets, quotes, commas and colons that LightGBM refuses."""
+    found: list[str] = []
+    for number, column in enumerate(meta.inputs):
+        name = re.sub(r"\W", "_", column.name)
+        while name in found:
+            name = f"{name}_{number}"
+        found.append(name)
+    return found
 
 
 def categorical_of(meta: "Meta") -> list[int]:

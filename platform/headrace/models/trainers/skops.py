@@ -2,12 +2,19 @@
 
 import io
 import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
+from headrace.core.errors import StoreError
+
 SCHEMA = "schema.json"
+JUNK = (BadZipFile, zlib.error, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What zipfile, json, numpy and skops raise for bytes that are no stored estimator, each in its own way."""
 NUMPY_FILE = b"\x93NUMPY"
 TRUSTED = (
     "numpy.dtype",
@@ -44,17 +51,27 @@ def stored(fitted: Any) -> bytes:
 
 
 def loaded(data: bytes) -> Any:
-    """Return the estimator that bytes are; skops refuses what is not trusted here."""
+    """Return the estimator that bytes are; raises StoreError for what skops cannot read, or what is not trusted here."""
     import skops.io as sio
 
-    return sio.loads(data, trusted=list(TRUSTED))
+    with _readable():
+        return sio.loads(data, trusted=list(TRUSTED))
 
 
 def strange_types(data: bytes) -> list[str]:
     """Return the types in a stored model that are not trusted here; raises StoreError for what skops cannot read."""
     import skops.io as sio
 
-    return [name for name in sio.get_untrusted_types(data=data) if name not in TRUSTED]
+    with _readable():
+        return [name for name in sio.get_untrusted_types(data=data) if name not in TRUSTED]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except JUNK as error:
+        raise StoreError(f"The stored model is no file of skops that can be read: {error}. Train again.") from error
 
 
 def _canonical(data: bytes) -> bytes:

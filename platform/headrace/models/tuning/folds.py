@@ -1,4 +1,4 @@
-"""Where trials are judged: on spans of the training rows, each by what was known before it. The test takes no part."""
+"""Where trials are judged: on spans or groups of the training rows that were not learned from. The test takes no part."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from headrace.models.declaration import Model
 from headrace.models.folds import judged_on
 from headrace.models.headline import NUMBERS
 from headrace.models.predict import Predictor
-from headrace.models.split import Split, older_splits, split_by_time
+from headrace.models.split import Split, older_splits, split_by_time, split_off_groups
 from headrace.models.train import train_model
 from headrace.models.trainer import Beside
 
 FOLDS = 3
 PARTS = 5
-"""Each fold judges one of the last three fifths of the training span."""
+"""Each fold judges one of the last three fifths of the training span; of a split by group one of three fifths of the groups."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,15 @@ class Task:
     beside: Beside
 
 
-def validation_folds(rows: pa.Table, label: Label) -> list[Split]:
-    """Return three splits of training rows, the oldest first; between both parts of each lies the label's `known_after`.
+def validation_folds(rows: pa.Table, label: Label, split: declaration.Split) -> list[Split]:
+    """Return three splits of training rows, made as the test is split off.
 
-    Raises NoRows where a part would be empty.
+    By time the oldest is first, and between both parts of each lies the label's `known_after`; by group no group is on both
+    sides, and none is judged twice. Raises NoRows where a part would be empty.
     """
+    if split.column is not None:
+        places = [(part / PARTS, (part + 1) / PARTS) for part in range(PARTS - FOLDS, PARTS)]
+        return [split_off_groups(rows, split.column, "tuning", place) for place in places]
     span = pc.min_max(rows[label.time]).as_py()
     if span["min"] is None:
         raise NoRows("There is no training row to tune on.")

@@ -80,7 +80,7 @@ def search(site: Site, rows: pa.Table, task: Task, version: int, say: Say) -> Fo
     """
     model = task.model
     assert model.tune
-    folds, metric = validation_folds(rows, task.label), NUMBERS[model.task][0]
+    folds, metric = validation_folds(rows, task.label, model.split), NUMBERS[model.task][0]
     path = site.place.studies / site.product.product / f"{study_key(site, task.label, model, version)}.db"
     with open_study(path, metric, model.seed) as study, lanes_of(site, folds, task) as lanes:
         resumed, default = len(study.counted()), _default(study, lanes, task)
