@@ -78,6 +78,7 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 **_fold_metadata(trained.folds),
                 **({"robustness": records(listed(trained.robustness))} if trained.robustness else {}),
                 **(_tuning_metadata(tuning) if tuning else {}),
+                **(_site_metadata(trained.federated) if trained.federated else {}),
                 **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             }
         else:
@@ -95,6 +96,11 @@ def _tuning_metadata(tuning: Tuning) -> dict[str, Any]:
         "tuning cost": dg.MetadataValue.json(tuning.costs()),
         "trials": records(tuning.found.listed()),
     }
+
+
+def _site_metadata(federated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what each site has sent, what kept the sites apart, and what nobody promises."""
+    return {"sites": records(federated["sites"]), **{name: federated[name] for name in ("kept apart", "not promised")}}
 
 
 def _fold_metadata(folds: Mapping[str, Any]) -> dict[str, Any]:

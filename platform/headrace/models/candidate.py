@@ -1,6 +1,6 @@
 """A candidate: trained on one version of the training set, stored under the digest of its content."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from headrace.models.baselines import Baseline, baselines
 from headrace.models.calibrate import FILE, held_out, is_tuned, tune
 from headrace.models.declaration import Model
 from headrace.models.encode import Input, encode
+from headrace.models.federated.compared import compared
 from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
 from headrace.models.harden import RECORD as ROBUSTNESS
@@ -27,6 +28,8 @@ from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.train import Trained, importance, train_model
 from headrace.models.trainer import Beside, Meta, Say
+from headrace.models.trainers.federated import RECORD as FEDERATED
+from headrace.models.trainers.federated import FromSites
 from headrace.models.tuning.folds import Task, with_params
 from headrace.models.tuning.search import RECORD as TUNING
 from headrace.models.tuning.search import Found, search
@@ -95,6 +98,8 @@ class Made:
     """Each fold, with mean and spread of the task's first number."""
     tuning: Tuning | None = None
     """How its parameters were found, if they were searched for."""
+    federated: dict[str, Any] = field(default_factory=dict)
+    """Of a model of several sites: what each has sent, and what is not promised; else empty."""
 
 
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
@@ -103,7 +108,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     Where the declaration says to tune, parameters are searched for first, and a model of the declared ones is stored, too.
     """
     rows = training_set(site, label, version)
-    split, folder = split_rows(rows, label, model.split), Beside(site.folder, site.product.product)
+    split, folder = split_rows(rows, label, model.split), _beside(site)
     task = Task(label, model, folder)
     tuning = _tuned(site, split, task, version, say) if model.tune else None
     model = with_params(model, tuning.found.params) if tuning else model
@@ -115,6 +120,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     beside = [
         Baseline("candidate", digest[:12], found),
         *_untuned(site, split, task, tuning),
+        *compared(split, label, model),
         *baselines(site, split, label, model, trained.meta.inputs),
     ]
     made = Made(
@@ -125,6 +131,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         _robustness(trained, split.test, label, model),
         summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
         tuning,
+        dict(trained.fitted.told) if isinstance(trained.fitted, FromSites) else {},
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})
@@ -133,9 +140,15 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     site.models.record(digest, FOLDS, made.folds)
     if made.robustness:
         site.models.record(digest, ROBUSTNESS, made.robustness)
+    if made.federated:
+        site.models.record(digest, FEDERATED, made.federated)
     if tuning:
         site.models.record(digest, f"{TUNING}.{site.product.product}", tuning.facts())
     return made
+
+
+def _beside(site: Site) -> Beside:
+    return Beside(site.folder, site.product.product, site.place.flower_python)
 
 
 def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuning:

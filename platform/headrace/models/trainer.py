@@ -18,6 +18,8 @@ from headrace.core.user_code import PLACE
 from headrace.models.declaration import Task
 from headrace.models.device import Declared
 from headrace.models.encode import Input
+from headrace.models.federated.sites import Standing
+from headrace.models.trainers.federated import Federated
 from headrace.models.trainers.lightgbm import LightGBM
 from headrace.models.trainers.own import OwnTrainer
 from headrace.models.trainers.sklearn import PREFIX, ScikitLearn
@@ -68,6 +70,8 @@ class Beside:
 
     folder: Path
     product: str
+    flower_python: Path | None = None
+    """The interpreter of the environment that Flower is in, if the project has one."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class Lesson:
     say: Say
     beside: Beside
     """Where a user's own code stands."""
+    standing: Standing | None = None
+    """For training over sites: which row stands at which."""
 
 
 class Fitted(Protocol):
@@ -144,4 +150,9 @@ def kind_of(name: str) -> str:
     return "scikitlearn" if name.startswith(PREFIX) else own
 
 
-TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM, "xgboost": XGBoost, "torch": Torch}
+TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "lightgbm": LightGBM,
+    "xgboost": XGBoost,
+    "torch": Torch,
+    "federated": Federated,
+}
