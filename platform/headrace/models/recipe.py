@@ -6,7 +6,7 @@ from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import Evaluating, Model
-from headrace.models.federated.programs import parts_of
+from headrace.models.federated.carried import parts_of
 from headrace.models.trainer import trainer_of
 from headrace.store.site import Site
 

@@ -21,17 +21,8 @@ import pytest
 from headrace.core.errors import DeclarationError, StoreError
 from headrace.core.place import Place
 from headrace.core.processes import working_in
-from headrace.models.federated.programs import (
-    CARRIED,
-    ROOT,
-    Federation,
-    answer_of,
-    awaited,
-    parts_of,
-    start_server,
-    start_sites,
-    submit,
-)
+from headrace.models.federated.carried import CARRIED, ROOT, parts_of
+from headrace.models.federated.programs import Federation, answer_of, awaited, start_server, start_sites, submit
 from headrace.models.federated.sites import write_rows
 from headrace.models.train import lesson_of, train_model
 from headrace.models.trainer import Beside
@@ -247,3 +238,10 @@ def test_a_model_of_sites_is_made_of_the_code_and_libraries_of_their_programs_to
     assert {"library flwr of the sites", "library xgboost-cpu of the sites"} <= set(parts)
     assert {name for name in CARRIED if name.endswith(("server.py", "site.py"))} <= set(parts)
     assert "library flwr of the sites" not in parts_of(None)
+
+
+def test_an_interpreter_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    with pytest.raises(DeclarationError, match="is no Python that runs: broken"):
+        parts_of(tmp_path / "python")

@@ -7,7 +7,6 @@ nothing of each other's: see confine.py.
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,16 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from headrace.core.errors import DeclarationError, StoreError
-from headrace.core.fingerprint import Parts, code_parts
 from headrace.core.processes import working_in
 from headrace.models.federated import confine
-from headrace.models.trainers.xgboost import appended, more_trees
+from headrace.models.federated.carried import pack
 
 Say = Callable[[str], None]
 HOST = "127.0.0.1"
@@ -32,35 +28,6 @@ HOST = "127.0.0.1"
 EVERY_S = 0.1
 SLACK_S = 60.0
 """How much longer than a round may last we wait for word of it: the programs themselves take a while to start."""
-ROOT = Path(__file__).parents[3]
-CARRIED = (
-    "headrace/__init__.py",
-    "headrace/core/__init__.py",
-    "headrace/core/errors.py",
-    "headrace/models/__init__.py",
-    "headrace/models/device.py",
-    "headrace/models/federated/__init__.py",
-    "headrace/models/federated/server.py",
-    "headrace/models/federated/site.py",
-    "headrace/models/trainers/__init__.py",
-    "headrace/models/trainers/xgboost.py",
-)
-"""The files that Flower carries to the sites: what they train by is what trains here."""
-PROJECT = """
-[project]
-name = "headrace-sites"
-version = "1.0.0"
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "headrace"
-[tool.flwr.app.components]
-serverapp = "headrace.models.federated.server:app"
-clientapp = "headrace.models.federated.site:app"
-[tool.flwr.app.config]
-lesson = {lesson}
-left = {left}
-"""
 CONNECTION = '[superlink]\ndefault = "here"\n[superlink.here]\naddress = "{address}"\ninsecure = true\n'
 DIES_WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -71,12 +38,6 @@ if "--parent-pid" in sys.orig_argv and os.getppid() != int(sys.orig_argv[sys.ori
 """
 """What each Python of Flower's begins with: those that it starts itself look for their parent's number alone, which a process
 that nobody has waited for keeps."""
-VERSIONS = """
-import json
-from importlib.metadata import distributions
-names = {"flwr", "numpy", "pyarrow", "xgboost", "xgboost-cpu"}
-print(json.dumps({one.metadata["Name"]: one.version for one in distributions() if one.metadata["Name"] in names}))
-"""
 
 
 @dataclass(frozen=True)
@@ -107,18 +68,6 @@ class Federation:
     def left(self) -> Path:
         """Where the server leaves what it has found."""
         return self.folder / "left"
-
-
-def parts_of(python: Path | None) -> Parts:
-    """Return what a model of sites is made of beside what trains here: the programs' code, and the libraries that they run by."""
-    written = {name: sha256((ROOT / name).read_bytes()).hexdigest()[:16] for name in CARRIED if "/federated/" in name}
-    return code_parts(more_trees, appended) | written | (_versions(python) if python and python.is_file() else {})
-
-
-@cache
-def _versions(python: Path) -> Parts:
-    said = subprocess.run([python, "-I", "-c", VERSIONS], capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return {f"library {name} of the sites": number for name, number in json.loads(said).items()}
 
 
 def answer_of(federation: Federation, lesson: Mapping[str, Any], say: Say) -> Answer:
@@ -156,12 +105,14 @@ def start_sites(federation: Federation, programs: ExitStack, port: int) -> None:
 
 def submit(federation: Federation, lesson: Mapping[str, Any], port: int) -> None:
     """Hand what is to be learned, and how, to the server."""
+    told = {**lesson, "sites": len(federation.rows), "wait_s": federation.wait_s}
+    app = pack(federation.folder / "app", told, federation.left)
     home = federation.folder / "submit"
     (home / "flower").mkdir(parents=True)
     (home / "flower" / "config.toml").write_text(CONNECTION.format(address=f"{HOST}:{port}"))
     try:
         done = subprocess.run(  # noqa: S603  Flower's own program, by the interpreter that was named
-            [federation.python.parent / "flwr", "run", _app(federation, lesson), "here"],
+            [federation.python.parent / "flwr", "run", app, "here"],
             cwd=home,
             env=_environment(federation, home),
             capture_output=True,
@@ -212,18 +163,6 @@ def _refuse_without_flower(python: Path) -> None:
             "that has it, as `make flower` makes it in .venv-flower.",
             ("model", "trainer"),
         )
-
-
-def _app(federation: Federation, lesson: Mapping[str, Any]) -> Path:
-    """Return the folder of what Flower carries to the server and to the sites."""
-    app = federation.folder / "app"
-    for name in CARRIED:
-        (app / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, app / name)
-    told = json.dumps({**lesson, "sites": len(federation.rows), "wait_s": federation.wait_s})
-    project = PROJECT.format(lesson=json.dumps(told), left=json.dumps(str(federation.left)))
-    (app / "pyproject.toml").write_text(project)
-    return app
 
 
 @contextmanager
