@@ -3,13 +3,14 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+FLOWER := .venv-flower
 export DAGSTER_HOME := $(CURDIR)/.headrace/dagster
 export DAGSTER_EVENT_BATCH_SIZE := 1000
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint types fast slow bench docs lock clean
+.PHONY: help setup demo ui test lint types fast slow bench docs flower lock clean
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,7 +38,7 @@ types: $(VENV)/.dev ## mypy, strict
 fast: $(VENV)/.dev ## the tests that are quick
 	$(BIN)/pytest -n 2 -m "not slow"
 
-slow: $(VENV)/.dev ## the tests that run whole products, kill processes or try hundreds of cases
+slow: $(VENV)/.dev $(FLOWER)/.ready ## the tests that run whole products, kill processes or try hundreds of cases
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
@@ -46,13 +47,16 @@ bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
 docs: $(VENV)/.dev ## run the code of README and docs
 	$(BIN)/pytest platform_tests/test_docs.py
 
+flower: $(FLOWER)/.ready ## install Flower, for training over sites, into an environment of its own
+
 lock: ## write the lock files anew from setup.cfg
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv
 	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in -c requirements/pins.in --extra demo --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/base.txt
 	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra dev -c requirements/pins.in -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/dev.txt
+	.venv-lock/bin/uv pip compile requirements/flower.in --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/flower.txt
 
 clean: ## remove what was made: data, environments, caches
-	rm -rf .headrace landing $(VENV) .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .headrace landing $(VENV) $(FLOWER) .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Headrace needs Python 3.11 or newer; say where it is: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -66,6 +70,11 @@ $(VENV)/.base: requirements/base.txt setup.cfg | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt setup.cfg | $(VENV)/.base
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(FLOWER)/.ready: requirements/flower.txt
+	$(PYTHON) -m venv --clear $(FLOWER)
+	$(FLOWER)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/flower.txt
 	@touch $@
 
 .env: dagster.yaml Makefile

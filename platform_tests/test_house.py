@@ -93,6 +93,7 @@ def test_tables_and_engines_are_known_to_the_store_alone(library: str) -> None:
         ("skops", {"models/trainers/skops.py"}),
         ("xgboost", {"models/trainers/xgboost.py"}),
         ("torch", {"models/trainers/torch.py"}),
+        ("flwr", {"models/federated/server.py", "models/federated/site.py"}),
         ("safetensors", {"models/trainers/torch.py"}),
     ],
 )

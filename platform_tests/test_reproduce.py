@@ -20,6 +20,7 @@ from headrace.store.releases import Release
 from headrace.store.removed import remove_versions
 from headrace.store.seals import _FOLDER
 from platform_tests.end_to_end.shop import make_project
+from platform_tests.models.federated.flower import flower_python
 from platform_tests.models.tuning.cluster import running_cluster
 from platform_tests.releases.test_why import Shop
 
@@ -126,6 +127,25 @@ def test_a_model_that_workers_learned_together_is_made_again_on_the_cluster_and_
     monkeypatch.delenv("HEADRACE_RAY_ADDRESS")
     with pytest.raises(DeclarationError, match="set HEADRACE_RAY_ADDRESS"):
         again(shop, 1)
+
+
+def test_a_model_of_sites_is_made_again_by_its_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    monkeypatch.setenv("HEADRACE_FLOWER_PYTHON", str(flower_python()))
+    root = make_project(tmp_path / "shop")
+    declared, sql = (root / "platform/products/shop" / name for name in ("defs.yaml", "label.sql"))
+    params, federated = (
+        "params: {num_leaves: 7, min_data_in_leaf: 20}",
+        "trainer: federated, federated: {by: shop, rounds: 1}",
+    )
+    declared.write_text(declared.read_text().replace(params, federated))
+    where = "case when customer like 'c1%' then 'north' else 'south' end as shop"
+    sql.write_text(sql.read_text().replace("amount, returned", f"amount, {where}, returned"))
+    shop = Shop(root)
+    shop.land(0, 29)
+    shop.train()
+    found = again(shop, 1)
+    assert (found.made, found.differs) == (decision(shop, 1).model, "")
 
 
 @pytest.mark.parametrize(

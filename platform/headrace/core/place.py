@@ -23,6 +23,8 @@ class Place:
     shown, for it may hold a token."""
     ray_address: str | None = None
     """The head of the Ray cluster, `host:port`, if the project has one."""
+    flower_python: Path | None = None
+    """The interpreter of the environment that Flower is in, if the project has one."""
 
     @classmethod
     def at(
@@ -41,7 +43,12 @@ class Place:
     def of_environment(cls, root: Path, environment: Mapping[str, str]) -> "Place":
         """Return the place of the project at `root` as HEADRACE_HOME and the addresses of servers in the environment say."""
         place = cls.at(root, *(environment.get(f"HEADRACE_{name}") for name in _NAMES))
-        return replace(place, ray_address=environment.get("HEADRACE_RAY_ADDRESS"))
+        flower = environment.get("HEADRACE_FLOWER_PYTHON")
+        return replace(
+            place,
+            ray_address=environment.get("HEADRACE_RAY_ADDRESS"),
+            flower_python=(root / flower).absolute() if flower else None,
+        )
 
     @property
     def tables(self) -> Path:

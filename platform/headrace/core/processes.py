@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,17 @@ def is_gone(pid: int, since: datetime | None = None) -> bool:
     if not facts or facts[_STATE] in "ZX":
         return True
     return since is not None and _moment(int(facts[_STARTED])) > since + _SLACK
+
+
+def working_in(folder: Path) -> Iterator[int]:
+    """Yield the processes whose working folder is this one or one within; on Linux alone, elsewhere none."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = (place / "cwd").readlink().is_relative_to(folder)
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+        if is_there and not is_gone(int(place.name)):
+            yield int(place.name)
 
 
 def _facts(pid: int) -> list[str]:

@@ -13,10 +13,12 @@ from headrace.explain.declaration import Card
 from headrace.explain.explanation import Explanation, recorded_explanation
 from headrace.features.graph import Graph, sources_behind
 from headrace.features.lineage import training_lineage
+from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.declaration import Model
 from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.predict import load_meta
 from headrace.models.trainer import Meta
+from headrace.models.trainers.federated import RECORD as FEDERATED
 from headrace.store.evaluations import recorded
 from headrace.store.releases import Release
 from headrace.store.site import Site
@@ -40,6 +42,8 @@ class Told:
     """The columns between whose values it should be fair."""
     robustness: dict[str, dict[str, Any]]
     """Of a hardened model: how it and the plain one bear small moves."""
+    federated: dict[str, Any]
+    """Of a model of several sites: what each has sent, what is not promised, and what it is worth beside one place."""
     origins: dict[str, str]
     """Input → table and sources that it comes from."""
 
@@ -72,8 +76,16 @@ def told_of(site: Site, card: Card, graph: Graph, model: Model | None, release: 
         explanation=recorded_explanation(site, digest),
         protected=model.evaluation.protected if model else [],
         robustness=site.models.recorded(digest, ROBUSTNESS) or {},
+        federated=_federated(site, digest),
         origins=_origins(site, graph),
     )
+
+
+def _federated(site: Site, digest: str) -> dict[str, Any]:
+    """Return what is kept of the sites of a model, with the models that it is held against; empty for one of no sites."""
+    kept = site.models.recorded(digest, FEDERATED)
+    beside = (site.models.recorded(digest, BASELINES) or {"baselines": []})["baselines"]
+    return {**kept, "beside": beside} if kept else {}
 
 
 def _origins(site: Site, graph: Graph) -> dict[str, str]:

@@ -82,6 +82,7 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
                 **({"robustness": records(listed(trained.robustness))} if trained.robustness else {}),
                 **(_tuning_metadata(tuning) if tuning else {}),
                 **({"workers": records(trained.workers)} if trained.workers else {}),
+                **(_site_metadata(trained.federated) if trained.federated else {}),
                 **{name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()},
             }
         else:
@@ -99,6 +100,11 @@ def _tuning_metadata(tuning: Tuning) -> dict[str, Any]:
         "tuning cost": dg.MetadataValue.json(tuning.costs()),
         "trials": records(tuning.found.listed()),
     }
+
+
+def _site_metadata(federated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what each site has sent, what kept the sites apart, and what nobody promises."""
+    return {"sites": records(federated["sites"]), **{name: federated[name] for name in ("kept apart", "not promised")}}
 
 
 def _fold_metadata(folds: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from headrace.models.baselines import Baseline, baselines
 from headrace.models.calibrate import held_out, is_tuned
 from headrace.models.declaration import Model
 from headrace.models.encode import Input, encode
+from headrace.models.federated.compared import compared
 from headrace.models.fit import fit_model
 from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
@@ -27,6 +28,8 @@ from headrace.models.split import Split, canonical, split_rows
 from headrace.models.spread.trainer import BoostedTogether
 from headrace.models.train import Trained, importance
 from headrace.models.trainer import Beside, Meta, Say
+from headrace.models.trainers.federated import RECORD as FEDERATED
+from headrace.models.trainers.federated import FromSites
 from headrace.models.tuning.folds import Task, with_params
 from headrace.models.tuning.search import RECORD as TUNING
 from headrace.models.tuning.search import Found, search
@@ -97,6 +100,8 @@ class Made:
     """How its parameters were found, if they were searched for."""
     workers: list[dict[str, Any]] = field(default_factory=list)
     """Where each worker of a cluster was, and what it took; none where no cluster learned."""
+    federated: dict[str, Any] = field(default_factory=dict)
+    """Of a model of several sites: what each has sent, and what is not promised; else empty."""
 
 
 def train_candidate(site: Site, label: Label, model: Model, version: int, say: Say) -> Made:
@@ -117,6 +122,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     beside = [
         Baseline("candidate", digest[:12], found),
         *_untuned(site, split, task, tuning),
+        *compared(split, label, model),
         *baselines(site, split, label, model, trained.meta.inputs),
     ]
     made = Made(
@@ -128,6 +134,7 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         summary([*older_folds(rows, label, model, say, folder), fold_of(split, label, found)], model),
         tuning,
         trained.fitted.listed() if isinstance(trained.fitted, BoostedTogether) else [],
+        dict(trained.fitted.told) if isinstance(trained.fitted, FromSites) else {},
     )
     site.models.record(digest, "profile", profile)
     site.models.record(digest, "importance", {"shares": list(made.importance.items())})
@@ -136,6 +143,8 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     site.models.record(digest, FOLDS, made.folds)
     if made.robustness:
         site.models.record(digest, ROBUSTNESS, made.robustness)
+    if made.federated:
+        site.models.record(digest, FEDERATED, made.federated)
     if tuning:
         site.models.record(digest, f"{TUNING}.{site.product.product}", tuning.facts())
     return made
@@ -144,7 +153,8 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
 def beside_of(site: Site) -> Beside:
     """Return what a trainer may need of a site."""
     product = site.product.product
-    return Beside(site.folder, product, site.place.ray_address, site.place.lessons / product)
+    place = site.place
+    return Beside(site.folder, product, place.ray_address, place.lessons / product, place.flower_python)
 
 
 def _tuned(site: Site, split: Split, task: Task, version: int, say: Say) -> Tuning:

@@ -19,6 +19,7 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import duration_text, parse_duration, parse_share, share_text
 from headrace.core.user_code import PLACE
 from headrace.models.device import Declared
+from headrace.models.federated.declaration import Federated
 from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
 from headrace.models.spread.declaration import LEARNER, Spread, Workers
 from headrace.models.tuning.declaration import Tune
@@ -26,8 +27,8 @@ from headrace.models.words import Direction
 
 Task = Literal["classification", "regression", "ranking", "quantile"]
 
-TRAINER = r"^(lightgbm|xgboost|torch|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
-BOOSTING = ("lightgbm", "xgboost")
+TRAINER = r"^(lightgbm|xgboost|torch|federated|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
+BOOSTING = ("lightgbm", "xgboost", "federated")
 
 
 def written_as(trainer: Any) -> str:
@@ -134,8 +135,10 @@ class Model(Declaration):
     trainer: Trainer = "lightgbm"
     """Who learns: `lightgbm`; `xgboost` or `torch` (a small net), which are extras; `sklearn:<import path>`, any estimator or
     pipeline of scikit-learn, such as sklearn:sklearn.linear_model.LogisticRegression, or `sklearn:<file>.py:<function>`,
-    which returns one; or `<file>.py:<function>`, a trainer of your own. `{lightgbm: {on: ray, workers: 2}}`: LightGBM, by
-    workers of a cluster together."""
+    which returns one; `federated`, XGBoost's trees over sites that each keep their rows; or `<file>.py:<function>`, a trainer
+    of your own. `{lightgbm: {on: ray, workers: 2}}`: LightGBM, by workers of a cluster together."""
+    federated: Federated | None = None
+    """With `trainer: federated`: which rows stand at which site."""
     task: Task = "classification"
     """What is predicted. `classification`: the probability that a label of 0 or 1 is 1; `regression`: the mean of a number;
     `quantile`: a quantile of it; `ranking`: a score by which the rows of a group are put in order, for grades from 0 on."""
@@ -197,6 +200,30 @@ class Model(Declaration):
         return self
 
     @model_validator(mode="after")
+    def _fits_its_sites(self) -> "Model":
+        if (self.trainer == "federated") != (self.federated is not None):
+            raise ValueError(
+                "`trainer: federated` and `federated: {by: <column>}`, whose values are the sites, go together"
+            )
+        if self.federated is None:
+            return self
+        if self.task in ("ranking", "quantile"):
+            raise ValueError(
+                f"`trainer: federated` begins with the mean answer of all sites, which `task: {self.task}` has none of: "
+                "it knows classification and regression"
+            )
+        central = [name for name in ("tune", "harden", "calibrate", "costs") if getattr(self, name)]
+        if central:
+            raise ValueError(
+                f"`{central[0]}` learns from the rows of all sites in one place, and `trainer: federated` leaves them where they are"
+            )
+        if self.trees < self.federated.rounds:
+            raise ValueError(
+                f"{self.trees} `trees` are too few for {self.federated.rounds} `rounds`, of at least one each"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fits_its_task(self) -> "Model":
         if (self.task == "quantile") != (self.quantile is not None):
             raise ValueError("`task: quantile` and `quantile`, such as 0.9, go together")
@@ -244,4 +271,5 @@ class Model(Declaration):
     @property
     def no_inputs(self) -> list[str]:
         """The columns of the training set that are no inputs, beside the label's own."""
-        return [*self.ignore, *(column for column in (self.group, self.weight) if column)]
+        sites = self.federated.by if self.federated else None
+        return [*self.ignore, *(column for column in (self.group, self.weight, sites) if column)]

@@ -56,11 +56,12 @@ XGBOOST = frozenset(
         "lambdarank_num_pair_per_sample",
     ]
 )
+FEDERATED = XGBOOST - {"base_score", "num_parallel_tree", "lambdarank_num_pair_per_sample"}
 TORCH = frozenset(PARAMS)
 LEAST = {"width": 1, "layers": 1, "epochs": 1, "batch": 1}
-CLOSED = {"lightgbm": LEARNER, "xgboost": XGBOOST, "torch": TORCH}
+CLOSED = {"lightgbm": LEARNER, "xgboost": XGBOOST, "torch": TORCH, "federated": FEDERATED}
 """The parameters of each built-in trainer; those of scikit-learn and of the user's own are checked when it trains."""
-NAMES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "torch": "the net"}
+NAMES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "torch": "the net", "federated": "XGBoost over sites"}
 
 
 def refuse_unknown(trainer: str, params: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from headrace.core.user_code import load_function
 from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate, train_candidate
 from headrace.models.declaration import Evaluating, Model
+from headrace.models.federated.carried import parts_of
 from headrace.models.trainer import trainer_for
 from headrace.store.site import Site
 
@@ -33,6 +34,7 @@ def candidate_parts(site: Site, label: Label, model: Model) -> Parts:
     trainer = trainer_for(model)
     written = [load_function(site.folder, site.product.product, place) for place in model.functions]
     learned = model.model_copy(update={"evaluation": Evaluating()})
-    return code_parts(learned, label, train_candidate, type(trainer), *written) | installed(
+    parts = code_parts(learned, label, train_candidate, type(trainer), *written) | installed(
         [*trainer.libraries, *(["optuna"] if model.tune else [])]
     )
+    return parts | (parts_of(site.place.flower_python) if model.federated else {})

@@ -14,6 +14,7 @@ from headrace.features.declaration import Label
 from headrace.models.answers import answers_of, group_sizes, weights_of
 from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
+from headrace.models.federated.sites import standing_of
 from headrace.models.harden import fit_hardened
 from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_for, trainer_of
 
@@ -86,9 +87,9 @@ def lesson_of(rows: pa.Table, label: Label, model: Model, say: Say = print, besi
         held_out=HeldOut(column=model.split.column, share=model.split.share) if model.split.column else None,
     )
     groups = group_sizes(rows, model.group) if model.group else None
-    return Lesson(
-        encode(rows, inputs), answers, weights_of(rows, model, answers), groups, meta, say, beside, model.workers
-    )
+    standing = standing_of(rows, model.federated) if model.federated else None
+    weights = weights_of(rows, model, answers)
+    return Lesson(encode(rows, inputs), answers, weights, groups, meta, say, beside, model.workers, standing)
 
 
 def _code(model: Model, beside: Beside) -> dict[str, str]:

@@ -18,8 +18,10 @@ from headrace.core.user_code import PLACE
 from headrace.models.declaration import Model, Task
 from headrace.models.device import Declared
 from headrace.models.encode import Input
+from headrace.models.federated.sites import Standing
 from headrace.models.spread.declaration import Workers
 from headrace.models.spread.trainer import SpreadLightGBM
+from headrace.models.trainers.federated import Federated
 from headrace.models.trainers.lightgbm import LightGBM
 from headrace.models.trainers.own import OwnTrainer
 from headrace.models.trainers.sklearn import PREFIX, ScikitLearn
@@ -68,7 +70,7 @@ class Meta(BaseModel):
 
 @dataclass(frozen=True)
 class Beside:
-    """Where the files beside a product's declaration lie, and where a cluster is and finds its rows."""
+    """Where the files beside a product's declaration lie, and where a cluster is and finds its rows, or Flower is."""
 
     folder: Path
     product: str
@@ -76,6 +78,8 @@ class Beside:
     """The head of the Ray cluster, `host:port`, if the project has one."""
     lessons: Path = Path()
     """The folder that the rows for workers lie in meanwhile, which all nodes reach."""
+    flower_python: Path | None = None
+    """The interpreter of the environment that Flower is in, if the project has one."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Lesson:
     """Where a user's own code stands."""
     workers: Workers | None = None
     """Who learns together, where a cluster does."""
+    standing: Standing | None = None
+    """For training over sites: which row stands at which."""
 
 
 class Fitted(Protocol):
@@ -159,6 +165,11 @@ def kind_of(name: str) -> str:
     return "scikitlearn" if name.startswith(PREFIX) else own
 
 
-TRAINERS: dict[str, Callable[[], Trainer]] = {"lightgbm": LightGBM, "xgboost": XGBoost, "torch": Torch}
 SPREAD: dict[str, Callable[[], Trainer]] = {"lightgbm": SpreadLightGBM}
 """Those that workers of a cluster learn together by."""
+TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "lightgbm": LightGBM,
+    "xgboost": XGBoost,
+    "torch": Torch,
+    "federated": Federated,
+}

@@ -1,0 +1,1 @@
+"""Training over sites whose rows stay where they are."""
