@@ -30,7 +30,8 @@ def reproduce(which: str, *, verify: bool, here: bool) -> None:
 
         words = ["reproduce", f"{product}@{decision.number}", "--here", *(["--verify"] if verify else [])]
         sys.exit(run_in_clean(site, decision.model, words, click.echo))
-    click.echo("In the environment that runs this command:")
+    if Path(sys.prefix).parent != site.place.home / "environments":
+        click.echo("In the environment that runs this command:")
     found = make_again(site, decision, cells=verify)
     click.echo(str(found))
     sys.exit(0 if found.is_equal else 1)

@@ -274,7 +274,13 @@ def _days(site: Site, table: str) -> Days | None:
 
 def _environment(origin: Mapping[str, Any]) -> list[str]:
     now, then = installed(), origin["libraries"]
-    return [f"{name}: {then[name]} then, {now.get(name)} now" for name in then if now.get(name) != then[name]]
+    # A clean environment has no Headrace: the one that runs is read from its source, and has no version there.
+    compared = [name for name in then if name != "headrace" or name in now]
+    return [
+        f"{name}: {then[name]} then, {now.get(name, 'not there')} now"
+        for name in compared
+        if now.get(name) != then[name]
+    ]
 
 
 def _notes(site: Site, digest: str) -> list[str]:
