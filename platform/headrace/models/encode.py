@@ -5,6 +5,7 @@ from typing import Literal
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from polars.selectors import by_name
 from pydantic import BaseModel
 
@@ -23,15 +24,15 @@ class Input(BaseModel):
 
 def inputs_of(rows: pa.Table, ignore: Sequence[str]) -> list[Input]:
     """Return the columns that a model can learn from: numbers, booleans and texts, but for the ignored ones."""
-    frame = pl.DataFrame(rows)
     inputs = []
-    for name, dtype in frame.schema.items():
+    for name, dtype in pl.DataFrame(rows.slice(0, 0)).schema.items():
         if name in ignore or name.startswith("_"):
             continue
         kind = _kind(dtype)
         if kind == "categorical":
-            categories = frame[name].cast(pl.String).drop_nulls().unique().sort().to_list()
-            inputs.append(Input(name=name, kind=kind, categories=categories))
+            # Arrow looks at texts where they lie; polars would copy them all first.
+            known = pc.unique(rows[name].cast(pa.string())).drop_null().to_pylist()
+            inputs.append(Input(name=name, kind=kind, categories=sorted(known)))
         elif kind == "numeric":
             inputs.append(Input(name=name, kind=kind))
     return inputs
