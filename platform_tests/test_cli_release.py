@@ -63,6 +63,25 @@ def test_a_candidate_that_fails_a_gate_is_refused_with_exit_code_1(site: Site) -
     assert headrace("live", "shop").output == "No model of shop is live.\n"
 
 
+def test_what_never_went_live_is_not_exported(site: Site) -> None:
+    candidate(site)
+    defs = site.folder / "defs.yaml"
+    defs.write_text(defs.read_text().replace("auc >= 0.6,", "auc >= 0.99,"))
+    headrace("release", "shop", "--by", "ada")
+    refused = headrace("export", "shop@1", "model.onnx")
+    assert refused.exit_code == 1
+    assert "Decision 1 of shop is 'refused': only what went live is exported." in refused.output
+    assert not Path("model.onnx").exists()
+
+
+def test_an_export_makes_the_folders_of_its_file(site: Site) -> None:
+    candidate(site)
+    headrace("release", "shop", "--by", "ada")
+    done = headrace("export", "shop@1", "for/phones/model.onnx")
+    assert done.exit_code == 0, done.output
+    assert Path("for/phones/model.onnx").stat().st_size > 1000
+
+
 def test_a_model_is_named_by_six_characters_of_its_digest(site: Site) -> None:
     first = candidate(site, 5)
     candidate(site, 20)

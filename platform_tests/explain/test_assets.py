@@ -9,20 +9,24 @@ import pytest
 from headrace.explain.assets import explanation_assets
 from headrace.explain.declaration import Card
 from headrace.features.graph import Graph
+from headrace.models.declaration import Model
 from headrace.releases.assets import model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.site import Site
-from platform_tests.models.shop import LABEL, gates, model, shop
+from platform_tests.models.shop import LABEL, gates, model, plain, shop
 
 pytestmark = pytest.mark.slow
 
 GRAPH = Graph({}, {}, {}, LABEL)
 
 
-def run(site: Site, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+def run(
+    site: Site, instance: dg.DagsterInstance, *names: str, declared: Model | None = None
+) -> dg.ExecuteInProcessResult:
+    declared = declared or model()
     assets = [
-        *model_assets(site, LABEL, model(), gates(), None),
-        *explanation_assets(site, GRAPH, model(), ["country"], Card()),
+        *model_assets(site, LABEL, declared, gates(), None),
+        *explanation_assets(site, GRAPH, declared, ["country"], Card()),
     ]
     return dg.materialize(
         assets,
@@ -48,3 +52,18 @@ def test_a_candidate_is_explained_once_and_again_when_another_model_is_live(tmp_
             for found in runs
             for artifact in mlflow.MlflowClient(site.place.mlflow_uri).list_artifacts(found.info.run_id, "plots")
         )
+
+
+def test_a_model_that_cannot_be_explained_here_has_a_card_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.explain.contributions.find_spec", lambda _: None)
+    site = shop(tmp_path)
+    (tmp_path / "label.sql").write_text("select order_id, at, returned, price from orders")
+    declared = plain("sklearn:sklearn.ensemble.HistGradientBoostingClassifier")
+    names = ["candidate", "evaluation", "explanation", "champion", "card"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = run(site, instance, *names, declared=declared)
+    told = done.asset_materializations_for_node("shop__model__explanation")[0].metadata
+    assert "pip install 'headrace[explain]'" in str(told["not explained"].value)
+    assert "It was not explained" in (site.place.reports / "shop.release-1.md").read_text()
