@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint types fast slow bench docs flower lock clean
+.PHONY: help setup demo ui test lint types fast slow bench docs evidently nannyml flower lock clean
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,21 +42,25 @@ slow: $(VENV)/.dev $(FLOWER)/.ready ## the tests that run whole products, kill p
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
-	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.evaluate benchmarks.explain benchmarks.releases; do $(BIN)/python -m $$of || exit 1; done
+	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.batch benchmarks.drift benchmarks.evaluate benchmarks.explain benchmarks.releases benchmarks.rollouts benchmarks.meter benchmarks.causes benchmarks.steady benchmarks.package benchmarks.serve; do $(BIN)/python -m $$of || exit 1; done
 
 docs: $(VENV)/.dev ## run the code of README and docs
 	$(BIN)/pytest platform_tests/test_docs.py
+
+evidently: .venv-evidently/.ready ## install Evidently, which drift is held against, into an environment of its own
+
+nannyml: .venv-nannyml/.ready ## install NannyML, which drift is timed against, into an environment of its own
 
 flower: $(FLOWER)/.ready ## install Flower, for training over sites, into an environment of its own
 
 lock: ## write the lock files anew from setup.cfg
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv
-	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in -c requirements/pins.in --extra demo --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/base.txt
-	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra dev -c requirements/pins.in -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/dev.txt
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in -c requirements/pins.in --extra demo --extra serve --extra compile --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/base.txt
+	.venv-lock/bin/uv pip compile setup.cfg requirements/build.in --extra demo --extra serve --extra compile --extra dev -c requirements/pins.in -c requirements/base.txt --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/dev.txt
 	.venv-lock/bin/uv pip compile requirements/flower.in --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras --no-config --python-version 3.11 -o requirements/flower.txt
 
 clean: ## remove what was made: data, environments, caches
-	rm -rf .headrace landing $(VENV) $(FLOWER) .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .headrace landing $(VENV) $(FLOWER) .venv-evidently .venv-nannyml .venv-lock .env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Headrace needs Python 3.11 or newer; say where it is: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -75,6 +79,11 @@ $(VENV)/.dev: requirements/dev.txt setup.cfg | $(VENV)/.base
 $(FLOWER)/.ready: requirements/flower.txt
 	$(PYTHON) -m venv --clear $(FLOWER)
 	$(FLOWER)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/flower.txt
+	@touch $@
+
+.venv-%/.ready: requirements/peer-%.in
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .env: dagster.yaml Makefile

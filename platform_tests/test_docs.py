@@ -65,9 +65,12 @@ def test_the_trainers_that_are_shown_train_and_are_loaded_again(tmp_path: Path) 
         assert len(load_predictor(site.models, digest).predict(orders(20))) == 20
 
 
-@pytest.mark.parametrize("text", blocks(ROOT / "docs" / "features.md", "python"))
+@pytest.mark.parametrize(
+    "text",
+    [text for page in ("features.md", "drift.md", "causes.md") for text in blocks(ROOT / "docs" / page, "python")],
+)
 def test_the_example_of_what_a_value_means_is_true(text: str) -> None:
-    exec(compile(text, "features.md", "exec"), {})
+    exec(compile(text, "a page", "exec"), {})
 
 
 def anchors(page: Path) -> set[str]:

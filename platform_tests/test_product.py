@@ -15,6 +15,7 @@ from headrace.definitions import load_platform
 from headrace.product import build
 from headrace.project import Project
 from headrace.starter.start import start_project
+from platform_tests.end_to_end.shop import make_project
 
 ROOT = Path(__file__).parents[1]
 FLIGHTS = ROOT / "platform" / "products" / "flight_delays"
@@ -23,14 +24,14 @@ raw/flights raw/planes raw/weather
 quarantine/flights quarantine/planes quarantine/weather validated/flights validated/planes validated/weather
 features/aircraft features/carrier_day features/dest_day features/last_leg features/origin_carrier features/origin_now
 features/route features/weather_now
-training/set model/candidate model/evaluation model/explanation model/champion model/card predictions/batch monitoring/drift monitoring/quality reports/product
-online/features serving/requests
+training/set model/candidate model/evaluation model/explanation model/champion model/card predictions/batch monitoring/profiles monitoring/measures monitoring/drift monitoring/quality monitoring/estimated monitoring/inputs monitoring/numbers reports/product
+online/features serving/requests predictions/online
 """
 CHECKS = """
-raw/flights:files raw/flights:freshness raw/planes:files raw/weather:files raw/weather:freshness
+raw/flights:files raw/flights:freshness raw/flights:volume raw/planes:files raw/weather:files raw/weather:freshness raw/weather:volume
 validated/flights:contract validated/planes:contract validated/weather:contract training/set:labels training/set:leakage training/set:suspect
 model/evaluation:behaviour model/evaluation:gates model/champion:guarded model/champion:mirrored model/champion:released model/champion:freshness model/card:attached
-monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc serving/requests:skew
+monitoring/drift:features monitoring/drift:predictions monitoring/quality:auc monitoring/estimated:estimated monitoring/inputs:inputs serving/requests:skew predictions/online:nothing_lost
 """
 
 
@@ -177,3 +178,24 @@ def test_dg_understands_a_trainer_on_a_cluster_and_nothing_like_it(tmp_path: Pat
         [dg_command, "check", "yaml"], cwd=tmp_path / "platform", capture_output=True, text=True, check=False
     )
     assert (done.returncode == 0) is passes, done.stdout + done.stderr
+
+
+def with_serve(root: Path, serve: str) -> dg.Definitions:
+    """Return what the shop becomes with something to say about serving."""
+    make_project(root)
+    defs = root / "platform" / "products" / "shop" / "defs.yaml"
+    defs.write_text(f"{defs.read_text()}  serve: {serve}\n")
+    declared, site = Project(root).load("shop")
+    return build(declared, site)
+
+
+def test_a_canary_adds_the_sensor_that_judges_rollouts_and_without_one_there_is_none(tmp_path: Path) -> None:
+    without = with_serve(tmp_path / "without", "{online: {}}")
+    with_one = with_serve(tmp_path / "with", "{online: {}, canary: {}}")
+    assert {s.name for s in with_one.sensors or ()} - {s.name for s in without.sensors or ()} == {"shop__rollout"}
+
+
+def test_a_canary_without_requests_is_refused_where_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="none are served") as error:
+        with_serve(tmp_path / "shop", "{canary: {}}")
+    assert error.value.path == ("serve", "canary")

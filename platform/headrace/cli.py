@@ -6,17 +6,27 @@ from pathlib import Path
 
 import click
 
+from headrace.cli_alerts import alerts
+from headrace.cli_canary import canary
 from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
+from headrace.cli_decisions import decisions
+from headrace.cli_drift import drift
 from headrace.cli_erase import erase
 from headrace.cli_explain import explain
 from headrace.cli_export import export
 from headrace.cli_features import features
+from headrace.cli_incidents import incidents
+from headrace.cli_keys import keys
 from headrace.cli_leakcheck import leakcheck
+from headrace.cli_loadtest import loadtest
 from headrace.cli_online import get, skewcheck
+from headrace.cli_ops import ops
+from headrace.cli_package import package
 from headrace.cli_parity import parity
 from headrace.cli_release import approve, live, release, releases, rollback
 from headrace.cli_reproduce import reproduce
+from headrace.cli_serve import serve
 from headrace.cli_why import why
 from headrace.saying import in_words
 
@@ -194,16 +204,24 @@ def run() -> None:
     run_demo(Project.around(Path.cwd()), click.echo)
 
 
+main.add_command(alerts)
 main.add_command(approve)
+main.add_command(canary)
 main.add_command(card)
 main.add_command(contract)
+main.add_command(drift)
+main.add_command(decisions)
 main.add_command(erase)
 main.add_command(explain)
 main.add_command(export)
 main.add_command(features)
 features.add_command(get)
+main.add_command(incidents)
+main.add_command(keys)
 main.add_command(leakcheck)
 main.add_command(live)
+main.add_command(package)
+main.add_command(loadtest)
 main.add_command(parity)
 main.add_command(quarantine)
 main.add_command(release)
@@ -211,6 +229,8 @@ main.add_command(releases)
 main.add_command(rollback)
 main.add_command(skewcheck)
 main.add_command(reproduce)
+main.add_command(ops)
+main.add_command(serve)
 main.add_command(why)
 
 if __name__ == "__main__":

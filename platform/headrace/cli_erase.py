@@ -67,13 +67,31 @@ def erase(product: str, entity: str, *, landing: bool, live_too: bool, dry_run: 
 def _taken_out(
     site: "Site", person: "Person", now: datetime, others: "list[Path]", *, live_too: bool
 ) -> "tuple[Erasure, int]":
-    """Take a person out of the tables, where requests that were served are gathered first, and out of the online store."""
+    """Take a person out of the tables, where requests and predictions that were served are gathered first, and out of the online store."""
     from headrace.online.erase import erase_entities
     from headrace.online.gather import gather
+    from headrace.serving.gather import gather_predictions
     from headrace.store.erase import erase as take_out
 
+    _refuse_champion(site, person, others)
     gather(site)
+    gather_predictions(site)
     return take_out(site, person, now, others, live_too=live_too), erase_entities(site, person)
+
+
+def _refuse_champion(site: "Site", person: "Person", others: "list[Path]") -> None:
+    """Raise Refused where requests are answered by a model that would go, while another takes over from it in steps."""
+    from headrace.core.errors import Refused
+    from headrace.rollout.state import current
+    from headrace.store.erase import look
+
+    rollout, product = current(site), site.product.product
+    if rollout and rollout.champion.model in look(site, person, others).models:
+        raise Refused(
+            f"Model {rollout.champion.model[:12]} (release {rollout.champion.number}) holds the value and answers requests while "
+            f"release {rollout.candidate.number} takes over in steps. Nothing was erased. Let that one take over at once, and "
+            f"erase then: headrace canary promote {product} --why ..."
+        )
 
 
 def _say_entities(served: int, word: str) -> None:

@@ -32,6 +32,8 @@ def live(product: str, at: datetime | None) -> None:
         click.echo(f"release {release.number} of {product}: model {release.model[:12]}")
         approved = f", approved by {release.approver}" if release.approver else ""
         click.echo(f"live since {release.at:%Y-%m-%d %H:%M} UTC, by {release.who}{approved}\nwhy: {release.why}")
+        if not at and release.number in releases.unproven(product):
+            click.echo(f"it takes over in steps ({', '.join(release.stages)}): headrace canary status {product}")
     waiting = None if at else releases.waiting(product)
     if waiting:
         click.echo(f"decision {waiting.number} waits for approval: model {waiting.model[:12]}, asked by {waiting.who}")

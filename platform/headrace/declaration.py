@@ -1,7 +1,10 @@
 """What a user may say: one product, all of it."""
 
-from pydantic import Field
+from typing import Any
 
+from pydantic import Field, model_validator
+
+from headrace.alerts.declaration import Alert
 from headrace.automation.declaration import Retrain
 from headrace.contracts.declaration import Contract
 from headrace.core.declaration import Identity
@@ -10,8 +13,11 @@ from headrace.evaluation.declaration import GateText
 from headrace.explain.declaration import Card
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
+from headrace.incidents.declaration import Incidents
 from headrace.models.declaration import Model
+from headrace.models.words import MEASURED
 from headrace.monitoring.declaration import Monitors
+from headrace.numbers.declaration import Numbers
 from headrace.serving.declaration import Serve
 from headrace.sources.declaration import Source
 from headrace.store.declaration import Keep, KeepRule
@@ -40,8 +46,39 @@ class ProductDeclaration(Identity):
     """When to train again."""
     serve: Serve = Serve()
     """How scores are made."""
+    incidents: Incidents = Incidents()
+    """When what went wrong is over."""
+    alerts: list[Alert] = Field(default=[])
+    """Who is told of incidents."""
+    numbers: Numbers = Numbers()
+    """Over what time its numbers are taken."""
     keep: KeepRule = Keep()
     """How long versions stay that no kept model was trained on: `30d`, or `{versions: 30d, models: 10}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _watches_what_its_task_measures(cls, given: Any) -> Any:
+        """Let `monitors.quality.metric` be the task's first one where nothing is said."""
+        model, monitors = (given.get(key) for key in ("model", "monitors")) if isinstance(given, dict) else (None, None)
+        quality = (monitors or {}).get("quality") if isinstance(monitors or {}, dict) else None
+        task = str(model.get("task")) if isinstance(model, dict) else ""
+        if task not in MEASURED or not isinstance(quality or {}, dict) or "metric" in (quality or {}):
+            return given
+        watched = {**(monitors or {}), "quality": {**(quality or {}), "metric": MEASURED[task][0]}}
+        return {**given, "monitors": watched}
+
+    @model_validator(mode="after")
+    def _measures_what_its_task_has(self) -> "ProductDeclaration":
+        metric = self.monitors.quality.metric
+        if self.model and metric not in MEASURED[self.model.task]:
+            known = ", ".join(MEASURED[self.model.task])
+            raise ValueError(f"monitors.quality: `{metric}` is not measured of `task: {self.model.task}`; {known} are")
+        return self
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The steps by which a release takes over from the one before it; none: at once."""
+        return tuple(self.serve.canary.steps) if self.serve.canary else ()
 
     @property
     def graph(self) -> Graph:

@@ -17,7 +17,7 @@ from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster.components.core.component_tree import ComponentTreeException
 
-from headrace.automation.sensors import PRODUCT, REASON
+from headrace.automation.looks.sensors import PRODUCT, REASON
 from headrace.contracts.assets import contract_assets
 from headrace.core.days import Days
 from headrace.core.document import is_declaration, read_document

@@ -8,6 +8,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
+from headrace.alerts.sensors import alert_automation
 from headrace.automation.loop import Loop
 from headrace.automation.sensors import data_automation, model_automation
 from headrace.automation.verify import verify_triggers
@@ -20,14 +21,22 @@ from headrace.evaluation.judgement import sliced_by
 from headrace.explain.assets import explanation_assets
 from headrace.features.assets import feature_assets
 from headrace.features.readers import readers_of
-from headrace.monitoring.assets import monitoring_assets
+from headrace.incidents.sensors import incident_automation
+from headrace.load.assets import loadtest_assets
+from headrace.load.verify import verify_load
+from headrace.monitoring.assets import monitoring_assets, with_served
 from headrace.neighbours import users_of, with_shared
+from headrace.numbers.assets import numbers_assets
+from headrace.numbers.measure import Declared
 from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.releases.assets import model_assets
 from headrace.releases.sensors import guard_automation
 from headrace.resources import mlflow_resources
-from headrace.serving.assets import serving_assets
+from headrace.rollout.evidence import Plan
+from headrace.rollout.sensors import rollout_automation
+from headrace.rollout.verify import verify_canary
+from headrace.serving.assets import served_assets, serving_assets
 from headrace.sources.assets import source_assets
 from headrace.store.sensors import store_automation
 from headrace.store.site import Site
@@ -64,7 +73,9 @@ class Product(dg.Component):
 
 def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
     """Return the definitions of a product at a site."""
-    verify_triggers(declared.retrain, declared.monitors)
+    verify_triggers(declared.retrain, declared.monitors, declared.serve)
+    verify_canary(declared.serve.canary, is_online=bool(declared.serve.online), has_model=bool(declared.model))
+    verify_load(declared.serve, declared.gates, has_model=bool(declared.model))
     declared = with_shared(declared, site)
     graph, users = graph_of(declared), users_of(site.place.root, site.product.product)
     online = declared.serve.online
@@ -77,7 +88,11 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
             *feature_assets(site, graph),
             *(online_assets(site, declared.features, declared.label, online) if online else ()),
         ],
-        sensors=data_automation(loop),
+        sensors=[
+            *data_automation(loop),
+            *incident_automation(site, declared.incidents),
+            *alert_automation(site, declared.alerts),
+        ],
     )
     return dg.Definitions.merge(data, modelled, store_automation(site, declared.keep))
 
@@ -94,6 +109,7 @@ def loop_of(declared: ProductDeclaration, site: Site) -> Loop:
         partial(recipes_of, declared, site),
         declared.label,
         declared.model,
+        declared.gates,
     )
 
 
@@ -106,13 +122,22 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
             "a model needs `label:`, the rows to predict and what came true: say it, or take `model:` out", ("model",)
         )
     label, monitors = declared.label, declared.monitors
+    monitored = monitoring_assets(
+        site, graph_of(declared), declared.model, monitors, users_of(site.place.root, site.product.product)
+    )
     assets = [
         *model_assets(site, label, declared.model, declared.gates, monitors.freshness),
         *explanation_assets(
             site, graph_of(declared), declared.model, sliced_by(declared.model, declared.gates), declared.card
         ),
+        *loadtest_assets(site, graph_of(declared), declared.model, declared.serve, declared.gates),
         *serving_assets(site, declared.features, label),
-        *monitoring_assets(site, graph_of(declared), label, monitors, users_of(site.place.root, site.product.product)),
+        *served_assets(site, declared.serve),
+        *(with_served(site, monitored) if declared.serve.keeps_predictions else monitored),
     ]
-    released = dg.Definitions(assets=assets, sensors=guard_automation(site), resources=mlflow_resources(site))
+    assets += numbers_assets(site, Declared(declared.numbers, declared.sources, declared.serve.price))
+    canary = declared.serve.canary
+    rollouts = rollout_automation(site, Plan(canary, label, declared.model)) if canary else []
+    sensors = [*guard_automation(site), *rollouts]
+    released = dg.Definitions(assets=assets, sensors=sensors, resources=mlflow_resources(site))
     return dg.Definitions.merge(released, model_automation(loop))

@@ -6,6 +6,7 @@ from headrace.contracts.learn import with_learned
 from headrace.contracts.recipe import validated_recipe
 from headrace.core.recipe import Recipe
 from headrace.declaration import ProductDeclaration
+from headrace.evaluation.declaration import under_load
 from headrace.evaluation.judgement import sliced_by
 from headrace.evaluation.recipe import evaluation_recipe
 from headrace.explain.recipe import card_recipe, explanation_recipe
@@ -13,6 +14,7 @@ from headrace.features.graph import Graph, making_order
 from headrace.features.recipe import feature_recipe, training_recipe
 from headrace.features.shared import own_features
 from headrace.features.verify import verify
+from headrace.load.recipe import loadtest_recipe
 from headrace.models.recipe import candidate_recipe
 from headrace.online.recipe import online_recipe
 from headrace.sources.recipe import raw_recipe
@@ -43,5 +45,7 @@ def recipes_of(declared: ProductDeclaration, site: Site) -> Iterator[Recipe]:
     if declared.label and declared.model:
         yield candidate_recipe(site, declared.label, declared.model)
         yield evaluation_recipe(site, declared.label, declared.model, declared.gates)
+        if under_load(declared.gates):
+            yield loadtest_recipe(site, declared.serve, under_load(declared.gates))
         yield explanation_recipe(site, declared.label, declared.model, sliced_by(declared.model, declared.gates))
         yield card_recipe(site, declared.card)

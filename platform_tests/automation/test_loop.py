@@ -13,8 +13,9 @@ from dagster import DagsterRunStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from headrace.automation.decide import Decision
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START, REASON, TRAINING, failed_checks, said_last
 from headrace.automation.loop import Loop
-from headrace.automation.sensors import RANGE_END, RANGE_START, REASON, TRAINING, _failed_checks
+from headrace.automation.memory import Memory
 from headrace.core.days import Days
 from headrace.product import build, loop_of
 from headrace.project import Project
@@ -159,11 +160,11 @@ def test_a_check_that_a_dead_run_had_planned_does_not_hide_what_was_said_before(
     raw = [dg.AssetKey(["shop", "raw", "orders"])]
     days = {RANGE_START: "2024-01-01", RANGE_END: "2024-01-30"}
     job.get_subset(asset_selection=set(raw)).execute_in_process(instance=instance, tags=days, raise_on_error=False)
-    assert [text for (layer, _, _), text in _failed_checks(loop, instance) if layer == "raw"]
+    assert [key for key in failed_checks(said_last(loop, instance, Memory())) if key[0] == "raw"]
     instance.create_run_for_job(job_def=job.get_subset(asset_selection=set(raw)), tags=days)
     (latest,) = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).values()
     assert latest.status == AssetCheckExecutionRecordStatus.PLANNED
-    assert [text for (layer, _, _), text in _failed_checks(loop, instance) if layer == "raw"]
+    assert [key for key in failed_checks(said_last(loop, instance, Memory())) if key[0] == "raw"]
 
 
 def test_a_look_that_cannot_be_had_says_why_and_does_not_fail(project: Project, instance: dg.DagsterInstance) -> None:

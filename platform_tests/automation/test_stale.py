@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from headrace.automation.sensors import RANGE_END, RANGE_START
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
 from headrace.product import build, loop_of
 from headrace.project import Project
 from platform_tests.end_to_end.shop import DECLARATION, land_days, make_project

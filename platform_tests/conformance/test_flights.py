@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from headrace.automation.sensors import RANGE_END, RANGE_START
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
 from headrace.cli import main
 from headrace.demo.land import land
 from headrace.product import build

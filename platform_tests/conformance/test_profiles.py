@@ -13,7 +13,7 @@ import pytest
 
 from headrace.core.days import Days
 from headrace.core.errors import DataError
-from headrace.models.encode import Input
+from headrace.models.meta import Input
 from headrace.models.predict import MODEL, SCORE
 from headrace.models.profile import Profile, profile_of
 from headrace.monitoring.drift import DayProfile

@@ -19,7 +19,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from headrace.automation.sensors import RANGE_END, RANGE_START, TRAINING
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START, TRAINING
 from headrace.project import Project
 from platform_tests.end_to_end.shop import START, land_days, make_project
 from platform_tests.end_to_end.test_crash import environment, materialize, wait_for
@@ -133,7 +133,8 @@ def test_a_training_that_was_written_down_and_not_launched_is_launched_once(shop
     land_days(shop.root, 0, 29)
     assert materialize(shop, 'key:"shop/raw/orders" or key:"shop/validated/orders"') == 0
     shutil.rmtree(shop.root / "landing/orders")  # or the daemon would ask for these, and train afterwards
-    with code_server(shop, environment(shop, FAILPOINT="log_published:1")) as daemon:
+    # The first log to be written is that of decisions, the second that of trainings.
+    with code_server(shop, environment(shop, FAILPOINT="log_published:2")) as daemon:
         assert ended(start(look_for, daemon, 15.0)) == 0
     _, site = shop.load("shop")
     assert len(site.trainings.entries()) == 1

@@ -14,8 +14,8 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
 from headrace.automation.plan import plan
-from headrace.automation.sensors import RANGE_END, RANGE_START
 from headrace.core.recipe import ALL
 from headrace.product import build
 from headrace.project import Project

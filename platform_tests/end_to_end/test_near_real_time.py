@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
 
-from headrace.automation.sensors import INGESTING, RANGE_END, RANGE_START
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
+from headrace.automation.sensors import INGESTING
 from headrace.definitions import Watch, watching
 from headrace.demo.run import daemon
 from headrace.project import Project

@@ -79,6 +79,17 @@ def test_a_live_model_that_cannot_be_asked_about_the_rows_is_said(site: Site) ->
     assert "noise" in told.note
 
 
+def test_a_live_model_whose_files_were_edited_is_said_and_the_candidate_is_explained(site: Site) -> None:
+    first = trained(site)
+    judged(site, first)
+    release_model(site, Request(first, "a test", "a test"), [])
+    trained(site, model(trees=5))
+    (site.place.models / first / "model.txt").write_text("edited")
+    told = explanation_of(site)
+    assert (told.champion, told.shifts, told.inputs[0].name) == (first, [], "price")
+    assert "it was edited or damaged" in told.note
+
+
 def test_what_was_told_is_kept_with_the_model(site: Site) -> None:
     digest = trained(site)
     assert recorded_explanation(site, digest) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from headrace.automation.sensors import RANGE_END, RANGE_START
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
 from headrace.features.training import training_rows
 from headrace.product import build
 from headrace.project import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 
-from headrace.automation.sensors import RANGE_END, RANGE_START
+from headrace.automation.looks.sensors import RANGE_END, RANGE_START
 from headrace.product import build
 from headrace.project import Project
 from platform_tests.end_to_end.shop import START, land_days, make_project

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.automation.memory import Memory
 from headrace.automation.plan import plan
-from headrace.automation.sensors import _late
+from headrace.automation.retraining.sensors import _late
 from headrace.cli import main
 from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError
@@ -324,9 +325,9 @@ def test_a_late_source_behind_a_shared_table_counts_as_late(tmp_path: Path) -> N
     make_shop(project)
     assert make(project, "care", "raw/orders", "validated/orders").success
     loop = loop_of(*project.load("care"))
-    assert list(_late(loop)) == []
+    assert list(_late(loop, Memory())) == []
     project.place.replay_clock.write_text("2024-01-09T00:00:00+00:00")
-    [late] = _late(loop_of(*project.load("care")))
+    [late] = _late(loop_of(*project.load("care")), Memory())
     assert late.startswith("shop: newest row of 'orders' is 48.1 h old")
     assert loop.data_keys(["orders"]) == [["care", layer, "orders"] for layer in ("raw", "validated", "quarantine")]
 

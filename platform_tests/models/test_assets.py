@@ -19,8 +19,9 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
+from headrace.models.meta import load_meta, load_training_run
 from headrace.models.origin import origin_of
-from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.predict import load_predictor, score_rows
 from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
 from headrace.resources import mlflow_resources
 from headrace.store.evaluations import recorded
@@ -126,6 +127,14 @@ def test_a_good_candidate_goes_the_whole_way(way: Way) -> None:
     assert metadata(result, "champion")["live model"] == metadata(result, "candidate")["model"] == live.model
     assert check(result, GATES).passed
     assert check(result, RELEASED).passed
+
+
+def test_a_model_knows_which_run_has_trained_it_and_mlflow_knows_that_run(way: Way) -> None:
+    result = way.run("candidate")
+    digest = the_candidate(way.site).digest
+    assert load_training_run(way.site.models, digest, "shop") == result.run_id
+    [told] = mlflow_runs(way.site)
+    assert told.data.tags["dagster_run_id"] == result.run_id
 
 
 def test_mlflow_holds_params_metrics_pictures_model_and_where_it_came_from(way: Way) -> None:

@@ -14,12 +14,14 @@ from sklearn.metrics import log_loss
 
 from headrace.core.errors import DataError, DigestMismatch, OneClassOnly
 from headrace.evaluation.metrics import HALF
-from headrace.models.calibrate import FILE, cheapest, held_out, tune
+from headrace.models.calibrate import cheapest, held_out, tune
 from headrace.models.declaration import Costs
 from headrace.models.fit import fit_model
-from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.meta import load_meta
+from headrace.models.predict import load_predictor, score_rows
 from headrace.models.split import split_rows
 from headrace.models.train import NOWHERE
+from headrace.models.tuned import FILE
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, judged, model, orders, relabelled, shop, silent, trained, trained_on
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import DataError
-from headrace.models.encode import Input, encode, inputs_of
+from headrace.models.encode import encode, inputs_of
+from headrace.models.meta import Input
 
 COUNTRY = Input(name="country", kind="categorical", categories=["DE", "FR"])
 PRICE = Input(name="price", kind="numeric")

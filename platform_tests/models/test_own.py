@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import DataError, DeclarationError, UserCodeError
-from headrace.models.predict import load_meta, load_predictor
+from headrace.models.meta import load_meta
+from headrace.models.predict import load_predictor
 from headrace.models.recipe import candidate_parts
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, graded, orders, plain, shop, trained

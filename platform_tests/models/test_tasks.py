@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from headrace.models.meta import Meta
 from headrace.models.predict import Predictor
 from headrace.models.train import Trained, train_model
-from headrace.models.trainer import Meta
 from platform_tests.models.shop import LABEL, graded, model, orders, priced, relabelled, silent
 
 

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pytest
 
 from headrace.core.declaration import Identity
+from headrace.evaluation.evaluate import Measuring
 from headrace.monitoring.declaration import Monitors
 from headrace.monitoring.facts import Arrived, ProductFacts, product_facts
-from headrace.monitoring.quality import realized_by_day, realized_rows
+from headrace.monitoring.quality import Watching, realized_by_day
+from headrace.monitoring.realized import realized_rows
 from headrace.monitoring.report import report_html, write_report
 from headrace.monitoring.watch import live_drift
 from headrace.store.site import Site
@@ -31,8 +33,8 @@ def measured(site: Site, declared: Monitors | None = None) -> ProductFacts:
     live = site.releases.live("shop")
     if live:
         drift = [{**vars(m), "model": live.model} for m in live_drift(site, live, declared.drift)]
-        days = realized_by_day(realized_rows(site, LABEL), LABEL, declared.quality)
-        quality = [{**vars(d), "metric": "auc"} for d in days]
+        days = realized_by_day(realized_rows(site, LABEL), Watching(Measuring(LABEL), declared.quality))
+        quality = [vars(d) for d in days]
         for name, rows in (("drift", drift), ("quality", quality)):
             if rows:
                 site.tables.replace(f"shop/monitoring/{name}", pa.Table.from_pylist(rows))
@@ -114,7 +116,8 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     page = Page(text)
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed"})
     links = [target for target in page.targets if not target.startswith(("#", "data:image/png;base64,"))]
-    assert links == ["shop.features.html"]
+    assert links == ["shop.features.html", "index.html"]
+    assert "default-src 'none'" in text
     assert "@import" not in text
     assert not re.findall(r"url\((?!#)", text)
 

@@ -11,7 +11,8 @@ from headrace.core.days import DAY
 from headrace.core.errors import StoreError
 from headrace.models.predict import SCORE
 from headrace.monitoring.drift import MISSING, PSI, Moved
-from headrace.monitoring.watch import live_drift, newest_scored_day, with_history
+from headrace.monitoring.watch import live_drift, newest_scored_day, tell_servers, with_history
+from headrace.store.measured import read_drift
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from platform_tests.models.shop import orders
@@ -127,3 +128,19 @@ def test_days_are_the_shops_local_days(tmp_path: Path) -> None:
     site = watched_shop(tmp_path, timezone="America/New_York")
     at(site, datetime(2024, 4, 10, tzinfo=UTC) + timedelta(hours=2))
     assert {m.day for m in drift(site)} <= {FIRST + DAY * i for i in range(10)}
+
+
+def test_servers_are_told_how_far_each_column_has_moved_by_the_newest_day(tmp_path: Path) -> None:
+    site = watched_shop(tmp_path, shifted)
+    live = site.releases.live("shop")
+    assert live
+    moved = live_drift(site, live, monitors().drift)
+    newest = [m for m in moved if m.day == LAST]
+    tell_servers(site, live.model, newest)
+    told = read_drift(site.place, "shop")
+    assert told
+    assert (told.model, told.day) == (live.model, LAST)
+    [price] = [column for column in told.columns if (column.column, column.measure) == ("price", "psi")]
+    assert price.value > price.limit
+    tell_servers(site, live.model, [])
+    assert read_drift(site.place, "shop") == told

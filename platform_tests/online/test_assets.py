@@ -215,6 +215,7 @@ def test_what_was_served_is_held_against_training_by_command_check_and_gate(
     (project.root / DEFS).write_text(LOGGED)
     declared, site = project.load("shop")
     assert ["shop", "serving", "requests"] in loop_of(declared, site).live_keys
+    assert ["shop", "predictions", "online"] in loop_of(declared, site).live_keys
     assert headrace("skewcheck", "shop").output == "No request is logged yet.\n"
     materialize(project, instance, *DATA)
     serve_some(project)

@@ -35,6 +35,9 @@ def test_many_days_are_scored_in_one_run(site: Site) -> None:
     made = result.asset_materializations_for_node("shop__predictions__batch")[0].metadata
     assert made["dagster/row_count"].value == made["new rows"].value == 250
     assert (made["model"].value, made["release"].value) == (digest, 1)
+    assert [r.data["new rows"] for r in made["by release"].value.records] == [250]
+    assert [r.data["table"] for r in made["read"].value.records] == ["shop/validated/orders"]
+    assert str(made["scored by"].value) == "LightGBM: 250 rows are too few for compiled trees to pay"
     assert str(made["scores"].value).startswith("![plot](data:image/png;base64,")
     assert site.tables.read("shop/predictions/batch").num_rows == 250
 

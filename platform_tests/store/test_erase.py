@@ -18,6 +18,7 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import Refused, StoreError, VersionRemoved
 from headrace.core.place import Place
 from headrace.store.erase import Erasure, erase, left, look
+from headrace.store.evaluations import fault_of, kind_of, record, recorded
 from headrace.store.history import history_text
 from headrace.store.models import Training
 from headrace.store.person import Person
@@ -189,9 +190,20 @@ def test_a_model_that_names_the_person_goes_and_one_that_learned_from_the_rows_i
     assert site.models.recorded(naming, "profile") == {"categories": ["*" * len(ANNA.value)]}
 
 
+def test_an_evaluation_that_is_masked_stays_as_written_and_one_that_was_edited_before_stays_edited(site: Site) -> None:
+    site.tables.replace(SET, rows(ANNA.value, "bert"))
+    whole, edited = (site.models.put({"model.txt": text}) for text in (b"trees", b"other trees"))
+    for digest in (whole, edited):
+        record(site, digest, {"slices": [ANNA.value], "auc": 0.7})
+    site.models.record(edited, kind_of(site), {"slices": [ANNA.value], "auc": 0.9})
+    out(site)
+    assert recorded(site, whole) == {"slices": ["*" * len(ANNA.value)], "auc": 0.7}
+    assert "was edited" in fault_of(site, edited)
+
+
 def test_the_pages_of_the_report_go_where_they_hold_the_person_and_those_of_other_products_stay(site: Site) -> None:
     site.place.reports.mkdir(parents=True)
-    for name in ("shop.html", "shop.features.html", "shopping.html"):
+    for name in ("shop.html", "shop.features.html", "shop.standing.json", "index.html", "shopping.html"):
         (site.place.reports / name).write_text(f"<p>{ANNA.value}</p>" if name != "shop.html" else "<p>bert</p>")
     out(site)
     assert sorted(path.name for path in site.place.reports.iterdir()) == ["shop.html", "shopping.html"]

@@ -50,6 +50,25 @@ def test_an_edited_entry_breaks_the_chain(tmp_path: Path) -> None:
         log.entries()
 
 
+def test_the_first_entries_are_copied_byte_for_byte_and_are_a_log_of_their_own(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    for number in range(3):
+        log.append({"what": "a"}, after=number)
+    log.copy_to(tmp_path / "copy", 2)
+    assert Log(tmp_path / "copy").head() == (2, log.digest_of(2))
+
+
+def test_nothing_is_copied_of_a_log_that_is_broken(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    for number in range(3):
+        log.append({"what": "a"}, after=number)
+    first = tmp_path / "log/000001.json"
+    first.write_text(first.read_text() + " ")
+    with pytest.raises(StoreError, match="broken"):
+        log.copy_to(tmp_path / "copy", 1)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_removed_entry_breaks_the_chain(tmp_path: Path) -> None:
     log = Log(tmp_path)
     for number in range(3):

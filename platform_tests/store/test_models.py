@@ -77,3 +77,18 @@ def test_trainings_come_by_version_the_newest_last(tmp_path: Path) -> None:
     for version in (10, 9, 0):
         models.record_training(digest, Training("shop", "shop/training/set", version, {}, "2024-04-10"))
     assert [training["version"] for training in models.trainings(digest)] == [0, 9, 10]
+
+
+def test_what_was_made_of_a_model_lies_beside_it_under_its_own_digest_and_goes_with_it(tmp_path: Path) -> None:
+    models = Models(tmp_path)
+    digest = models.put(FILES)
+    stored = models.put_beside(digest, "forest.o", b"code")
+    assert models.get_beside(digest, "forest.o", stored) == b"code"
+    assert models.get_beside(digest, "forest.o", digest) is None
+    assert models.get_beside(digest, "other.o", stored) is None
+    models.verify(digest)
+    assert models.files(digest) == FILES
+    models.remove(digest)
+    assert models.get_beside(digest, "forest.o", stored) is None
+    models.put_beside(digest, "forest.o", b"code")
+    assert not (tmp_path / digest).exists()

@@ -12,6 +12,7 @@ from headrace.automation.declaration import Retrain
 from headrace.automation.plan import stale
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.recipe import Recipe, Work
+from headrace.evaluation.declaration import Gate, under_load
 from headrace.features.compute import table_of
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import sources_behind
@@ -43,6 +44,7 @@ class Loop:
     """What the tables are made of, as they are at the moment of asking."""
     label: Label | None = None
     model: Model | None = None
+    gates: Sequence[Gate] = ()
 
     def data_keys(self, sources: Collection[str]) -> list[list[str]]:
         """Return the assets from some sources to the features that read them, and what publishes these."""
@@ -80,19 +82,30 @@ class Loop:
     def model_keys(self) -> list[list[str]]:
         """The assets of a training, from its rows to its release."""
         product = self.site.product
-        names = ("candidate", "evaluation", "explanation", "champion", "card")
+        tested = ["loadtest"] if under_load(self.gates) else []
+        names = ["candidate", "evaluation", "explanation", *tested, "champion", "card"]
         return [product.key("training", "set"), *(product.key("model", name) for name in names)]
 
     @property
     def live_keys(self) -> list[list[str]]:
-        """The assets that a live model has: scores, monitors, the report; and the requests that were served, if they are logged."""
+        """The assets that a live model has: scores, monitors, the report; and what was served one by one, if that is kept."""
         product, online = self.site.product, self.serve.online
         served = [product.key("serving", "requests")] if online and online.log else []
+        served += [product.key("predictions", "online")] if self.serve.keeps_predictions else []
         return [
             *served,
             product.key("predictions", "batch"),
+            product.key("monitoring", "profiles"),
+            product.key("monitoring", "measures"),
             product.key("monitoring", "drift"),
             product.key("monitoring", "quality"),
+            *(
+                [product.key("monitoring", "estimated")]
+                if self.model and self.monitors.quality.estimated_metric
+                else []
+            ),
+            product.key("monitoring", "inputs"),
+            product.key("monitoring", "numbers"),
             product.key("reports", "product"),
         ]
 
@@ -142,16 +155,6 @@ class Loop:
         """Return since when a model is live, if one is."""
         live = self.site.releases.live(self.site.product.product)
         return live.at if live else None
-
-    def decided_at(self) -> datetime | None:
-        """Return when a candidate was last released or refused."""
-        decisions = self.site.releases.all(self.site.product.product)
-        return decisions[-1].at if decisions else None
-
-    def waits(self) -> str:
-        """Return which candidate waits for somebody's approval; empty where none does."""
-        waiting = self.site.releases.waiting(self.site.product.product)
-        return f"model {waiting.model[:12]} (decision {waiting.number})" if waiting else ""
 
     def trainings(self) -> tuple[datetime, ...]:
         """Return when trainings were launched, oldest first."""

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -21,7 +21,9 @@ from headrace.core.declaration import Identity
 from headrace.core.errors import DeclarationError, HeadraceError
 from headrace.core.orphans import die_with_parent
 from headrace.core.recipe import ALL, Work
+from headrace.core.resources import cost_metadata, with_cost
 from headrace.core.running import running
+from headrace.core.spent import spending
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,14 +96,15 @@ def mended(step: Callable[P, R]) -> Callable[P, R]:
 
         @functools.wraps(step)
         def run(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with _in_words(args):
-                yield from step(*args, **kwargs)
+            with _in_words(args), closing(step(*args, **kwargs)) as events:
+                for event in events:
+                    yield with_cost(event)
     else:
 
         @functools.wraps(step)
         def run(*args: P.args, **kwargs: P.kwargs) -> Any:
             with _in_words(args):
-                return step(*args, **kwargs)
+                return with_cost(step(*args, **kwargs))
 
     return run
 
@@ -110,7 +113,7 @@ def mended(step: Callable[P, R]) -> Callable[P, R]:
 def _in_words(args: Iterable[Any]) -> Iterator[None]:
     try:
         guard(args)
-        with running(_run_of(args)):
+        with running(_run_of(args)), spending():
             yield
     except HeadraceError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
@@ -174,7 +177,10 @@ def made(
     for number, event in enumerate(events, 1):
         day = event.partition or ALL
         tags = {**(event.tags or {}), DATA_VERSION_TAG: contents.get(day, NO_ROWS)}
-        own = dg.AssetMaterialization(key, metadata=event.metadata, partition=event.partition, tags=tags)
+        spent_here = cost_metadata() if number == last else {}
+        own = dg.AssetMaterialization(
+            key, metadata={**event.metadata, **spent_here}, partition=event.partition, tags=tags
+        )
         yield DagsterEvent.asset_materialization(step, own, DagsterEventBatchMetadata(batch, number == last))
     if not told:
         yield dg.AssetObservation(key, metadata={SKIPPED: str(work)})
@@ -231,20 +237,3 @@ def records(rows: Sequence[dict[str, Any]]) -> dg.TableMetadataValue:
     if not shown:
         return dg.MetadataValue.table([], schema=dg.TableSchema(columns=[]))
     return dg.MetadataValue.table([dg.TableRecord(row) for row in shown])
-
-
-def column_lineage(
-    product: Identity, lineage: dict[str, set[tuple[str, str, str]]]
-) -> Iterator[tuple[str, dg.TableColumnLineage]]:
-    """Yield the column lineage metadata: output column ← (layer, table, column); another product's layer is `<product>/<layer>`."""
-    if lineage:
-        deps = {
-            column: [
-                dg.TableColumnDep(
-                    dg.AssetKey([*layer.split("/"), table] if "/" in layer else product.key(layer, table)), source
-                )
-                for layer, table, source in sorted(found)
-            ]
-            for column, found in lineage.items()
-        }
-        yield "dagster/column_lineage", dg.TableColumnLineage(deps)

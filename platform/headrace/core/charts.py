@@ -43,6 +43,19 @@ def canvas(title: str, width: float = 6.4, height: float = 2.8) -> "tuple[Figure
     return figure, axes
 
 
+def panels(titles: Sequence[str], width: float = 6.4, height: float = 2.4) -> "tuple[Figure, Sequence[Axes]]":
+    """Return an empty figure of several panels, one below the other, that share what lies along their feet."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height * len(titles)), layout="constrained")
+        axes = [column[0] for column in figure.subplots(len(titles), sharex=True, squeeze=False)]
+        for one, title in zip(axes, titles, strict=True):
+            one.set_title(title)
+    return figure, axes
+
+
 def bars(title: str, values: dict[str, float], limit: float | None = None, most: int = 15) -> "Figure":
     """Return horizontal bars, the first on top; those above the limit stand out."""
     shown = dict(list(values.items())[:most])

@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from headrace.core.errors import DataError
 
 ClockKind = Literal["wall", "replay"]
+MINUTE = 60e6
+"""In microseconds."""
 
 
 class Clock(Protocol):

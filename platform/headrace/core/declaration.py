@@ -74,6 +74,13 @@ class Identity(Declaration):
     memory: Memory = "2GiB"
     """About how much memory a query, a feature table or the training set may take: what is larger lies on disk meanwhile."""
 
+    @field_validator("product")
+    @classmethod
+    def _is_no_page(cls, product: str) -> str:
+        if product == "index":
+            raise ValueError("'index' is the name of the page of all products: give this one another name")
+        return product
+
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, zone: str) -> str:
@@ -94,6 +101,11 @@ class Identity(Declaration):
     def calendar(self) -> str:
         """What says which day a moment lies in, and which days there are."""
         return f"{self.timezone}, {self.start} to {self.end}, by the {self.clock} clock"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The steps by which a release takes over from the one before it; none: at once."""
+        return ()
 
     @property
     def owners(self) -> list[str]:

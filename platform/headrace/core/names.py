@@ -102,6 +102,32 @@ def memory_bytes(memory: Memory) -> int:
     return int(memory[:-3]) * 1024 ** (2 if memory.endswith("MiB") else 3)
 
 
+_SHORT_UNITS = {"ms": 1.0, "s": 1000.0}
+
+
+def parse_milliseconds(text: Any) -> float:
+    """Return the milliseconds of "20ms", "1.5s", or of a number of them above 0."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and text > 0:
+        return float(text)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)", str(text).strip())
+    if not match or float(match[1]) == 0:
+        raise ValueError(f"'{text}' is not a short time: write a number above 0 with ms or s behind it, such as 20ms")
+    return float(match[1]) * _SHORT_UNITS[match[2]]
+
+
+def milliseconds_text(milliseconds: float) -> str:
+    """Return a short text that `parse_milliseconds` reads back."""
+    return f"{milliseconds:g}ms"
+
+
+Milliseconds = Annotated[
+    float,
+    BeforeValidator(parse_milliseconds, json_schema_input_type=str),
+    PlainSerializer(milliseconds_text, return_type=str),
+]
+"""A short time, written "20ms" or "1.5s"."""
+
+
 def quoted(identifier: str) -> str:
     """Return the identifier quoted for SQL."""
     return '"' + identifier.replace('"', '""') + '"'

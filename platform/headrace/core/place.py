@@ -21,10 +21,16 @@ class Place:
     spark_url: str | None = field(default=None, repr=False)
     """The Spark cluster, if the project has one: `spark://host:port`, `local[2]`, or `sc://host:port` for Spark Connect; never
     shown, for it may hold a token."""
+    keys_secret: str | None = field(default=None, repr=False)
+    """What API keys are hashed under, if the environment says it; never shown."""
     ray_address: str | None = None
     """The head of the Ray cluster, `host:port`, if the project has one."""
     flower_python: Path | None = None
     """The interpreter of the environment that Flower is in, if the project has one."""
+    traces_to: str | None = None
+    """The collector that servers hand their traces to by OTLP over HTTP, if there is one."""
+    journals: Path | None = None
+    """Where predictions are written, if not below `home`: a package is never written to."""
 
     @classmethod
     def at(
@@ -46,8 +52,10 @@ class Place:
         flower = environment.get("HEADRACE_FLOWER_PYTHON")
         return replace(
             place,
+            keys_secret=environment.get("HEADRACE_KEYS_SECRET"),
             ray_address=environment.get("HEADRACE_RAY_ADDRESS"),
             flower_python=(root / flower).absolute() if flower else None,
+            traces_to=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
         )
 
     @property
@@ -91,6 +99,11 @@ class Place:
         return self.home / "ledger"
 
     @property
+    def keys(self) -> Path:
+        """The folder of API keys: a file for each product."""
+        return self.home / "keys"
+
+    @property
     def spool(self) -> Path:
         """The folder of what MLflow has not been told yet."""
         return self.home / "spool"
@@ -101,9 +114,23 @@ class Place:
         return self.home / "online"
 
     @property
+    def predictions(self) -> Path:
+        """The folder that predictions are written to until they are gathered."""
+        return (self.journals or self.online) / "predictions"
+
+    @property
+    def hashing_key(self) -> Path:
+        """The secret by which personal values of predictions are hashed."""
+        return (self.journals or self.online) / "hashing.key"
+
+    @property
     def reports(self) -> Path:
         """The folder of HTML reports."""
         return self.home / "reports"
+
+    def card(self, product: str, release: int, kind: str) -> Path:
+        """Return where the model card of a release lies: as Markdown (`md`) or as a page (`html`)."""
+        return self.reports / f"{product}.release-{release}.{kind}"
 
     @property
     def spill(self) -> Path:

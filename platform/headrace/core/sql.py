@@ -119,6 +119,14 @@ def computed_columns(text: str, origin: str) -> set[str]:
     return computed
 
 
+def passed_on(text: str, origin: str) -> set[str]:
+    """Return the columns that a plain SELECT passes on, as they are, from the tables that it names; none of any other query."""
+    tree = parse(text, origin)
+    if not isinstance(tree, exp.Select) or tree.find(exp.With, exp.Subquery, exp.SetOperation):
+        return set()
+    return {projection.alias_or_name for projection in tree.selects if isinstance(projection.unalias(), exp.Column)}
+
+
 def instant_sql(column: str, timezone: str) -> str:
     """Return SQL that reads an ISO 8601 text as an instant; a stamp without an offset is local to the zone."""
     text = f"trim(cast({quoted(column)} as varchar))"

@@ -10,7 +10,7 @@ from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL
 from headrace.evaluation.behaviour import Behaviour, faults_of
-from headrace.evaluation.declaration import Gate
+from headrace.evaluation.declaration import Gate, before_load
 from headrace.evaluation.gate import Verdict
 from headrace.evaluation.judgement import Judgement, judge_candidate
 from headrace.evaluation.plots import evaluation_plots
@@ -45,7 +45,7 @@ def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gat
             code_version=version_of(evaluation_parts(label, model, gates)),
         ),
         checks={
-            GATES: "The candidate meets every gate of the declaration.",
+            GATES: "The candidate meets every gate of the declaration that needs no server.",
             BEHAVES: "The candidate passes every hard test that is made from its inputs.",
         },
         needs=[mlflow_key(product.product)],
@@ -64,7 +64,7 @@ def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gat
             judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
         pictures = evaluation_plots(judgement.evaluation)
-        verdicts = judgement.verdicts(gates)
+        verdicts = judgement.verdicts(before_load(gates))
         rows = split_version(site, label, model, judgement.version).test
         story = evaluation_story(site, rows, judgement, verdicts, tracking.origin)
         # Nothing more is told. Left to the end of the run, it would stay RUNNING if a later step is killed.

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from headrace.models.blocks import Array
-from headrace.models.encode import Input
+from headrace.models.meta import Input
 from headrace.models.words import Direction
 
 MOST_ROWS, ONE_BY_ONE = 1000, 50

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from headrace.evaluation.metrics import CALIBRATION_BINS, Ranked, are_probabilities, bins_of
 from headrace.models.blocks import Array, interval
-from headrace.models.declaration import Task
+from headrace.models.words import Task
 
 POINTS, NUMBER_BINS, ERROR_BINS = 100, 20, 40
 

@@ -1,20 +1,21 @@
 """What a user may say about gates."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from headrace.core.declaration import Declaration
 from headrace.core.names import did_you_mean
-from headrace.models.words import COUNTS, METRICS, SKEW, UNITS
+from headrace.models.words import COUNTS, METRICS, SKEW, UNDER_LOAD, UNITS
 
 
 class Gate(Declaration):
     """One condition that a candidate must meet.
 
     `auc >= 0.70`, `auc >= champion - 0.005`, `auc by origin >= 0.65`, `auc gap by origin <= 0.05`, `latency <= 5ms`,
-    `size <= 20MB`, `skew == 0`, `leakage == 0`, `labels == 0`, `contracts == 0`, `behaviour == 0`.
+    `latency.p99 <= 20ms`, `size <= 20MB`, `skew == 0`, `leakage == 0`, `labels == 0`, `contracts == 0`, `behaviour == 0`.
     """
 
     metric: str
@@ -26,6 +27,11 @@ class Gate(Declaration):
     """Whether the limit is relative to the live model on the same rows."""
     limit: float = Field(allow_inf_nan=False)
     """The limit, or the distance to the champion; milliseconds for latency, bytes for size."""
+
+    @property
+    def is_under_load(self) -> bool:
+        """Whether its evidence is a load test of the server, which comes after the evaluation."""
+        return self.metric in UNDER_LOAD
 
     def __str__(self) -> str:
         by = f"{' gap' if self.gap else ''} by {self.by}" if self.by else ""
@@ -45,7 +51,7 @@ class Gate(Declaration):
 
 
 _GATE = re.compile(
-    r"(?P<metric>\w+)(?P<gap>\s+gap)?(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=|==)\s*"
+    r"(?P<metric>\w+(?:\.\w+)?)(?P<gap>\s+gap)?(?:\s+by\s+(?P<by>\w+))?\s*(?P<comparison>>=|<=|==)\s*"
     r"(?:(?P<champion>champion)(?:\s*(?P<sign>[+-])\s*(?P<distance>\d+(?:\.\d+)?))?|(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]+)?)"
 )
 
@@ -90,6 +96,16 @@ def _wrong(found: re.Match[str]) -> str:
     if found["gap"] and (not found["by"] or found["champion"] or found["comparison"] != "<="):
         return f"a gap is between values of a column, so write {metric} gap by <column> <= <number>"
     return ""
+
+
+def before_load(gates: Sequence[Gate]) -> list[Gate]:
+    """Return the gates that are not held against a load test."""
+    return [gate for gate in gates if not gate.is_under_load]
+
+
+def under_load(gates: Sequence[Gate]) -> list[Gate]:
+    """Return the gates that are held against a load test."""
+    return [gate for gate in gates if gate.is_under_load]
 
 
 GateText = Annotated[Gate, BeforeValidator(parse_gate, json_schema_input_type=str), PlainSerializer(str)]

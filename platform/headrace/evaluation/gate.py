@@ -8,8 +8,7 @@ from headrace.core.errors import DeclarationError
 from headrace.evaluation.declaration import Gate
 from headrace.evaluation.duel import Difference, Differences, Duel
 from headrace.evaluation.evaluate import LEAST_ROWS, Evaluation, Measured
-from headrace.models.declaration import Task
-from headrace.models.words import COUNTS, MEASURED, UNITS
+from headrace.models.words import COUNTS, MEASURED, UNITS, Task
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 Both are asked only what came after the labels of all that either was trained on were known, as when they are in use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from headrace.evaluation.behaviour import Behaviour, Subject, behaviours
 from headrace.evaluation.declaration import Gate
 from headrace.evaluation.duel import Difference, Duel, compare, differences
 from headrace.evaluation.evaluate import Evaluation, Measured, Measuring, Sampling, evaluation_of, sample
-from headrace.evaluation.facts import Asked, facts_of
+from headrace.evaluation.facts import Asked, Fact, facts_of
 from headrace.evaluation.gate import Verdict, judge
 from headrace.evaluation.metrics import HALF, Aim, Decision
 from headrace.evaluation.weak import Searched, Weak, losses_of, weak_slices
@@ -29,7 +30,8 @@ from headrace.models.blocks import blocks_of
 from headrace.models.candidate import Candidate, recorded_tuning, split_version
 from headrace.models.declaration import Model
 from headrace.models.headline import MORE_IS_BETTER
-from headrace.models.predict import Predictor, load_meta, load_predictor, score_rows
+from headrace.models.meta import load_meta
+from headrace.models.predict import Predictor, load_predictor, score_rows
 from headrace.models.split import unseen_by
 from headrace.store.digest import rows_digest
 from headrace.store.evaluations import record, recorded
@@ -95,9 +97,9 @@ class Judgement(BaseModel):
     tuning: Worth | None = None
     """What the search for its parameters was worth, if there was one."""
 
-    def verdicts(self, gates: Sequence[Gate]) -> list[Verdict]:
-        """Return the verdicts of the gates on what was measured."""
-        return judge(gates, self.evaluation, self.duel)
+    def verdicts(self, gates: Sequence[Gate], later: Mapping[str, Fact] = MappingProxyType({})) -> list[Verdict]:
+        """Return the verdicts of the gates on what was measured, and on what was found out `later`, by metric."""
+        return judge(gates, _with(self.evaluation, later), self.duel)
 
     def facts(self) -> dict[str, Any]:
         """Return what was found of all rows, in words and numbers."""
@@ -114,6 +116,13 @@ class Judgement(BaseModel):
         """Return what was found of parts of the rows, as rows of tables."""
         weakest = [weak.model_dump() for weak in self.weakest]
         return {"slices": self.evaluation.listed(), "gaps": self.evaluation.gaps_listed(), "weakest slices": weakest}
+
+
+def _with(evaluation: Evaluation, later: Mapping[str, Fact]) -> Evaluation:
+    overall = evaluation.overall
+    metrics = overall.metrics | {metric: fact.value for metric, fact in later.items()}
+    notes = overall.notes | {metric: fact.why for metric, fact in later.items()}
+    return evaluation.model_copy(update={"overall": overall.model_copy(update={"metrics": metrics, "notes": notes})})
 
 
 def judge_candidate(site: Site, label: Label, model: Model, candidate: Candidate, gates: Sequence[Gate]) -> Judgement:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headrace.models.blocks import Array
-from headrace.models.declaration import Task
+from headrace.models.words import Task
 
 CALIBRATION_BINS = 10
 STEPS, MOST_SCORES = 128, 1000

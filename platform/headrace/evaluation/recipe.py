@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace.core.fingerprint import Parts, code_parts, installed
 from headrace.core.recipe import Recipe
-from headrace.evaluation.declaration import Gate
+from headrace.evaluation.declaration import Gate, before_load
 from headrace.evaluation.facts import broken_contracts
 from headrace.evaluation.judgement import judge_candidate
 from headrace.features.declaration import Label
@@ -75,7 +75,12 @@ def evaluation_parts(label: Label, model: Model, gates: Sequence[Gate]) -> Parts
     """Return the code and declarations behind an evaluation."""
     learner = trainer_of(model.learner).libraries
     return code_parts(
-        model.split, model.evaluation, *([model.costs] if model.costs else []), label, judge_candidate, *gates
+        model.split,
+        model.evaluation,
+        *([model.costs] if model.costs else []),
+        label,
+        judge_candidate,
+        *before_load(gates),
     ) | installed(learner)
 
 

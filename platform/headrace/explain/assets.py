@@ -21,7 +21,7 @@ from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
-from headrace.models.predict import load_meta
+from headrace.models.meta import load_meta
 from headrace.models.story import plots_of
 from headrace.resources import mlflow_key
 from headrace.store import runs

@@ -16,8 +16,7 @@ from headrace.features.lineage import training_lineage
 from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.declaration import Model
 from headrace.models.harden import RECORD as ROBUSTNESS
-from headrace.models.predict import load_meta
-from headrace.models.trainer import Meta
+from headrace.models.meta import Meta, load_meta
 from headrace.models.trainers.federated import RECORD as FEDERATED
 from headrace.store.evaluations import recorded
 from headrace.store.releases import Release

@@ -36,11 +36,12 @@ class Written:
 
 def write_card(site: Site, told: Told) -> Written:
     """Write the card of a release as Markdown and as a page, each whole or not at all."""
-    name, markdown, html = f"{told.product.product}.release-{told.release.number}", card_markdown(told), card_html(told)
-    made = {"md": markdown, "html": html}
-    for kind, text in made.items():
-        publish(site.place.reports / f"{name}.{kind}", text.encode(), f"the card of {name} was not written")
-    return Written(markdown, html, site.place.reports / f"{name}.html")
+    product, release = told.product.product, told.release.number
+    markdown, html = card_markdown(told), card_html(told)
+    for kind, text in {"md": markdown, "html": html}.items():
+        path = site.place.card(product, release, kind)
+        publish(path, text.encode(), f"the card of {product}'s release {release} was not written")
+    return Written(markdown, html, site.place.card(product, release, "html"))
 
 
 def card_markdown(told: Told) -> str:

@@ -9,7 +9,6 @@ import dagster as dg
 
 from headrace.core.assets import (
     asset,
-    column_lineage,
     daily,
     days_of,
     is_forced,
@@ -22,6 +21,7 @@ from headrace.core.assets import (
 )
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import Reach
+from headrace.core.resources import column_lineage
 from headrace.features.compute import feature_rows, inputs_of, layer_of, table_of
 from headrace.features.declaration import Feature
 from headrace.features.graph import Graph

@@ -8,14 +8,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from headrace.core.clock import MINUTE
 from headrace.core.errors import DataError
 from headrace.features.totals import divided
 
-REQUEST = "_request"
-"""The number of a request among those that are joined at once."""
 ROW, MOMENT = "_row_of_table", "_moment_of_table"
-MINUTE = 60e6
-"""In microseconds."""
 
 
 @dataclass(frozen=True)

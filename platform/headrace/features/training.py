@@ -1,8 +1,7 @@
 """Label rows, and the training set: each with what was known at its own prediction time."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from functools import lru_cache
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,11 +9,12 @@ import pyarrow.compute as pc
 from headrace.core.days import Days
 from headrace.core.errors import DataError, NoRows
 from headrace.core.names import quoted
-from headrace.core.sql import Statement, computed_columns, with_column
+from headrace.core.sql import Statement
 from headrace.features import spark
 from headrace.features.compute import source_views, sql_of
 from headrace.features.declaration import Feature, Label
-from headrace.features.join import REQUEST, join_features
+from headrace.features.join import join_features
+from headrace.features.request import REQUEST, numbered_requests, request_sql, with_computed
 from headrace.features.usable import as_joined, usable_tables, usable_views
 from headrace.features.windows import instant
 from headrace.store.engine import TableView
@@ -23,8 +23,8 @@ from headrace.store.site import Site
 Features = Mapping[str, Feature]
 VALUE_BYTES = 8
 """What a feature of a row weighs."""
-SCORED = ("score", "model", "release")
-"""The columns that a score adds to its row: which score, by which model, of which release."""
+SCORED = ("score", "model", "release", "feature_versions")
+"""The columns that a score adds to its row: which score, by which model, of which release, from which versions of tables."""
 
 
 def label_statement(site: Site, label: Label) -> Statement:
@@ -67,6 +67,17 @@ def _label_type(told: pa.DataType, label: Label, origin: str) -> pa.DataType:
     )
 
 
+def labelled_by_day(site: Site, label: Label) -> dict[date, int]:
+    """Return how many rows with a label there are of each day of UTC, whether or not they are known by now."""
+    statement = label_statement(site, label)
+    sql = (
+        f"select cast(cast({quoted(label.time)} as timestamptz) at time zone 'UTC' as date) as day, count(*) as rows "
+        f"from ({statement.text}\n) where {quoted(label.column)} is not null group by 1 order by 1"
+    )
+    counts = site.engine.query(sql, source_views(site, statement.tables), origin=statement.origin)
+    return dict(zip(counts["day"].to_pylist(), counts["rows"].to_pylist(), strict=True))
+
+
 def label_columns(site: Site, label: Label) -> list[str]:
     """Return the columns of the label's SQL."""
     statement = label_statement(site, label)
@@ -98,8 +109,13 @@ def known_by(rows: pa.Table, label: Label, now: datetime) -> pa.Table:
 
 def with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
     """Return label rows with the features of every table joined, then those computed from the request itself."""
+    return site.spill.concat(feature_pieces(site, features, label, rows))
+
+
+def feature_pieces(site: Site, features: Features, label: Label, rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield label rows, which are in the order of time, with all features: piece by piece, at least one of them."""
     pieces = [rows] if site.spark else _pieces(site, features, rows)
-    return site.spill.concat(_with_features(site, features, label, piece) for piece in pieces)
+    return (_with_features(site, features, label, piece) for piece in pieces)
 
 
 def _with_features(site: Site, features: Features, label: Label, rows: pa.Table) -> pa.Table:
@@ -143,36 +159,6 @@ def on_request(site: Site, name: str, feature: Feature, requests: pa.Table, labe
     numbered = numbered_requests(requests, label.column)
     made = _asked(site, request_sql(statement), {"request": numbered}, statement.origin)
     return with_computed(name, statement, requests, numbered, made)
-
-
-def numbered_requests(requests: pa.Table, hidden: str | None) -> pa.Table:
-    """Return requests as SQL on them sees them: each with its number, and without the label."""
-    numbered = requests.append_column(REQUEST, pa.array(range(requests.num_rows), pa.int64()))
-    return numbered.drop_columns([hidden]) if hidden in numbered.column_names else numbered
-
-
-def request_sql(statement: Statement) -> str:
-    """Return what is asked of the view `request`: what the SQL makes of each, in their order."""
-    return f"select * from ({with_column(statement.text, statement.origin, REQUEST)}) order by {REQUEST}"
-
-
-def with_computed(name: str, statement: Statement, requests: pa.Table, numbered: pa.Table, made: pa.Table) -> pa.Table:
-    """Return requests with the columns that were made of them; raises DataError where a request was lost or doubled."""
-    if not made[REQUEST].equals(numbered[REQUEST]):
-        raise DataError(
-            f"{statement.origin}: one row out for each row in: it made {made.num_rows} of {requests.num_rows}."
-        )
-    passed_on = (set(requests.column_names) | {REQUEST}) - _computed(statement)
-    for column in made.column_names:
-        if column not in passed_on and not column.startswith(REQUEST):
-            requests = requests.append_column(f"{name}_{column}", made[column])
-    return requests
-
-
-@lru_cache(maxsize=256)
-def _computed(statement: Statement) -> frozenset[str]:
-    """Return the columns that SQL computes: parsed once, for requests one by one."""
-    return frozenset(computed_columns(statement.text, statement.origin))
 
 
 def _refuse_bad_labels(rows: pa.Table, label: Label, origin: str) -> None:

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, NoRows, OneClassOnly
 from headrace.features.declaration import Label
-from headrace.models.declaration import Model, Task
+from headrace.models.declaration import Model
+from headrace.models.words import Task
 
 SHOWN = 5
 

@@ -60,7 +60,9 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             tuning = trained.tuning
             found, searched = (tuning.found.params, tuning.costs()) if tuning else (None, None)
             shared = cost_of(trained.workers) if trained.workers else None
-            behind = Trained(digest, version, meta.rows, triggers, cost, recipe.parts, found, searched, shared)
+            behind = Trained(
+                digest, version, meta.rows, triggers, cost, recipe.parts, found, searched, shared, context.run.run_id
+            )
             record_origin(site, label, behind)
             trained_now = Candidate(digest, version, site.clock.now(), reason)
             commit = remember(site, trained_now)

@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError, StoreError
 from headrace.features.declaration import Label
-from headrace.models.declaration import Model, Task
-from headrace.models.encode import Input, encode
+from headrace.models.declaration import Model
+from headrace.models.encode import encode
 from headrace.models.folds import asked_of
 from headrace.models.headline import NUMBERS, Asked, Headline, headline, is_better
+from headrace.models.meta import Input
 from headrace.models.predict import load_predictor
 from headrace.models.split import Split
+from headrace.models.words import Task
 from headrace.store.site import Site
 
 RECORD = "baselines"

@@ -4,12 +4,11 @@ Both belong to the model's bytes. Rows of the test take no part in either.
 """
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel
 
 from headrace.core.errors import DataError, OneClassOnly
 from headrace.features.declaration import Label
@@ -17,44 +16,12 @@ from headrace.models import declaration
 from headrace.models.blocks import Array
 from headrace.models.declaration import Costs, Model
 from headrace.models.split import Split, split_by_time, split_off_groups
+from headrace.models.tuned import SURE, Calibration, Tuned, log_odds
 
-FILE = "tuned.json"
 PARTS = 5
 """The newest fifth of the training span is held out for calibration and threshold; of a split by group a fifth of the groups."""
 LEAST_ROWS = 100
 ROUNDS = 100
-SURE = 1e-12
-"""How near to 0 and 1 a score is taken to be at most: its log-odds must be a number."""
-
-
-class Calibration(BaseModel):
-    """A function of scores that never falls: a broken line, or a logistic curve of their log-odds."""
-
-    method: Literal["isotonic", "platt"]
-    scores: list[float] = []
-    chances: list[float] = []
-    """The broken line's corners; level beyond them."""
-    slope: float = 1.0
-    shift: float = 0.0
-
-    def apply(self, scores: Any) -> Any:
-        """Return the calibrated score of each row."""
-        if self.method == "isotonic":
-            return np.interp(scores, self.scores, self.chances)
-        from scipy.special import expit
-
-        return expit(self.slope * _log_odds(scores) + self.shift)
-
-
-class Tuned(BaseModel):
-    """What is applied behind the model: its calibration, and from which score on a row is decided as positive."""
-
-    calibration: Calibration | None = None
-    threshold: float | None = None
-
-    def apply(self, scores: Any) -> Any:
-        """Return the scores as they are used."""
-        return self.calibration.apply(scores) if self.calibration else scores
 
 
 def is_tuned(model: Model) -> bool:
@@ -139,7 +106,7 @@ def _platt(scores: Array, answers: Array) -> Calibration:
 
     positives = float(answers.sum())
     targets = np.where(answers == 1, (positives + 1) / (positives + 2), 1 / (len(answers) - positives + 2))
-    x = np.stack([_log_odds(scores), np.ones(len(scores))])
+    x = np.stack([log_odds(scores), np.ones(len(scores))])
     weights = np.array([1.0, 0.0])
     for _ in range(ROUNDS):
         chances = expit(weights @ x)
@@ -154,9 +121,3 @@ def _platt(scores: Array, answers: Array) -> Calibration:
             "that holds. A calibration would turn them around."
         )
     return Calibration(method="platt", slope=float(weights[0]), shift=float(weights[1]))
-
-
-def _log_odds(scores: Any) -> Array:
-    from scipy.special import logit
-
-    return np.asarray(logit(np.clip(scores, SURE, 1 - SURE)))

@@ -14,20 +14,23 @@ from headrace.models.baselines import RECORD as BASELINES
 from headrace.models.baselines import Baseline, baselines
 from headrace.models.calibrate import held_out, is_tuned
 from headrace.models.declaration import Model
-from headrace.models.encode import Input, encode
+from headrace.models.encode import encode
 from headrace.models.federated.compared import compared
 from headrace.models.fit import fit_model
 from headrace.models.folds import RECORD as FOLDS
 from headrace.models.folds import asked_of, fold_of, judged_on, older_folds, summary
 from headrace.models.harden import RECORD as ROBUSTNESS
 from headrace.models.harden import robustness
+from headrace.models.meta import Input, Meta
 from headrace.models.origin import Cost, measured
 from headrace.models.predict import SCORE, load_predictor
+from headrace.models.probe import RECORD as PROBE
+from headrace.models.probe import probe_of
 from headrace.models.profile import profile_of
 from headrace.models.split import Split, canonical, split_rows
 from headrace.models.spread.trainer import BoostedTogether
 from headrace.models.train import Trained, importance
-from headrace.models.trainer import Beside, Meta, Say
+from headrace.models.trainer import Beside, Say
 from headrace.models.trainers.federated import RECORD as FEDERATED
 from headrace.models.trainers.federated import FromSites
 from headrace.models.tuning.folds import Task, with_params
@@ -115,7 +118,8 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
     tuning = _tuned(site, split, task, version, say) if model.tune else None
     model = with_params(model, tuning.found.params) if tuning else model
     trained, digest = _stored(site, split.train, replace(task, model=model), version, say)
-    scores = load_predictor(site.models, digest).predict(split.test)
+    predictor = load_predictor(site.models, digest)
+    scores = predictor.predict(split.test)
     scored = split.test.append_column(SCORE, pa.array(scores))
     profile = profile_of(split.train, trained.meta.inputs) | profile_of(scored, [Input(name=SCORE, kind="numeric")])
     found = judged_on(split.test, label, model, scores)
@@ -137,17 +141,23 @@ def train_candidate(site: Site, label: Label, model: Model, version: int, say: S
         dict(trained.fitted.told) if isinstance(trained.fitted, FromSites) else {},
     )
     site.models.record(digest, "profile", profile)
-    site.models.record(digest, "importance", {"shares": list(made.importance.items())})
+    site.models.record(digest, PROBE, probe_of(predictor, profile))
     site.models.record(digest, STATISTICS, as_facts(statistics_of(split.train)))
-    site.models.record(digest, BASELINES, {"baselines": made.baselines})
-    site.models.record(digest, FOLDS, made.folds)
-    if made.robustness:
-        site.models.record(digest, ROBUSTNESS, made.robustness)
-    if made.federated:
-        site.models.record(digest, FEDERATED, made.federated)
+    _record(site, made)
     if tuning:
         site.models.record(digest, f"{TUNING}.{site.product.product}", tuning.facts())
     return made
+
+
+def _record(site: Site, made: Made) -> None:
+    """Keep what was found out about a model on the way."""
+    site.models.record(made.digest, "importance", {"shares": list(made.importance.items())})
+    site.models.record(made.digest, BASELINES, {"baselines": made.baselines})
+    site.models.record(made.digest, FOLDS, made.folds)
+    if made.robustness:
+        site.models.record(made.digest, ROBUSTNESS, made.robustness)
+    if made.federated:
+        site.models.record(made.digest, FEDERATED, made.federated)
 
 
 def beside_of(site: Site) -> Beside:

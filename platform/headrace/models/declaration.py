@@ -23,9 +23,7 @@ from headrace.models.federated.declaration import Federated
 from headrace.models.parameters import CLOSED, OF_CLASSES, refuse_unknown
 from headrace.models.spread.declaration import LEARNER, Spread, Workers
 from headrace.models.tuning.declaration import Tune
-from headrace.models.words import Direction
-
-Task = Literal["classification", "regression", "ranking", "quantile"]
+from headrace.models.words import Direction, Task
 
 TRAINER = r"^(lightgbm|xgboost|torch|federated|[A-Za-z_]\w*[.]py:[A-Za-z_]\w*|sklearn:[A-Za-z_][\w.]*[.][A-Za-z_]\w*|sklearn:[A-Za-z_]\w*[.]py:[A-Za-z_]\w*)$"
 BOOSTING = ("lightgbm", "xgboost", "federated")

@@ -1,25 +1,14 @@
 """Rows as numbers: the one encoding that training and serving share."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from polars.selectors import by_name
-from pydantic import BaseModel
 
 from headrace.core.errors import DataError
-
-Kind = Literal["numeric", "categorical"]
-
-
-class Input(BaseModel):
-    """One input column of a model; a categorical one knows its categories, in code order."""
-
-    name: str
-    kind: Kind
-    categories: list[str] = []
+from headrace.models.meta import Input, Kind
 
 
 def inputs_of(rows: pa.Table, ignore: Sequence[str]) -> list[Input]:

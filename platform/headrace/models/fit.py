@@ -7,11 +7,12 @@ import pyarrow.compute as pc
 
 from headrace.features.declaration import Label
 from headrace.models.answers import answers_of
-from headrace.models.calibrate import FILE, Tuned, held_out, is_tuned, tune
+from headrace.models.calibrate import held_out, is_tuned, tune
 from headrace.models.declaration import Model
 from headrace.models.predict import Predictor
 from headrace.models.train import Trained, train_model
 from headrace.models.trainer import Beside, Say
+from headrace.models.tuned import FILE, Tuned
 
 
 @dataclass(frozen=True)

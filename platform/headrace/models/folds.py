@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from headrace.core.errors import DataError
 from headrace.features.declaration import Label
-from headrace.models.declaration import Model, Task
+from headrace.models.declaration import Model
 from headrace.models.fit import fit_model
 from headrace.models.headline import NUMBERS, Asked, Headline, headline
 from headrace.models.split import Split, older_splits
 from headrace.models.train import NOWHERE
 from headrace.models.trainer import Beside, Say
+from headrace.models.words import Task
 
 RECORD = "folds"
 

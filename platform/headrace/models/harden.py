@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.models.declaration import Task
-from headrace.models.encode import Input
 from headrace.models.headline import LEAST, Asked, headline
-from headrace.models.trainer import Fitted, Lesson, Meta, Trainer
+from headrace.models.meta import Input, Meta
+from headrace.models.trainer import Fitted, Lesson, Trainer
+from headrace.models.words import Task
 
 RECORD = "robustness"
 REACH = 0.05

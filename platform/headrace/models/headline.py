@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.models.declaration import Task
+from headrace.models.words import Task
 
 NUMBERS: dict[Task, tuple[str, ...]] = {
     "classification": ("auc", "log_loss"),

@@ -30,7 +30,7 @@ def locks_of(site: Site, libraries: Iterable[str]) -> dict[str, bytes]:
     if lock is None:
         return {LOCK: _pinned(name for name in installed() if name != "headrace")}
     locked = {canonicalize_name(name) for name in _PIN.findall(lock.decode())}
-    needed = _with_what_they_need({"headrace", *libraries, *_imported(code_files(site.folder))})
+    needed = with_what_they_need({"headrace", *libraries, *_imported(code_files(site.folder))})
     lacking = sorted(needed - locked - {"headrace"})
     return {LOCK: lock} | ({BESIDE: _pinned(lacking)} if lacking else {})
 
@@ -58,11 +58,12 @@ def _imported(files: Mapping[str, bytes]) -> Iterator[str]:
     # It looks at every file that is installed.
     homes = packages_distributions() if written else {}
     for text in written:
-        for module in _modules(text):
+        for module in modules_of(text):
             yield from homes.get(module.partition(".")[0], [])
 
 
-def _modules(text: bytes) -> Iterator[str]:
+def modules_of(text: bytes) -> Iterator[str]:
+    """Yield the modules that a Python file imports; none of one that is not Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -75,7 +76,7 @@ def _modules(text: bytes) -> Iterator[str]:
             yield node.module
 
 
-def _with_what_they_need(names: Iterable[str]) -> set[str]:
+def with_what_they_need(names: Iterable[str]) -> set[str]:
     """Return the distributions that are installed, with all that they need on this machine, as canonical names."""
     found: set[str] = set()
     asked = {(canonicalize_name(name), "") for name in names}

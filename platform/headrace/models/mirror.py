@@ -5,9 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.models.calibrate import FILE, Tuned
+from headrace.models.meta import Meta
 from headrace.models.predict import Predictor
-from headrace.models.trainer import Meta, trainer_of
+from headrace.models.trainer import trainer_of
+from headrace.models.tuned import FILE, Tuned
 
 
 class Mirrored:

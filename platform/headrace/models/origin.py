@@ -16,11 +16,13 @@ from headrace.features.declaration import Label
 from headrace.models.changes import changes, libraries_of
 from headrace.models.lineage import versions_behind
 from headrace.models.lock import installed, locks_of
+from headrace.models.meta import ORIGIN
 from headrace.store.code import code_files
 from headrace.store.digest import contents_of
 from headrace.store.site import Site
 
-ORIGIN = "origin"
+TRAINING = "training"
+"""The step that each training begins with, in what it cost."""
 
 
 @dataclass
@@ -77,12 +79,16 @@ class Trained:
     """What that search took."""
     workers: Mapping[str, Any] | None = None
     """What the workers of a cluster took to learn the model itself, beside the cost of this process."""
+    run: str | None = None
+    """The id of the Dagster run that has trained it, if one has."""
 
 
 def record_origin(site: Site, label: Label, trained: Trained) -> None:
     """Keep with a model what it was made of, and what changed since the live one; what decisions stand on stays as it is."""
     digest = trained.digest
     kind = f"{ORIGIN}.{site.product.product}"
+    elsewhere = float((trained.workers or {}).get("cpu_seconds", 0.0))
+    _spend(site, digest, TRAINING, trained.cost.cpu_seconds + elsewhere)
     known = site.models.recorded(digest, kind)
     if known and any(decision.model == digest for decision in site.releases.all(site.product.product)):
         return
@@ -91,6 +97,7 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
     versions = versions_behind(site, trained.version)
     facts: dict[str, Any] = {
         "at": site.clock.now().isoformat(),
+        "run": trained.run,
         "triggers": [asdict(trigger) for trigger in trained.triggers],
         "training_set": trained.version,
         "known_at": known_at(site, label, trained.version).isoformat(),
@@ -102,7 +109,8 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
         "declaration": site.product.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         "libraries": installed(),
         "python": platform.python_version(),
-        "cost": {"training": asdict(trained.cost) | {"rows": trained.rows}},
+        "labelled": _labelled(site, label, trained.version),
+        "cost": {TRAINING: asdict(trained.cost) | {"rows": trained.rows}},
     }
     facts["lock"] = site.code.put(locks_of(site, libraries_of(facts)))
     if trained.tuning is not None:
@@ -114,7 +122,8 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
 
 
 def record_cost(site: Site, digest: str, what: str, cost: Cost, rows: int) -> None:
-    """Add what a later step took to what is kept of a model's origin."""
+    """Add what a later step took to what is kept of a model's origin, and to what the product has spent."""
+    _spend(site, digest, what, cost.cpu_seconds)
     kind = f"{ORIGIN}.{site.product.product}"
     known = site.models.recorded(digest, kind)
     if known:
@@ -125,6 +134,17 @@ def record_cost(site: Site, digest: str, what: str, cost: Cost, rows: int) -> No
 def origin_of(site: Site, digest: str) -> dict[str, Any] | None:
     """Return what is kept of a model's origin; None where nothing is."""
     return site.models.recorded(digest, f"{ORIGIN}.{site.product.product}")
+
+
+def _spend(site: Site, digest: str, what: str, cpu_seconds: float) -> None:
+    at = site.clock.now().isoformat()
+    site.costs.add({"at": at, "what": what, "model": digest, "cpu_seconds": round(cpu_seconds, 3)})
+
+
+def _labelled(site: Site, label: Label, version: int) -> int:
+    """Return how many rows a version of the training set has: those to learn from, and those to be judged on."""
+    rows = site.tables.read(site.product.table("training", "set"), columns=[label.time], version=version)
+    return int(rows.num_rows)
 
 
 def known_at(site: Site, label: Label, version: int) -> datetime:

@@ -7,11 +7,13 @@ such as a number that was cut short, would be found when it is too late.
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from headrace.core.errors import StoreError
-from headrace.core.fingerprint import libraries, version_of
-from headrace.models.trainer import Meta, trainer_of
+from headrace.models.meta import Meta
+from headrace.models.native import library_path
 from headrace.store.models import Models
 
 RECORD = "parsed"
@@ -20,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 PARSE = """
 import sys
 from headrace.core.errors import HeadraceError
-from headrace.models.trainer import Meta, trainer_of
+from headrace.models.meta import Meta
+from headrace.models.trainer import trainer_of
 facts, data = sys.stdin.buffer.read().split(b"\\n", 1)
 meta = Meta.model_validate_json(facts)
 try:
@@ -53,7 +56,7 @@ def parse_apart(models: Models, digest: str, meta: Meta, data: bytes) -> None:
 
     Raises StoreError where that process fails, ends or takes longer than two minutes.
     """
-    by = f"{version_of(libraries(*trainer_of(meta.trainer).libraries))} on {platform.machine()}"
+    by = f"{', '.join(f'{name} {version(name)}' for name in _libraries(meta))} on {platform.machine()}"
     if (models.recorded(digest, RECORD) or {}).get("by") == by:
         return
     try:
@@ -69,15 +72,22 @@ def parse_apart(models: Models, digest: str, meta: Meta, data: bytes) -> None:
         raise _refused(digest, f"parsing it takes longer than {LONGEST_S} s") from error
     if done.returncode:
         raise _refused(digest, _why(done.returncode, done.stderr.decode(errors="replace")))
-    models.record(digest, RECORD, {"by": by})
+    if not models.is_sealed:
+        models.record(digest, RECORD, {"by": by})
 
 
 def _command(meta: Meta) -> list[str]:
     if meta.trainer != "lightgbm":
         return [sys.executable, "-c", PARSE]
-    from lightgbm.basic import _LIB
+    return [sys.executable, "-I", "-c", PARSE_LIGHTGBM, str(library_path())]
 
-    return [sys.executable, "-I", "-c", PARSE_LIGHTGBM, str(_LIB._name)]
+
+def _libraries(meta: Meta) -> Sequence[str]:
+    if meta.trainer == "lightgbm":
+        return (meta.trainer,)
+    from headrace.models.trainer import trainer_of
+
+    return trainer_of(meta.trainer).libraries
 
 
 def _why(code: int, said: str) -> str:

@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.features.training import SCORED
-from headrace.models.calibrate import FILE, Tuned
-from headrace.models.encode import Input, encode
+from headrace.models.encode import encode
+from headrace.models.meta import Input, Meta, load_meta
 from headrace.models.parse import parse_apart
-from headrace.models.trainer import Fitted, Meta, trainer_of
+from headrace.models.trainer import Fitted, trainer_of
+from headrace.models.tuned import FILE, Tuned
 from headrace.store.models import Models
 
-SCORE, MODEL, RELEASE = SCORED
+SCORE, MODEL, RELEASE, VERSIONS = SCORED
 """The columns that every table of scores has beside the rows' own."""
 
 
@@ -44,11 +45,6 @@ def load_predictor(models: Models, digest: str) -> Predictor:
     parse_apart(models, digest, meta, data)
     tuned = Tuned.model_validate_json(models.get(digest, FILE)) if meta.tuned else Tuned()
     return Predictor(trainer_of(meta.trainer).from_bytes(data, meta), meta, tuned)
-
-
-def load_meta(models: Models, digest: str) -> Meta:
-    """Return what belongs to a stored model's bytes; raises DigestMismatch if a byte of it is not as it was stored."""
-    return Meta.model_validate_json(models.get(digest, "meta.json"))
 
 
 def stored_file(models: Models, digest: str) -> tuple[str, bytes]:

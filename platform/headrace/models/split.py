@@ -13,7 +13,7 @@ from headrace.core.errors import DataError, DeclarationError, NoRows
 from headrace.core.names import did_you_mean, duration_text, share_text
 from headrace.features.declaration import Label
 from headrace.models import declaration
-from headrace.models.trainer import Meta
+from headrace.models.meta import Meta
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate, Made, training_set
-from headrace.models.encode import Input
 from headrace.models.lock import installed
+from headrace.models.meta import Input
 from headrace.models.predict import stored_file
 from headrace.models.trainer import trainer_of
 from headrace.models.tuning.logged import logged_trials

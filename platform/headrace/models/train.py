@@ -16,7 +16,8 @@ from headrace.models.declaration import Model
 from headrace.models.encode import encode, inputs_of
 from headrace.models.federated.sites import standing_of
 from headrace.models.harden import fit_hardened
-from headrace.models.trainer import Beside, Fitted, HeldOut, Lesson, Meta, Say, trainer_for, trainer_of
+from headrace.models.meta import HeldOut, Meta
+from headrace.models.trainer import Beside, Fitted, Lesson, Say, trainer_for, trainer_of
 
 NOWHERE = Beside(Path(), "")
 """For trainers that stand nowhere beside a declaration."""

@@ -6,21 +6,17 @@ The trainers themselves stand in `trainers/`, one library in each file; a librar
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 from headrace.core.errors import DeclarationError
 from headrace.core.user_code import PLACE
-from headrace.models.declaration import Model, Task
-from headrace.models.device import Declared
-from headrace.models.encode import Input
+from headrace.models.declaration import Model
 from headrace.models.federated.sites import Standing
+from headrace.models.meta import Meta
 from headrace.models.spread.declaration import Workers
-from headrace.models.spread.trainer import SpreadLightGBM
 from headrace.models.trainers.federated import Federated
 from headrace.models.trainers.lightgbm import LightGBM
 from headrace.models.trainers.own import OwnTrainer
@@ -29,43 +25,6 @@ from headrace.models.trainers.torch import Torch
 from headrace.models.trainers.xgboost import XGBoost
 
 Say = Callable[[str], None]
-
-
-class HeldOut(BaseModel):
-    """The groups that a model never learned from: those whose place, told by their own digest, lies below the share."""
-
-    column: str
-    share: float
-
-
-class Meta(BaseModel):
-    """What belongs to a model's bytes: its trainer, task and inputs, how it was trained, on which span of prediction times."""
-
-    inputs: list[Input]
-    label: str
-    time: str
-    params: dict[str, Any]
-    trees: int
-    seed: int
-    train_from: datetime
-    train_to: datetime
-    rows: int
-    trainer: str = "lightgbm"
-    task: Task = "classification"
-    quantile: float | None = None
-    """Which quantile is predicted, for the task of that name."""
-    tuned: bool = False
-    """Whether a calibration or a threshold, learned on the newest of its rows, is stored beside it."""
-    device: Declared = "cpu"
-    """Where it was allowed to be trained."""
-    harden: str | None = None
-    """How it was made robust."""
-    workers: int | None = None
-    """How many workers of a cluster learned it together; None where it was learned by one process."""
-    code: dict[str, str] = {}
-    """Of a trainer of the user's own: file → digest of its text. The files are stored with the model."""
-    held_out: HeldOut | None = None
-    """With a split by group: which groups are the test."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +115,14 @@ def trainer_of(name: str) -> Trainer:
 
 def trainer_for(model: Model) -> Trainer:
     """Return the trainer that a declaration asks for; its models are those of `trainer_of` its name."""
-    return SPREAD[model.learner]() if model.workers else trainer_of(model.learner)
+    return _spread() if model.workers else trainer_of(model.learner)
+
+
+def _spread() -> Trainer:
+    """Return the trainer of those that workers of a cluster learn together by: LightGBM's."""
+    from headrace.models.spread.trainer import SpreadLightGBM
+
+    return SpreadLightGBM()
 
 
 def kind_of(name: str) -> str:
@@ -165,8 +131,6 @@ def kind_of(name: str) -> str:
     return "scikitlearn" if name.startswith(PREFIX) else own
 
 
-SPREAD: dict[str, Callable[[], Trainer]] = {"lightgbm": SpreadLightGBM}
-"""Those that workers of a cluster learn together by."""
 TRAINERS: dict[str, Callable[[], Trainer]] = {
     "lightgbm": LightGBM,
     "xgboost": XGBoost,

@@ -15,7 +15,10 @@ BEHAVIOUR = "behaviour"
 """How many of the hard behaviour tests the model fails."""
 COUNTS = (SKEW, LEAKAGE, LABELS, CONTRACTS, BEHAVIOUR)
 LATENCY, SIZE = "latency", "size"
+UNDER_LOAD = ("latency.p50", "latency.p95", "latency.p99")
+"""How long requests wait for their answers while a server of the model is asked as much as it is to bear."""
 Direction = Literal["increasing", "decreasing"]
+Task = Literal["classification", "regression", "ranking", "quantile"]
 MEASURED: Mapping[str, Sequence[str]] = {
     "classification": (
         "auc",
@@ -34,6 +37,7 @@ MEASURED: Mapping[str, Sequence[str]] = {
     "ranking": ("ndcg",),
 }
 """Task → what is measured of scores, on all rows and by slice."""
-METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), LATENCY, SIZE, *COUNTS)
-UNITS = {LATENCY: {"ms": 1.0, "s": 1000.0}, SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
+METRICS = (*(metric for metrics in MEASURED.values() for metric in metrics), LATENCY, *UNDER_LOAD, SIZE, *COUNTS)
+_TIMES = {"ms": 1.0, "s": 1000.0}
+UNITS = {**dict.fromkeys((LATENCY, *UNDER_LOAD), _TIMES), SIZE: {"KB": 1e3, "MB": 1e6, "GB": 1e9}}
 """Metric → unit → how many milliseconds or bytes it is."""

@@ -9,45 +9,65 @@ from headrace.core.charts import bars, markdown
 from headrace.core.fingerprint import cluster_parts, code_parts, code_version, version_of
 from headrace.features.declaration import Label
 from headrace.features.graph import Graph
+from headrace.models.declaration import Model
 from headrace.models.predict import SCORE
 from headrace.monitoring import spark
-from headrace.monitoring.charts import quality_over_time
-from headrace.monitoring.declaration import Drift, Monitors, Quality
+from headrace.monitoring.calibrate import DECLARED
+from headrace.monitoring.cause import Causes
+from headrace.monitoring.columns import column_shares
+from headrace.monitoring.declaration import Drift, Monitors
+from headrace.monitoring.diagnose import diagnosed
 from headrace.monitoring.drift import PSI, Moved, window_start, worst
+from headrace.monitoring.drift_words import because, causes_markdown
+from headrace.monitoring.estimated.assets import estimated_assets
 from headrace.monitoring.facts import product_facts
-from headrace.monitoring.quality import (
-    Realized,
-    live_quality,
-    quality_table,
-    quality_words,
-    realized_by_day,
-    realized_rows,
-)
+from headrace.monitoring.inputs.assets import input_assets
+from headrace.monitoring.kept import remember_causes
+from headrace.monitoring.labelled.assets import quality_asset
+from headrace.monitoring.overview import tell_overview
+from headrace.monitoring.profiled.assets import profile_assets
 from headrace.monitoring.registry import Users, registry_of
 from headrace.monitoring.registry_page import write_registry
 from headrace.monitoring.report import write_report
-from headrace.monitoring.watch import live_drift, with_history
+from headrace.monitoring.standing import standing_of
+from headrace.monitoring.watch import calibrated_limits, live_drift, tell_servers, with_history
+from headrace.rollout.evidence import SERVED
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
-FEATURES, PREDICTIONS, AUC = "features", "predictions", "auc"
-"""The checks on monitoring/drift (two) and monitoring/quality."""
+FEATURES, PREDICTIONS = "features", "predictions"
+"""The checks on monitoring/drift; that on monitoring/quality is named for its metric."""
 BARS = 12
 NOT_LIVE = "no model is live yet"
 
 
 def monitoring_assets(
-    site: Site, graph: Graph, label: Label, monitors: Monitors, users: Users
+    site: Site, graph: Graph, model: Model, monitors: Monitors, users: Users
 ) -> list[dg.AssetsDefinition]:
-    """Return monitoring/drift, monitoring/quality and reports/product; `users` are other products with this one's features."""
+    """Return the assets below monitoring/, and reports/product; `users` are other products with this one's features."""
+    label = graph.label
+    assert label, "a product with a model has a label"
     return [
-        _drift(site, monitors.drift),
-        _quality(site, label, monitors.quality),
+        *profile_assets(site, monitors.drift),
+        _drift(site, graph, monitors.drift),
+        quality_asset(site, label, model, monitors.quality),
+        *estimated_assets(site, label, model, monitors.quality),
+        *input_assets(site, label, model, monitors.inputs),
         _report(site, graph, label, monitors, users),
     ]
 
 
-def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
+def with_served(site: Site, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """Return the assets of monitoring of a product that keeps what it serves one by one: drift and quality come behind that."""
+    served = site.product.key("predictions", SERVED)
+
+    def behind(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.merge_attributes(deps=[served]) if spec.group_name == "monitoring" else spec
+
+    return [asset.map_asset_specs(behind) for asset in assets]
+
+
+def _drift(site: Site, graph: Graph, policy: Drift) -> dg.AssetsDefinition:
     product, table = site.product, site.product.table("monitoring", "drift")
 
     @asset(
@@ -55,10 +75,11 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
             product,
             "monitoring",
             "drift",
-            deps=[product.key("predictions", "batch"), product.key("model", "champion")],
+            deps=[product.key("monitoring", "profiles"), product.key("model", "champion")],
             kinds={"python", "deltalake"},
             code_version=version_of(
-                code_parts(policy, live_drift, with_history) | cluster_parts(product.engine, spark.day_profiles)
+                code_parts(policy, live_drift, with_history, diagnosed)
+                | cluster_parts(product.engine, spark.day_profiles)
             ),
         ),
         checks={
@@ -70,10 +91,16 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
         """How far features and scores of the last days have moved from the live model's training set."""
         live = site.releases.live(product.product)
         moved = live_drift(site, live, policy) if live else []
+        words = calibrated_limits(site, live, policy).words if live else NOT_LIVE
         rows = with_history(site, moved, live.model if live else "")
         commit = site.tables.replace(table, rows, why=f"run {context.run.run_id}")
         now = sorted((m for m in moved if m.day == moved[-1].day), key=lambda m: -m.value / m.limit)
-        features = [m for m in now if m.column != SCORE]
+        tell_servers(site, live.model if live else "", now)
+        causes = diagnosed(site, graph, live, now, policy) if live and now else None
+        if causes:
+            remember_causes(site, causes)
+        watched = [m for m in now if m.column not in (SCORE, *policy.ignore)]
+        scores = [m for m in now if m.column == SCORE]
         return dg.MaterializeResult(
             data_version=dg.DataVersion(commit.digest),
             metadata={
@@ -82,10 +109,16 @@ def _drift(site: Site, policy: Drift) -> dg.AssetsDefinition:
                 "dagster/row_count": rows.num_rows,
                 "psi": dg.MetadataValue.md(_picture(now, policy)),
                 "columns": _listed(now),
+                "threshold": words,
+                **(
+                    {"causes": dg.MetadataValue.md(causes_markdown(causes)), "causes_json": _as_json(causes)}
+                    if causes
+                    else {}
+                ),
             },
             check_results=[
-                _drift_check(FEATURES, live, [m for m in features if m.column not in policy.ignore], policy),
-                _drift_check(PREDICTIONS, live, [m for m in now if m.column == SCORE], policy),
+                _explained(_drift_check(FEATURES, live, watched, policy, words), causes),
+                _explained(_drift_check(PREDICTIONS, live, scores, policy, DECLARED), causes),
             ],
         )
 
@@ -103,7 +136,9 @@ def _listed(now: Sequence[Moved]) -> dg.TableMetadataValue:
     )
 
 
-def _drift_check(name: str, live: Release | None, now: Sequence[Moved], policy: Drift) -> dg.AssetCheckResult:
+def _drift_check(
+    name: str, live: Release | None, now: Sequence[Moved], policy: Drift, threshold: str
+) -> dg.AssetCheckResult:
     most = worst(now)
     if most is None:
         why = "the live model has not scored a whole window" if live else NOT_LIVE
@@ -120,52 +155,21 @@ def _drift_check(name: str, live: Release | None, now: Sequence[Moved], policy: 
         days=f"{window_start(most.day, policy.window)} to {most.day}",
         columns=_listed(now),
         psi=dg.MetadataValue.md(_picture(now, policy)),
+        threshold=threshold,
     )
 
 
-def _quality(site: Site, label: Label, policy: Quality) -> dg.AssetsDefinition:
-    product, table = site.product, site.product.table("monitoring", "quality")
-
-    @asset(
-        spec(
-            product,
-            "monitoring",
-            "quality",
-            deps=[product.key("predictions", "batch"), product.key("model", "champion")],
-            kinds={"python", "deltalake"},
-            code_version=code_version(policy, label, realized_by_day),
-        ),
-        checks={AUC: "The live model's scores came true well enough."} if policy.floor is not None else None,
-    )
-    def quality(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """How each model's scores came true, as far as labels are known."""
-        scored = realized_rows(site, label)
-        days = realized_by_day(scored, label, policy)
-        facts = quality_table(days, policy)
-        commit = site.tables.replace(table, facts, why=f"run {context.run.run_id}")
-        live = site.releases.live(product.product)
-        found = live_quality(days, live) if live else None
-        words = quality_words(found, policy) if live else NOT_LIVE
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(commit.digest),
-            metadata={
-                "table": table,
-                "version": commit.version,
-                "dagster/row_count": facts.num_rows,
-                "labelled scores": scored.num_rows,
-                "verdict": words,
-                "over time": dg.MetadataValue.md(markdown(quality_over_time(facts.to_pylist(), policy, []))),
-            },
-            check_results=[_quality_check(found, policy, words)] if policy.floor is not None else [],
-        )
-
-    return quality
+def _explained(check: dg.AssetCheckResult, causes: Causes | None) -> dg.AssetCheckResult:
+    """Return a check that fails with the causes in its words, for people and for the reason of a training."""
+    if check.passed or not causes or not causes.causes:
+        return check
+    what = f"{check.description}. Because {because(causes)}"
+    told = {"what": dg.MetadataValue.text(what), "causes": dg.MetadataValue.md(causes_markdown(causes))}
+    return check._replace(description=what, metadata={**check.metadata, **told})
 
 
-def _quality_check(found: Realized | None, policy: Quality, what: str) -> dg.AssetCheckResult:
-    value = found.value if found else None
-    passed = value is None or policy.floor is None or value >= policy.floor
-    return verdict(AUC, passed, what, severe=True, value=value, limit=policy.floor)
+def _as_json(causes: Causes) -> dg.JsonMetadataValue:
+    return dg.MetadataValue.json(causes.model_dump(mode="json"))
 
 
 def _report(site: Site, graph: Graph, label: Label, monitors: Monitors, users: Users) -> dg.AssetsDefinition:
@@ -179,19 +183,32 @@ def _report(site: Site, graph: Graph, label: Label, monitors: Monitors, users: U
             "product",
             deps=[product.key(*key) for key in upstream],
             kinds={"html"},
-            code_version=code_version(monitors, write_report, product_facts, write_registry, registry_of),
+            code_version=code_version(
+                monitors,
+                write_report,
+                product_facts,
+                write_registry,
+                registry_of,
+                tell_overview,
+                standing_of,
+                column_shares,
+            ),
         ),
     )
     def report() -> dg.MaterializeResult:
         """One page: what is live and why, how well it does, what has moved, what arrived; and beside it one of the features."""
         facts = product_facts(site, graph.sources, label, monitors)
         features = write_registry(site, graph, registry_of(site, graph, users))
-        path = write_report(facts, site.place.reports / f"{product.product}.html")
+        columns = column_shares(site, facts.live.release, monitors.drift) if facts.live else []
+        path = write_report(facts, site.place.reports / f"{product.product}.html", columns)
+        card = bool(facts.live and site.place.card(product.product, facts.live.release.number, "html").exists())
+        overview = tell_overview(standing_of(facts, card=card), site.place.reports)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(path.as_uri()),
                 "path": dg.MetadataValue.path(str(path)),
                 "features": dg.MetadataValue.url(features.as_uri()),
+                "all products": dg.MetadataValue.url(overview.as_uri()),
             }
         )
 

@@ -47,9 +47,10 @@ def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Se
     for day, text, colour in marks:
         axes.axvline(day, color=colour, linewidth=1.2, linestyle="-" if colour == ORANGE else ":")  # type: ignore[arg-type]
         _note(axes, text, (day, 1), ("data", "axes fraction"), colour)
-    if policy.floor is not None:
-        axes.axhline(policy.floor, color=RED, linewidth=1, linestyle="--")
-        _note(axes, f"floor {policy.floor:g}", (0, policy.floor), ("axes fraction", "data"), RED)
+    for name, limit in (("floor", policy.floor), ("ceiling", policy.ceiling)):
+        if limit is not None:
+            axes.axhline(limit, color=RED, linewidth=1, linestyle="--")
+            _note(axes, f"{name} {limit:g}", (0, limit), ("axes fraction", "data"), RED)
     axes.set_ylabel(policy.metric.upper())
     axes.margins(y=0.25)
     if known or marks:

@@ -3,7 +3,7 @@
 Measured from profiles alone. The population stability index is sum((p - q) * ln(p / q)) over bins, p and q the shares
 of the two samples (N. Siddiqi, Credit Risk Scorecards, 2006): below 0.1 little, above 0.25 much has changed.
 Numbers are compared over ten bins of equal share in the reference, texts over their categories, those with less than
-one percent of the reference as one. So that an empty bin gives no infinity, each sample gets half a row a bin more,
+one percent of the reference, and those that it does not have, as one. So that an empty bin gives no infinity, each sample gets half a row a bin more,
 spread as the two samples are on average: equal shares stay equal, however many rows the samples have.
 
 Two samples of the same world differ by chance: their index is about chi-squared(bins - 1) * (1/n + 1/m)
@@ -28,6 +28,8 @@ RARE = 0.01
 ONCE_IN_A_THOUSAND = 3.09
 """The normal deviate that chance exceeds with that probability."""
 PSI, MISSING = "psi", "missing"
+Limits = Mapping[tuple[str, str], float]
+"""(Column, measure) → the greatest value that is no alarm."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,43 @@ class DayProfile:
 
     day: date
     profile: Profile
+    model: str = ""
+    """The model that scored the rows."""
 
 
 def drift_by_day(
-    profiles: Sequence[DayProfile], reference: Profile, policy: Drift, since: Mapping[str, date]
+    profiles: Sequence[DayProfile],
+    reference: Profile,
+    policy: Drift,
+    since: Mapping[str, date],
+    limits: Limits = {},  # noqa: B006  nothing is ever written to it
 ) -> list[Moved]:
     """Return the drift of each column for each day that has rows of it and that a whole window ends on, oldest first.
 
     `since` says for each column from which day on there are rows of it. Part of a window would alarm on its weekdays:
-    the first windows of a new product, feature or model are not measured.
+    the first windows of a new product, feature or model are not measured. `limits` stand in place of those of the policy.
     """
-    found = [moved for column in since for moved in _of_column(column, profiles, reference[column], policy, since)]
+    by_policy = {(c, PSI): policy.score_psi if c == SCORE else policy.psi for c in since}
+    declared = {**by_policy, **{(c, MISSING): policy.missing for c in since}, **limits}
+    found = [
+        moved
+        for column in since
+        for moved in _of_column(column, profiles, reference[column], policy.window, declared)
+        if since[column] <= window_start(moved.day, policy.window)
+    ]
     return sorted(found, key=lambda moved: moved.day)
 
 
 def psi(reference: Mapping[str, Any], current: Mapping[str, Any]) -> float:
     """Return the population stability index of two profiles of one column over the same bins."""
-    groups = _groups(reference)
-    return stability_index(_grouped(reference["counts"], groups), _grouped(current["counts"], groups))
+    groups = groups_of(reference)
+    return stability_index(grouped(cells_of(reference), groups), grouped(cells_of(current), groups))
+
+
+def cells_of(counted: Mapping[str, Any]) -> Any:
+    """Return the counts of a column's bins; of texts also those of the other and of the new categories."""
+    more = [counted.get("other", 0) + counted.get("new", 0)] if "categories" in counted else []
+    return np.array([*counted["counts"], *more], dtype=np.int64)
 
 
 def stability_index(expected: Any, actual: Any) -> float:
@@ -96,46 +117,48 @@ def window_start(day: date, window: timedelta) -> date:
 
 
 def _of_column(
-    column: str, profiles: Sequence[DayProfile], reference: Mapping[str, Any], policy: Drift, since: Mapping[str, date]
+    column: str,
+    profiles: Sequence[DayProfile],
+    reference: Mapping[str, Any],
+    window: timedelta,
+    limits: Limits,
 ) -> Iterator[Moved]:
     own = [part for part in profiles if column in part.profile]
     if not own:
         return
-    first = window_start(min(part.day for part in own), policy.window)
-    counts, missing = _trailing(column, own, first, whole_days(policy.window))
-    groups = _groups(reference)
-    expected = _grouped(reference["counts"], groups)
+    first = window_start(min(part.day for part in own), window)
+    counts, missing = _trailing(column, own, first, whole_days(window))
+    groups = groups_of(reference)
+    expected = grouped(cells_of(reference), groups)
     for day in sorted({part.day for part in own}):
-        if since[column] > window_start(day, policy.window):
-            continue
         at = (day - first).days
-        actual, rows = _grouped(counts[at], groups), int(counts[at].sum() + missing[at])
+        actual, rows = grouped(counts[at], groups), int(counts[at].sum() + missing[at])
         if expected.sum() and actual.sum():
-            declared = policy.score_psi if column == SCORE else policy.psi
-            limit = max(declared, _by_chance(expected, actual))
+            limit = max(limits[column, PSI], _by_chance(expected, actual))
             yield Moved(day, column, PSI, stability_index(expected, actual), limit, rows)
         rise, noise = _rise(int(missing[at]), rows, int(reference["missing"]), int(expected.sum()))
-        yield Moved(day, column, MISSING, rise, max(policy.missing, noise), rows)
+        yield Moved(day, column, MISSING, rise, max(limits[column, MISSING], noise), rows)
 
 
 def _trailing(column: str, own: Sequence[DayProfile], first: date, window: int) -> tuple[Any, Any]:
     """Return the counts and the missing values of the window that ends on each day from `first` on."""
     days = (max(part.day for part in own) - first).days + 1
-    table = np.zeros((days + 1, len(own[0].profile[column]["counts"]) + 1), dtype=np.int64)
+    table = np.zeros((days + 1, len(cells_of(own[0].profile[column])) + 1), dtype=np.int64)
     for part in own:
-        table[(part.day - first).days + 1] += [*part.profile[column]["counts"], part.profile[column]["missing"]]
+        table[(part.day - first).days + 1] += [*cells_of(part.profile[column]), part.profile[column]["missing"]]
     sums = table.cumsum(axis=0)
     starts = np.maximum(np.arange(1, days + 1) - window, 0)
     trailing = sums[1:] - sums[starts]
     return trailing[:, :-1], trailing[:, -1]
 
 
-def _groups(reference: Mapping[str, Any]) -> Any:
-    """Return for each bin which group it belongs to."""
-    counts = np.asarray(reference["counts"], dtype=float)
+def groups_of(reference: Mapping[str, Any]) -> Any:
+    """Return for each of a column's cells which group it belongs to."""
+    counts = cells_of(reference).astype(float)
     total = counts.sum() or 1.0
     if "categories" in reference:
         rare = counts / total < RARE
+        rare[-1] = True
         kept = np.cumsum(~rare)
         return np.where(rare, 0, kept) if rare.any() else kept - 1
     middle = (np.cumsum(counts) - counts / 2) / total
@@ -143,7 +166,8 @@ def _groups(reference: Mapping[str, Any]) -> Any:
     return groups
 
 
-def _grouped(counts: Any, groups: Any) -> Any:
+def grouped(counts: Any, groups: Any) -> Any:
+    """Return the counts of each group of bins."""
     return np.bincount(groups, counts, minlength=groups.max() + 1) if len(groups) else np.zeros(1)
 
 

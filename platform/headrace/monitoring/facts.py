@@ -13,10 +13,15 @@ from headrace.core.declaration import Identity
 from headrace.evaluation.evaluate import Measured
 from headrace.evaluation.judgement import Judgement, recorded_judgement
 from headrace.features.declaration import Label
-from headrace.models.predict import MODEL, SCORE, load_meta
-from headrace.models.trainer import Meta
+from headrace.incidents.incident import Incident
+from headrace.incidents.note import incidents
+from headrace.models.meta import Meta, load_meta
+from headrace.models.predict import MODEL, SCORE
+from headrace.monitoring.cause import Causes
 from headrace.monitoring.declaration import Monitors
-from headrace.monitoring.quality import is_binary, realized_by_month, realized_rows
+from headrace.monitoring.kept import known_causes
+from headrace.monitoring.quality import is_binary, realized_by_month
+from headrace.monitoring.realized import realized_rows
 from headrace.sources.declaration import Source
 from headrace.sources.freshness import Freshness, freshness
 from headrace.store.evaluations import recorded
@@ -70,13 +75,17 @@ class ProductFacts:
     trainings: list[dict[str, Any]]
     months: dict[str, Measured]
     quality: list[dict[str, Any]]
-    """The rows of monitoring/quality."""
+    """The rows of monitoring/quality that are about the declared metric on all rows."""
     drift: list[dict[str, Any]]
     """The rows of monitoring/drift."""
     spread: Spread | None
     """The live model's scores; where it has no labelled one yet, those of the models before. None for a label that is a number."""
     arrived: list[Arrived]
     monitors: Monitors
+    causes: Causes | None
+    """Why the live model's columns moved, as it was found last."""
+    incidents: list[Incident]
+    """What went wrong, oldest first, the open ones among them."""
 
 
 def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> ProductFacts:
@@ -93,11 +102,13 @@ def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monit
         decisions=site.releases.all(site.product.product),
         trainings=site.trainings.entries(),
         months=realized_by_month(scored, label),
-        quality=_rows(site, "monitoring", "quality"),
+        quality=_quality(site, monitors.quality.metric),
         drift=_rows(site, "monitoring", "drift"),
         spread=_spread(scored, label, release.model if release else ""),
         arrived=[_arrived(site, name, source) for name, source in sources.items()],
         monitors=monitors,
+        causes=known_causes(site, release.model) if release else None,
+        incidents=incidents(site),
     )
 
 
@@ -157,6 +168,10 @@ def _counts(site: Site, table: str, column: str) -> dict[Any, int]:
         return {}
     counted = site.tables.read(table, columns=[column])[column].value_counts()
     return {row["values"]: row["counts"] for row in counted.to_pylist()}
+
+
+def _quality(site: Site, metric: str) -> list[dict[str, Any]]:
+    return [row for row in _rows(site, "monitoring", "quality") if row["metric"] == metric and not row["by"]]
 
 
 def _rows(site: Site, layer: str, name: str) -> list[dict[str, Any]]:

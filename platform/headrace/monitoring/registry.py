@@ -27,7 +27,7 @@ from headrace.features.statistics import (
     recorded_statistics,
     remembered_statistics,
 )
-from headrace.models.predict import load_meta
+from headrace.models.meta import load_meta
 from headrace.store.releases import Release
 from headrace.store.site import Site
 

@@ -11,8 +11,8 @@ from headrace.features.graph import Graph
 from headrace.features.statistics import Statistics
 from headrace.monitoring.card import card_of, figure
 from headrace.monitoring.listing import share_text
+from headrace.monitoring.pages import template, write_page
 from headrace.monitoring.registry import FeatureFacts, Registry
-from headrace.monitoring.report import template, write_page
 from headrace.store.site import Site
 
 WIDTH, HEIGHT, TEXT_BARS = 132, 30, 6

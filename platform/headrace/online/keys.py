@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 
 from headrace.core.errors import DataError, DeclarationError
@@ -93,27 +92,6 @@ def parted(text: str, count: int) -> list[str]:
         parts.append(text[: int(length)])
         text = text[int(length) :]
     return parts
-
-
-def key_texts(rows: pl.DataFrame, entities: Sequence[str]) -> pl.Series:
-    """Return the text of each row's entity."""
-    texts = [_texts(rows[entity]) for entity in entities]
-    if len(texts) == 1:
-        return texts[0]
-    sized = [pl.concat_str(pl.lit(t).str.len_chars().cast(pl.String), pl.lit(":"), pl.lit(t)) for t in texts]
-    return rows.select(pl.concat_str(sized).alias("key"))["key"]
-
-
-def _texts(values: pl.Series) -> pl.Series:
-    if values.dtype.is_integer() or values.dtype == pl.Boolean:
-        return values.cast(pl.String)
-    if isinstance(values.dtype, pl.Datetime):
-        return values.dt.epoch("us").cast(pl.String)
-    if values.dtype == pl.Date:
-        return values.dt.to_string("iso")
-    if values.dtype.is_float():
-        return pl.Series([repr(value + 0.0) for value in values.to_list()], dtype=pl.String)
-    return values.cast(pl.String)
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {

@@ -128,7 +128,10 @@ def segments(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.glob("*")):
         pid, _, began = path.stem.partition("-")
         if path.suffix == CLOSED or (
-            path.suffix == OPEN and is_gone(int(pid), datetime.fromtimestamp(int(began) / 1e9, UTC))
+            path.suffix == OPEN
+            and is_gone(int(pid), datetime.fromtimestamp(int(began) / 1e9, UTC))
+            # A process that ended well since the folder was looked at has closed it under another name.
+            and path.exists()
         ):
             yield path
 

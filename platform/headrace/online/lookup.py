@@ -55,6 +55,11 @@ class OnlineFeatures:
         """The version that was read last; raises Refused where nothing is published yet."""
         return self._view or self._follow()
 
+    def follow(self) -> None:
+        """Look whether another version is published by now: where no table is looked up, no request does."""
+        if self.view.version != self._store.read([]).version:
+            self._follow()
+
     def one(self, request: Mapping[str, Any], at: datetime) -> Served:
         """Return the features of one request as of an instant: those of the training set, in its order.
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from headrace.core.names import quoted
 from headrace.features.windows import instant
-from headrace.online.keys import key_texts
 from headrace.online.manifest import ServedTable
 from headrace.online.packed import Group, packed
 from headrace.online.payload import Layout
@@ -126,3 +125,24 @@ with own as (select * exclude ({DAY}) {own}),
 ends as (select {keys}, max("time") filter (where "time" <= {instant(since)}) as _from, min("time") as _first from own group by {keys})
 select own.*, coalesce(_first < _from, false) as {_DROPPED} from own join ends using ({keys})
 where _from is null or "time" >= _from order by {keys}, "time\""""
+
+
+def key_texts(rows: pl.DataFrame, entities: Sequence[str]) -> pl.Series:
+    """Return the text of each row's entity."""
+    texts = [_texts(rows[entity]) for entity in entities]
+    if len(texts) == 1:
+        return texts[0]
+    sized = [pl.concat_str(pl.lit(t).str.len_chars().cast(pl.String), pl.lit(":"), pl.lit(t)) for t in texts]
+    return rows.select(pl.concat_str(sized).alias("key"))["key"]
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    if values.dtype.is_integer() or values.dtype == pl.Boolean:
+        return values.cast(pl.String)
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dt.epoch("us").cast(pl.String)
+    if values.dtype == pl.Date:
+        return values.dt.to_string("iso")
+    if values.dtype.is_float():
+        return pl.Series([repr(value + 0.0) for value in values.to_list()], dtype=pl.String)
+    return values.cast(pl.String)

@@ -5,24 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.core.clock import MINUTE
 from headrace.core.errors import DataError, Refused, StoreError
-from headrace.core.fingerprint import sql_version
 from headrace.core.names import did_you_mean
-from headrace.core.sql import Statement
-from headrace.features.join import MINUTE
-from headrace.features.training import numbered_requests, request_sql, with_computed
 from headrace.online.keys import key_maker
 from headrace.online.log import Line
-from headrace.online.manifest import FORM, Manifest, OnRequest, ServedTable
+from headrace.online.manifest import FORM, Manifest, ServedTable
 from headrace.online.many import ManySteps, Spots, Steps
 from headrace.online.packed import Alone, Group, groups_of, spots_in, starts_in
 from headrace.online.payload import Found, Layout, TooEarly
-from headrace.store.engine import Prepared
+
+if TYPE_CHECKING:
+    from headrace.online.computed import Computed
 
 _ABSENT = object()
 _MICROSECOND = timedelta(microseconds=1)
@@ -155,21 +154,6 @@ class Shelf:
         yield from zip(self.places, spots_in(values, len(self.places), self._room), strict=True)
 
 
-class Computed:
-    """Features of the request itself: the SQL that training used, prepared."""
-
-    def __init__(self, published: OnRequest, hidden: str | None) -> None:
-        self._name, self._hidden = published.name, hidden
-        self._statement = Statement(published.sql, published.origin)
-        self._prepared = Prepared(request_sql(self._statement), "request", origin=published.origin)
-
-    def added_to(self, requests: pa.Table) -> pa.Table:
-        """Return requests with the columns that the SQL computes of each."""
-        numbered = numbered_requests(requests, self._hidden)
-        made = self._prepared.rows(numbered)
-        return with_computed(self._name, self._statement, requests, numbered, made)
-
-
 @dataclass(frozen=True)
 class View:
     """One published version, ready to be read."""
@@ -178,7 +162,7 @@ class View:
     manifest: Manifest
     tables: Sequence[Table]
     shelves: Sequence[Shelf]
-    computed: Sequence[Computed]
+    computed: Sequence["Computed"]
 
     @classmethod
     def of(cls, version: int, manifest: Manifest) -> "View":
@@ -188,7 +172,7 @@ class View:
                 f"{manifest.product}'s features were published by another release of headrace: materialize "
                 f"{manifest.product}/online/features."
             )
-        computed = [Computed(sql, manifest.hidden) for sql in manifest.on_request]
+        computed = _computed(manifest) if manifest.on_request else []
         tables = [Table(table) for table in manifest.tables]
         shelves = [Shelf(group, tables) for group in groups_of(manifest.tables)]
         return cls(version, manifest, tables, shelves, computed)
@@ -239,7 +223,7 @@ class View:
     @cached_property
     def digests(self) -> dict[str, str]:
         """A digest of each SQL on the request."""
-        return {computed.name: sql_version(computed.sql) for computed in self.manifest.on_request}
+        return {computed.name: computed.digest for computed in self.computed}
 
     def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
         """Return the key that a request has in each shelf; None where a part of it is null. Raises DataError, as they do."""
@@ -279,6 +263,13 @@ class View:
         return DataError(
             f"The request lacks '{column}', which the label's SQL gives; it has {', '.join(there)}.{did_you_mean(column, there)}"
         )
+
+
+def _computed(manifest: Manifest) -> list["Computed"]:
+    """Return the SQL on the request; what reads SQL is loaded where there is some."""
+    from headrace.online.computed import Computed
+
+    return [Computed(sql, manifest.hidden) for sql in manifest.on_request]
 
 
 def _zero(served: ServedTable, name: str) -> Any:

@@ -11,7 +11,7 @@ from headrace.core.errors import StoreError
 from headrace.core.fingerprint import code_version
 from headrace.core.recipe import ALL, Recipe
 from headrace.evaluation.assets import evaluation_asset
-from headrace.evaluation.declaration import Gate
+from headrace.evaluation.declaration import Gate, under_load
 from headrace.evaluation.gate import refuse_other_task
 from headrace.features.declaration import Label
 from headrace.models.assets import candidate_asset
@@ -46,7 +46,7 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
             product,
             "model",
             "champion",
-            deps=[product.key("model", "evaluation"), product.key("model", "candidate")],
+            deps=[product.key("model", name) for name in ("evaluation", "candidate", *_loadtest(gates))],
             kinds={"mlflow"},
             code_version=code_version(release_model, *gates),
         ),
@@ -81,10 +81,15 @@ def _champion(site: Site, gates: Sequence[Gate]) -> dg.AssetsDefinition:
                 "live model": live.model,
                 "release": live.number,
                 "live since": f"{live.at:%Y-%m-%d %H:%M} UTC",
+                **({"takes over in steps": ", ".join(live.stages)} if live.stages else {}),
             },
         )
 
     return champion
+
+
+def _loadtest(gates: Sequence[Gate]) -> list[str]:
+    return ["loadtest"] if under_load(gates) else []
 
 
 def _mirror(context: dg.AssetExecutionContext, site: Site, live: Release) -> dg.AssetCheckResult:

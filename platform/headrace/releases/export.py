@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.core.errors import DeclarationError, Refused
-from headrace.evaluation.declaration import Gate
+from headrace.evaluation.declaration import Gate, before_load
 from headrace.evaluation.judgement import judge_candidate
 from headrace.features.declaration import Label
 from headrace.models.candidate import Candidate
@@ -108,7 +108,7 @@ def first_trees(site: Site, digest: str, trees: int) -> Candidate:
 def refuse_failing(site: Site, label: Label, model: Model, variant: Candidate, gates: Sequence[Gate]) -> None:
     """Raise Refused where a variant of a model fails a gate, held against the live model like any candidate."""
     judgement = judge_candidate(site, label, model, variant, gates)
-    failed = [verdict for verdict in judgement.verdicts(gates) if not verdict.passed]
+    failed = [verdict for verdict in judgement.verdicts(before_load(gates)) if not verdict.passed]
     if failed:
         words = "; ".join(f"{verdict.gate} ({verdict.why})" for verdict in failed)
         raise Refused(f"Nothing was exported: {variant.reason} are refused by {words}")

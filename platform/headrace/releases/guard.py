@@ -1,30 +1,15 @@
 """The guard: whether the log, the live model's files and MLflow's alias are what was released, and what mends them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from headrace.core.errors import StoreError
+from headrace.releases.incidents import Trouble, write_down
 from headrace.store import runs
 from headrace.store.evaluations import fault_of
 from headrace.store.log import Head, Log
 from headrace.store.releases import Release, anchor_of
 from headrace.store.site import Site
 from headrace.store.tell import tell_waiting, telling
-
-MOST_REPEATED = 5
-"""How many of the last incidents are looked at before the same one is written down again."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Something that is not as it was released: what, and what was done about it, or is to be done."""
-
-    what: str
-    done: str
-    mended: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}. {self.done}"
 
 
 def guard(site: Site) -> list[Trouble]:
@@ -42,7 +27,7 @@ def guard(site: Site) -> list[Trouble]:
     except StoreError:
         # Who tells MLflow now may be moving the alias: what stands there is looked at the next time.
         return found
-    return [*found, *_written(site, told)]
+    return [*found, *write_down(site, told)]
 
 
 def guard_home(site: Site) -> list[Trouble]:
@@ -52,7 +37,7 @@ def guard_home(site: Site) -> list[Trouble]:
     if live:
         site.releases.log(site.product.product).settle()
         found += [*_asked(site, live, _files), *_measured(site, live.model)]
-    return _written(site, found)
+    return write_down(site, found)
 
 
 def _untold(site: Site) -> list[Trouble]:
@@ -63,7 +48,7 @@ def _untold(site: Site) -> list[Trouble]:
         # Nothing is wrong: what waits is kept, and a training whose MLflow is away has said so.
         return []
     found = [Trouble("Something that MLflow was to be told cannot be told", what) for what in told.troubles]
-    return _written(site, found)
+    return write_down(site, found)
 
 
 def _asked(site: Site, live: Release, look: Callable[[Site, Release], Iterator[Trouble]]) -> Iterator[Trouble]:
@@ -78,6 +63,7 @@ def log_troubles(site: Site) -> list[str]:
     """Return what is wrong with the log of a product's releases, by all that tells of it; nothing is mended."""
     product = site.product.product
     faults = [str(fault) for fault in site.releases.faults(product)]
+    faults += [f"the log of rollouts: {fault}" for fault in site.releases.rollouts(product).faults()]
     if faults:
         return faults
     log = site.releases.log(product)
@@ -123,14 +109,15 @@ def _live(site: Site) -> Release | None:
 
 def _entries(site: Site) -> Iterator[Trouble]:
     product = site.product.product
-    log = site.releases.log(product)
-    for fault in reversed(site.releases.faults(product)):
-        if fault.what == "not ours":
-            there = log.set_aside(fault)
-            yield Trouble(f"The release log: {fault}", f"It was moved to {there}, and what was live before is.", True)
-        else:
-            advice = "Nothing is released or scored until the folder is restored from a backup"
-            yield Trouble(f"The release log: {fault}", f"{advice}: headrace releases verify {product}")
+    logs = {"The release log": site.releases.log(product), "The log of rollouts": site.releases.rollouts(product)}
+    for name, log in logs.items():
+        for fault in reversed(log.faults()):
+            if fault.what == "not ours":
+                there = log.set_aside(fault)
+                yield Trouble(f"{name}: {fault}", f"It was moved to {there}, and what was live before is.", True)
+            else:
+                advice = "Nothing is released or scored until the folder is restored from a backup"
+                yield Trouble(f"{name}: {fault}", f"{advice}: headrace releases verify {product}")
 
 
 def _files(site: Site, live: Release) -> Iterator[Trouble]:
@@ -182,16 +169,3 @@ def _registry(site: Site, live: Release) -> Iterator[Trouble]:
         elif is_moved:
             what = f"MLflow's alias `champion` stood at {at}, and release {live.number} is live"
             yield Trouble(what, f"It stands at version {told} now.", True)
-
-
-def _written(site: Site, found: list[Trouble]) -> list[Trouble]:
-    """Write down what was found, and return it; with it, where that cannot be done, why."""
-    log = Log(site.place.logs / site.product.product / "incidents")
-    try:
-        told = {entry["what"] for entry in log.entries()[-MOST_REPEATED:]}
-        for trouble in found:
-            if trouble.mended or trouble.what not in told:
-                log.add({"at": site.clock.now().isoformat(), "what": trouble.what, "done": trouble.done})
-    except StoreError as error:
-        return [*found, Trouble("What was found cannot be written down", str(error))]
-    return found

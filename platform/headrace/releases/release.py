@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from headrace.core.errors import Refused
-from headrace.evaluation.declaration import Gate
+from headrace.evaluation.declaration import Gate, under_load
 from headrace.evaluation.gate import Verdict
 from headrace.evaluation.judgement import Judgement, recorded_judgement
+from headrace.evaluation.underload import load_facts
 from headrace.store.releases import Outcome, Release, live_of, rolled_back_from, waiting_of
 from headrace.store.site import Site
 
@@ -123,7 +124,7 @@ def _held(site: Site, model: str, gates: Sequence[Gate]) -> tuple[dict[str, Any]
     """Return the evidence about a model, and the gates that it fails; raises DigestMismatch for bytes that were edited."""
     site.models.verify(model)
     judgement = recorded_judgement(site, model)
-    verdicts = judgement.verdicts(gates)
+    verdicts = judgement.verdicts(gates, load_facts(site, model) if under_load(gates) else {})
     metric = judgement.evaluation.headline
     evidence = {
         "metric": metric,
@@ -144,7 +145,8 @@ def _answered(site: Site, waiting: Release, said: dict[str, Any], decisions: Seq
 def _decided(site: Site, decision: dict[str, Any], decisions: Sequence[Release]) -> Release:
     live = live_of(decisions)
     replaces = {"replaces": live.number} if live and decision["outcome"] == "released" else {}
-    facts = {**decision, **replaces, "at": site.clock.now()}
+    staged = {"stages": list(site.product.stages)} if replaces and site.product.stages else {}
+    facts = {**decision, **replaces, **staged, "at": site.clock.now()}
     decided = site.releases.decide(site.product.product, facts, after=len(decisions))
     site.releases.anchor(site.models, site.product.product, decided)
     return decided

@@ -6,7 +6,8 @@ import dagster as dg
 
 from headrace.core.assets import verdict
 from headrace.core.errors import HeadraceError
-from headrace.releases.guard import Trouble, guard
+from headrace.releases.guard import guard
+from headrace.releases.incidents import Trouble
 from headrace.store.site import Site
 
 GUARDED = "guarded"

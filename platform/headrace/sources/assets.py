@@ -28,9 +28,10 @@ from headrace.sources.ingest import ingest
 from headrace.sources.ingested import Ingested
 from headrace.sources.read import format_of
 from headrace.sources.recipe import raw_parts, raw_recipe
+from headrace.sources.volume import volume
 from headrace.store.site import Site
 
-FILES, FRESHNESS = "files", "freshness"
+FILES, FRESHNESS, VOLUME = "files", "freshness", "volume"
 DATA_VERSION = "dagster/data_version"
 
 
@@ -41,9 +42,10 @@ Readers = Callable[[str, str], list[str]]
 def source_assets(
     site: Site, sources: Mapping[str, Source], readers: Readers = lambda _source, _column: []
 ) -> list[dg.AssetsDefinition]:
-    """Return raw/<source> for each source, and the freshness checks that can also be run alone."""
+    """Return raw/<source> for each source, and the checks of freshness and volume, which can also be run alone."""
     raw = [_raw_asset(site, name, source, readers) for name, source in sources.items()]
-    return [*raw, *(_freshness_check(site, name, source) for name, source in sources.items() if source.fresh_within)]
+    fresh = [_freshness_check(site, name, source) for name, source in sources.items() if source.fresh_within]
+    return [*raw, *fresh, *(_volume_check(site, name, source) for name, source in sources.items() if source.partition)]
 
 
 def _raw_asset(site: Site, name: str, source: Source, readers: Readers) -> dg.AssetsDefinition:
@@ -159,3 +161,17 @@ def _freshness_check(site: Site, name: str, source: Source) -> dg.AssetChecksDef
 def freshness_result(found: Freshness) -> dg.AssetCheckResult:
     """Return the verdict on a source's freshness."""
     return verdict(None, found.fresh, found.what, severe=True, value=found.age_hours, limit=found.limit_hours)
+
+
+def _volume_check(site: Site, name: str, source: Source) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(site.product.key("raw", name)),
+        name=VOLUME,
+        description="The newest whole day has as many rows as declared, or as such weekdays have.",
+    )
+    @mended
+    def has_usual_volume() -> dg.AssetCheckResult:
+        found = volume(site, name, source)
+        return verdict(None, found.is_usual, found.what, value=float(found.rows), low=found.low, high=found.high)
+
+    return has_usual_volume

@@ -68,6 +68,23 @@ class Database(Declaration):
         return [self.key] if isinstance(self.key, str) else list(self.key or [])
 
 
+class Volume(Declaration):
+    """How many rows a day has."""
+
+    min: int | None = Field(default=None, ge=0)
+    """The least."""
+    max: int | None = Field(default=None, ge=0)
+    """The most."""
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "Volume":
+        if self.min is None and self.max is None:
+            raise ValueError("`volume` needs a `min`, a `max` or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min} is more than `max` {self.max}: no day can have as many rows")
+        return self
+
+
 class Source(Declaration):
     """Where rows come from, files or a database, and what their times mean."""
 
@@ -101,6 +118,8 @@ class Source(Declaration):
     """How often a bucket (by default each minute) or a database or dlt (by default only when a run is asked for) is looked at for what is new. Files in a folder are, every few seconds."""
     fresh_within: Duration | None = None
     """How old the newest row may be before the source counts as late."""
+    volume: Volume | None = None
+    """How many rows a day has, with `partition: day`. Without it each day is held against the same weekday of eight weeks before."""
 
     @model_validator(mode="after")
     def _days_need_a_time(self) -> "Source":
@@ -108,6 +127,8 @@ class Source(Declaration):
             raise ValueError("a source that is partitioned by day needs `time`: the column whose day it is")
         if self.fresh_within and not self.time:
             raise ValueError("`fresh_within` needs `time`: the column that says how new a row is")
+        if self.volume and not self.partition:
+            raise ValueError("`volume` is about the rows of a day, and needs `partition: day`")
         if self.delimiter == '"':
             raise ValueError("`delimiter` cannot be the quote")
         if sum(place is not None for place in (self.files, self.database, self.dlt)) != 1:

@@ -31,10 +31,21 @@ class Freshness:
 def freshness(site: Site, name: str, source: Source) -> Freshness:
     """Return how fresh a source is, by `fresh_within`. Times that are still to come do not count."""
     limit, table = source.fresh_within or timedelta.max, site.product.table("raw", name)
-    limit_hours, now = limit / timedelta(hours=1), site.clock.now()
+    now = site.clock.now()
     if not site.tables.exists(table):
-        return Freshness(None, limit_hours, f"source '{name}' has never arrived")
-    newest = _newest_come(site, table, source.time or "", now)
+        return Freshness(None, limit / timedelta(hours=1), f"source '{name}' has never arrived")
+    return freshness_of(name, limit, _newest_come(site, table, source.time or "", now), now)
+
+
+def newest_row(site: Site, name: str, source: Source) -> datetime | None:
+    """Return the newest time of a source's rows, also where it is still to come; None where nothing is there."""
+    table = site.product.table("raw", name)
+    return _newest(site, table, source.time or "", END) if site.tables.exists(table) else None
+
+
+def freshness_of(name: str, limit: timedelta, newest: datetime | None, now: datetime) -> Freshness:
+    """Return how fresh a source is whose newest row that has come is of some time."""
+    limit_hours = limit / timedelta(hours=1)
     if newest is None:
         return Freshness(None, limit_hours, f"source '{name}' has no row whose time can be read and has come")
     verdict, age = "within" if now - newest <= limit else "more than", (now - newest) / timedelta(hours=1)

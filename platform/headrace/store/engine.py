@@ -4,7 +4,6 @@ SQL is written by users and reads what strangers sent: a connection sees the fil
 nothing else of the disk, the network or this process, and no SQL can change that.
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pyarrow as pa
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError, SqlError, StoreError
 from headrace.core.names import quoted, quoted_text
+from headrace.store.prepared import explained, fenced
 from headrace.store.spill import BATCH, Spill
 from headrace.store.tables import DAY, MONTH, Tables
 
@@ -57,7 +57,7 @@ class Engine:
                 answer = connection.execute(sql).to_arrow_reader(BATCH)
                 return self._spill.gather(answer.schema, _batches(answer, origin))
         except duckdb.Error as error:
-            raise SqlError(_explained(error, origin)) from error
+            raise SqlError(explained(error, origin)) from error
 
     @contextmanager
     def reading(
@@ -68,7 +68,7 @@ class Engine:
             with self._connection(views) as connection:
                 yield connection.execute(sql).to_arrow_reader(size)
         except duckdb.Error as error:
-            raise SqlError(_explained(error, origin)) from error
+            raise SqlError(explained(error, origin)) from error
 
     @contextmanager
     def ordered(
@@ -111,7 +111,7 @@ class Engine:
         connection.execute(f"set memory_limit = '{max(self._spill.memory // 2, LEAST) >> 20}MiB'")
         connection.execute(f"set temp_directory = {quoted_text(str(self._spill.folder))}")
         files = [file for name, view in views.items() for file in self._show(connection, name, view)]
-        return _fenced(connection, files)
+        return fenced(connection, files)
 
     def _show(self, connection: duckdb.DuckDBPyConnection, name: str, view: TableView | pa.Table) -> list[str]:
         """Let a name stand for a table, and return the files that this takes."""
@@ -145,7 +145,7 @@ def _batches(answer: pa.RecordBatchReader, origin: str) -> Iterator[pa.RecordBat
         yield from answer
     except OSError as error:
         failed = _Stopped if "INTERRUPT Error" in str(error) else SqlError
-        raise failed(_explained(error, origin)) from error
+        raise failed(explained(error, origin)) from error
 
 
 def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> pa.Table:
@@ -154,37 +154,9 @@ def query_rows(sql: str, views: Mapping[str, pa.Table], *, origin: str = "") -> 
         for name, rows in views.items():
             connection.register(name, rows)
         try:
-            return _fenced(connection, []).execute(sql).to_arrow_table()
+            return fenced(connection, []).execute(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise SqlError(_explained(error, origin)) from error
-
-
-class Prepared:
-    """One SQL statement over one Arrow table, parsed once and asked again and again, by any number of threads.
-
-    The settings are those of every query; a connection has one thread of its own, for questions about a few rows.
-    """
-
-    def __init__(self, sql: str, view: str, *, origin: str) -> None:
-        self._sql, self._view, self._origin = sql, view, origin
-        self._local = threading.local()
-
-    def rows(self, rows: pa.Table) -> pa.Table:
-        """Return what the statement makes of some rows."""
-        try:
-            connection, statement = self._prepared()
-            connection.register(self._view, rows.combine_chunks())
-            return connection.execute(statement).to_arrow_table()
-        except duckdb.Error as error:
-            raise SqlError(_explained(error, self._origin)) from error
-
-    def _prepared(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.Statement]:
-        known: tuple[duckdb.DuckDBPyConnection, duckdb.Statement] | None = getattr(self._local, "prepared", None)
-        if known is None:
-            connection = _fenced(duckdb.connect(":memory:", config={"threads": 1}), [])
-            known = connection, connection.extract_statements(self._sql)[0]
-            self._local.prepared = known
-        return known
+            raise SqlError(explained(error, origin)) from error
 
 
 def verify_sql(sql: str, tables: Mapping[str, pa.Schema]) -> None:
@@ -194,7 +166,7 @@ def verify_sql(sql: str, tables: Mapping[str, pa.Schema]) -> None:
             columns = ", ".join(f"{quoted(field.name)} {_duckdb_type(field.type)}" for field in schema)
             connection.execute(f"create table {quoted(name)} ({columns})")
         try:
-            _fenced(connection, []).execute(sql)
+            fenced(connection, []).execute(sql)
         except duckdb.Error as error:
             raise SqlError(str(error)) from error
 
@@ -244,17 +216,3 @@ def _select(files: list[str], days: Days | None) -> str:
     columns = f"* exclude ({MONTH})" if monthly else "*"
     where = f" where {DAY} between date '{days.first}' and date '{days.last}'" if days else ""
     return f"select {columns} from read_parquet([{listed}], union_by_name = true, {hive}){where}"
-
-
-def _fenced(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    """Shut a connection in with the files that it may read, for good."""
-    connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
-    connection.execute(f"set allowed_paths = [{', '.join(map(quoted_text, files))}]")
-    connection.execute("set enable_external_access = false; set python_enable_replacements = false")
-    connection.execute("set lock_configuration = true")
-    return connection
-
-
-def _explained(error: Exception, origin: str) -> str:
-    text = str(error).strip()
-    return f"{origin}: {text}" if origin else text

@@ -157,8 +157,10 @@ def _end_live(site: Site, found: Erasure) -> None:
 
 
 def _going(site: Site, person: Person) -> Iterator[Path]:
-    """Yield the report's pages that hold the person, and copies that nobody needs while nothing runs."""
-    for page in sorted(site.place.reports.glob(f"{site.product.product}.*html")):
+    """Yield the report's pages and facts that hold the person, and copies that nobody needs while nothing runs."""
+    reports = site.place.reports
+    own = [page for kind in ("html", "json") for page in reports.glob(f"{site.product.product}.*{kind}")]
+    for page in sorted([*own, *reports.glob("index.html")]):
         if holds(page, person):
             yield page
     for folder in (site.place.home / "fetched", site.place.spill):

@@ -16,6 +16,7 @@ _STAGED = {
     "ledger/*/*": re.compile(r"\..+\.(\d+)"),
     "lessons/*": re.compile(r".+\.(\d+)"),
     "spool/*": re.compile(r"\..+\.(\d+)"),
+    "keys": re.compile(r"\..+\.(\d+)"),
     "reports": re.compile(r".+\.(\d+)"),
     "tables/_fences": re.compile(r"\..+\.(\d+)"),
     "tables/*/*/*/_headrace": re.compile(r".+\.(\d+)"),

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, Literal
 
 from headrace.core.errors import Refused, StoreError
@@ -86,6 +87,13 @@ class Log:
     def faults(self) -> list[Fault]:
         """Return what is wrong with the entries, oldest first."""
         return list(_faults(self._folder, self._look()))
+
+    def copy_to(self, folder: Path, until: int) -> None:
+        """Copy the entries up to a number, byte for byte; raises StoreError where one is not as it was written."""
+        self.entries()
+        make_folder(folder)
+        for number in range(1, until + 1):
+            copyfile(self._path(number), folder / self._path(number).name)
 
     def head(self) -> Head:
         """Return how many entries there are, and the digest of the last; raises StoreError where one is not as it was written."""

@@ -19,6 +19,7 @@ from headrace.store.room import room_at
 
 _MANIFEST = "manifest.json"
 _LATCH = "models"
+_SEALED = "sealed"
 LEAST_PREFIX = 6
 """How many characters of a digest name a model."""
 
@@ -41,6 +42,16 @@ class Models:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._fences = Fences(folder / "records" / "_fences")
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether nothing is written here: the models are those of a package, which is held against its list."""
+        return (self._folder / _SEALED).exists()
+
+    def seal(self) -> None:
+        """Let nothing be written here from now on by whoever only reads models."""
+        make_folder(self._folder)
+        (self._folder / _SEALED).touch()
 
     def digests(self) -> list[str]:
         """Return the digests of all models."""
@@ -110,6 +121,22 @@ class Models:
                 "The model is refused; restore the file from a backup, or train again."
             )
         return data
+
+    def put_beside(self, digest: str, name: str, data: bytes) -> str:
+        """Store what was made of a model beside its files, where it is still there, and return the digest of these bytes.
+
+        It is no part of the model: its digest has to be kept elsewhere, and it goes when the model goes.
+        """
+        with self._fences.writing(_LATCH):
+            if self.exists(digest):
+                publish(self._folder / digest / name, data, f"nothing was kept beside model {digest[:12]}")
+        return bytes_digest(data)
+
+    def get_beside(self, digest: str, name: str, stored: str) -> bytes | None:
+        """Return what was made of a model; None where that is gone, or its bytes have another digest than `stored`."""
+        path = self._folder / digest / name
+        data = path.read_bytes() if path.exists() else b""
+        return data if bytes_digest(data) == stored else None
 
     def verify(self, digest: str) -> None:
         """Raise DigestMismatch if any file of a model is missing or not as it was stored, StoreError where there is none."""

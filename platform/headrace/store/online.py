@@ -70,8 +70,11 @@ class OnlineStore(Protocol):
         ...
 
 
-def open_online(place: Place, product: str) -> OnlineStore:
-    """Return the online store of a product: that of the environment, else an embedded one below the project's home."""
+def open_online(place: Place, product: str, *, wait_s: float = 30.0) -> OnlineStore:
+    """Return the online store of a product: that of the environment, else an embedded one below the project's home.
+
+    A server that does not answer within `wait_s` is away.
+    """
     address = place.online_server
     if not address:
         from headrace.store.online_embedded import EmbeddedStore
@@ -84,4 +87,4 @@ def open_online(place: Place, product: str) -> OnlineStore:
         )
     from headrace.store.online_redis import RedisStore
 
-    return RedisStore(address, product, place.online)
+    return RedisStore(address, product, place.online, wait_s)

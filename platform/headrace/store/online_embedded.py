@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from headrace.core.errors import StoreError
+from headrace.core.errors import Refused, StoreError
 from headrace.core.failpoints import failpoint
 from headrace.store.fences import Fence, Fences
 from headrace.store.online import Payloads, Reading
@@ -39,13 +39,18 @@ class EmbeddedStore:
 
     def read(self, keys: Sequence[bytes]) -> Reading:
         """Return what keys hold, all in one version."""
-        connection = self._reader()
-        if connection is None:
-            return Reading(0, [None] * len(keys))
-        if len(keys) < _MOST_KEYS:
-            version, *values = connection.execute(_select_versioned(len(keys)), keys).fetchone()
-        else:
-            version, *values = _read_many(connection, [VERSION, *keys])
+        try:
+            connection = self._reader()
+            if connection is None:
+                return Reading(0, [None] * len(keys))
+            if len(keys) < _MOST_KEYS:
+                version, *values = connection.execute(_select_versioned(len(keys)), keys).fetchone()
+            else:
+                version, *values = _read_many(connection, [VERSION, *keys])
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._path} cannot be read ({error}): remove it, and publish again by materializing online/features."
+            ) from error
         return Reading(int.from_bytes(version) if version else 0, values)
 
     @contextmanager
@@ -89,6 +94,18 @@ class EmbeddedStore:
                 "select count(*) from payloads where k <> ? and holds(k, v)", (VERSION,)
             ).fetchone()
         return int(count)
+
+    def copy_to(self, path: Path) -> None:
+        """Write what is published now, all of one version, into a new file that is read without writing beside it.
+
+        Nothing that was removed is in it. Raises Refused where nothing was ever published.
+        """
+        if not self._path.exists():
+            raise Refused(f"Nothing is published in {self._path}: materialize the product's online/features first.")
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)) as connection:
+            connection.execute("vacuum into ?", (str(path),))
+        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            copy.execute("pragma journal_mode = delete")
 
     def close(self) -> None:
         """Close the file in all threads."""

@@ -81,8 +81,8 @@ class RedisStore:
 
     kind = "redis"
 
-    def __init__(self, address: str, product: str, folder: Path) -> None:
-        self._redis = _connected(address)
+    def __init__(self, address: str, product: str, folder: Path, wait_s: float = 30.0) -> None:
+        self._redis = _connected(address, wait_s)
         self._product = product
         self._fences = Fences(folder / "_fences")
         self._prefix = f"headrace:{{{product}}}:".encode()
@@ -261,13 +261,15 @@ def _literally(prefix: bytes) -> bytes:
     return b"".join(b"\\" + bytes([c]) if c in b"*?[]\\^-" else bytes([c]) for c in prefix)
 
 
-def _connected(address: str) -> Any:
+def _connected(address: str, wait_s: float) -> Any:
     try:
         from redis import Redis
     except ImportError as error:
         raise StoreError("HEADRACE_ONLINE_URL names Redis: pip install 'headrace[redis]'") from error
     try:
-        return Redis.from_url(address, socket_connect_timeout=2, socket_timeout=30, health_check_interval=30)
+        return Redis.from_url(
+            address, socket_connect_timeout=min(2.0, wait_s), socket_timeout=wait_s, health_check_interval=30
+        )
     except ValueError as error:
         raise StoreError("HEADRACE_ONLINE_URL is no address of Redis: write redis://[:password@]host:port/0") from error
 

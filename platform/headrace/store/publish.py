@@ -8,30 +8,33 @@ from threading import get_ident
 
 from headrace.store.room import room_at
 
+_READABLE = 0o666
+"""The mode of a file that everybody may read whom the umask lets."""
 
-def publish(path: Path, data: bytes, lost: str) -> None:
-    """Write a file over what is there; `lost` says in DiskFull what became of it."""
-    with staged(path, data, lost) as new:
+
+def publish(path: Path, data: bytes, lost: str, mode: int = _READABLE) -> None:
+    """Write a file over what is there; `lost` says in DiskFull what became of it. `mode` is less what the umask takes."""
+    with staged(path, data, lost, mode) as new:
         new.replace(path)
 
 
 @contextmanager
-def staged(path: Path, data: bytes, lost: str) -> Iterator[Path]:
+def staged(path: Path, data: bytes, lost: str, mode: int = _READABLE) -> Iterator[Path]:
     """Yield a file beside `path` with the bytes, for the caller to give it its name, which stands on the disk then."""
     new = path.with_name(f".{path.name}.{get_ident()}.{os.getpid()}")
     try:
         with room_at(path.parent, lost):
             make_folder(path.parent)
-            write_durably(new, data)
+            write_durably(new, data, mode)
         yield new
         sync_folder(path.parent)
     finally:
         new.unlink(missing_ok=True)
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, mode: int = _READABLE) -> None:
     """Write bytes that stand on the disk when this returns; whoever names the file syncs its folder."""
-    with path.open("wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,6 +1,6 @@
 """The release log: which model is live, since when, why, on what evidence. The truth; MLflow's alias is its mirror."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +35,8 @@ class Release:
     """The release that was live before, if one was."""
     back_to: int | None = None
     """The release whose model is live again, of what was rolled back."""
+    stages: tuple[str, ...] = ()
+    """The steps by which it takes over from the release before it: "shadow", or a share such as "5%"; none: at once."""
 
     @property
     def measured(self) -> tuple[str, float | None]:
@@ -115,6 +117,15 @@ class Releases:
         """Return the log of a product."""
         return Log(self._folder / product / "releases", self._witnesses / product / "releases")
 
+    def rollouts(self, product: str) -> Log:
+        """Return the log of how releases of a product took over in steps."""
+        return Log(self._folder / product / "rollouts", self._witnesses / product / "rollouts")
+
+    def unproven(self, product: str) -> frozenset[int]:
+        """Return the releases that were to take over in steps and have not come to the end of these."""
+        promoted = {entry["release"] for entry in self.rollouts(product).entries() if entry["what"] == "promoted"}
+        return frozenset(d.number for d in self.all(product) if d.stages and d.number not in promoted)
+
 
 def anchor_of(product: str, release: Release) -> str:
     """Return the kind of the record by which a model keeps which entry decided about it."""
@@ -137,10 +148,14 @@ def waiting_of(decisions: Sequence[Release]) -> Release | None:
     return None
 
 
-def before_live(decisions: Sequence[Release]) -> Release | None:
-    """Return the newest release of another model than the live one that was live before it, if there is one."""
+def before_live(decisions: Sequence[Release], unproven: Collection[int] = ()) -> Release | None:
+    """Return the newest release of another model than the live one that was live before it, if there is one.
+
+    Passed over are those that were to take over in steps and never did so wholly: `unproven`.
+    """
     live = live_of(decisions)
-    others = (d for d in reversed(decisions) if d.goes_live and live and d.number < live.number)
+    known = [d for d in decisions if d.number not in unproven]
+    others = (d for d in reversed(known) if d.goes_live and live and d.number < live.number)
     return next((d for d in others if live and d.model != live.model), None)
 
 
@@ -168,4 +183,5 @@ def _release(entry: dict[str, Any]) -> Release:
         approver=entry.get("approver", ""),
         replaces=entry.get("replaces"),
         back_to=entry.get("back_to"),
+        stages=tuple(entry.get("stages", ())),
     )

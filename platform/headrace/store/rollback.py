@@ -1,8 +1,9 @@
 """Rollback: a model that was released before is live again. Nothing is trained, nothing is judged, nothing is lost."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from headrace.core.errors import Refused
 from headrace.store.models import Models
@@ -17,6 +18,10 @@ class Return:
     why: str
     at: datetime
     to: str | None = None
+    instead_of: int | None = None
+    """Which release is to be live no longer; None for whichever is live."""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What was found that speaks for it: kept with the decision, beside the evidence about the model itself."""
 
 
 def roll_back(releases: Releases, models: Models, product: str, wanted: Return) -> Release:
@@ -29,10 +34,14 @@ def roll_back(releases: Releases, models: Models, product: str, wanted: Return) 
     live = live_of(decisions)
     if live is None:
         raise Refused(f"No model of {product} is live: there is nothing to roll back.")
+    if wanted.instead_of not in (None, live.number):
+        raise Refused(
+            f"Release {live.number} of {product} is live by now, and not release {wanted.instead_of}: look again."
+        )
     for what, said in (("why", wanted.why), ("who", wanted.who)):
         if not said.strip():
             raise Refused(f"A rollback is written down: say {what}, --{'by' if what == 'who' else what} <text>.")
-    target = releases.named(product, wanted.to) if wanted.to else before_live(decisions)
+    target = releases.named(product, wanted.to) if wanted.to else before_live(decisions, releases.unproven(product))
     if target is None:
         raise Refused(f"Release {live.number} is the first of {product}: no other model was live before it.")
     _refuse(product, target, live, decisions)
@@ -49,7 +58,7 @@ def roll_back(releases: Releases, models: Models, product: str, wanted: Return) 
         "at": wanted.at,
         "who": wanted.who,
         "why": f"{wanted.why}; back from release {live.number} to release {target.number}",
-        "evidence": target.evidence,
+        "evidence": {**target.evidence, **wanted.found},
         "replaces": live.number,
         "back_to": target.number,
     }

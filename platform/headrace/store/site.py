@@ -101,6 +101,11 @@ class Site:
         return Log(self.place.logs / self.product.product / "trainings")
 
     @cached_property
+    def costs(self) -> Log:
+        """The log of what this product's trainings took, step by step."""
+        return Log(self.place.logs / self.product.product / "costs")
+
+    @cached_property
     def findings(self) -> Findings:
         """What the checks of this product found last."""
         return self.findings_of(self.product.product)

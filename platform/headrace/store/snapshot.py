@@ -43,7 +43,10 @@ def snapshot_of(table: DeltaTable) -> Snapshot:
 
 
 def _files(table: DeltaTable) -> Iterator[tuple[str, Days | None]]:
-    for file in pa.table(table.get_add_actions(flatten=True)).to_pylist():
+    added = pa.table(table.get_add_actions(flatten=True))
+    # The bounds of other columns may lie where Python has no times, such as before the year 1.
+    asked = [name for name in ("path", f"min.{DAY}", f"max.{DAY}", f"partition.{MONTH}") if name in added.column_names]
+    for file in added.select(asked).to_pylist():
         first, last, month = file.get(f"min.{DAY}"), file.get(f"max.{DAY}"), file.get(f"partition.{MONTH}")
         known = Days(first, last) if first and last else _month(month) if month else None
         yield file["path"], known if month else None

@@ -6,13 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace.core.errors import DigestMismatch
 from headrace.core.failpoints import failpoint
 from headrace.store.checksum import bytes_digest
 from headrace.store.publish import publish, sync_folder
+from headrace.store.turn import turn_in
 
 End = Literal["FINISHED", "FAILED", "KILLED"]
 """How MLflow calls the ends of a run."""
@@ -148,16 +148,8 @@ class Spool:
     def turn(self, wait_s: float) -> Iterator[bool]:
         """Yield True to one process at a time; False where another one is still telling after `wait_s` seconds."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=wait_s)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with turn_in(self.folder, wait_s) as is_ours:
+            yield is_ours
 
 
 def _torn(path: Path, why: str) -> DigestMismatch:

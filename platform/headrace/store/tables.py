@@ -63,6 +63,11 @@ class Tables:
         """Return the newest version, or None where there is no table."""
         return self._open(name).version() if self.exists(name) else None
 
+    def stamp(self, name: str) -> str:
+        """Return what is another text after each commit, a hundred times as fast as `version`; empty where there is no table."""
+        log = self._folder / name / "_delta_log"
+        return max((path.name for path in log.glob("*.json")), default="") if log.is_dir() else ""
+
     def newest(self, names: Iterable[str]) -> dict[str, int]:
         """Return the newest version of each of some tables that is there."""
         return {name: version for name in names if (version := self.version(name)) is not None}
@@ -106,7 +111,7 @@ class Tables:
 
     def scan(self, name: str, *, days: Days | None = None, version: int | None = None) -> pa.RecordBatchReader:
         """Return the rows of one version, of some days if asked, piece by piece: for more than memory holds."""
-        return self._scanner(name, self._open(name, version), days).to_reader()
+        return self._reader(name, self._open(name, version), days)
 
     @contextmanager
     def claim(self, name: str, days: Days | None = None) -> Iterator[Fence]:
@@ -129,7 +134,7 @@ class Tables:
                 return self.replace(name, rows, days=days, fence=own, why=why)
         digest = rows_digest(rows)
         there = self._open(name) if self.exists(name) else None
-        if there and rows_digest(self._scanner(name, there, days).to_reader()) == digest:
+        if there and rows_digest(self._reader(name, there, days)) == digest:
             with self._fences.holding(fence):
                 left = snapshot_of(there)
                 return Commit(name, left.version, digest, rows.num_rows, changed=False, days=days, snapshot=left.digest)
@@ -188,6 +193,19 @@ class Tables:
         digest, count = rows_digest(added.rows), added.rows.num_rows
         return Commit(name, left.version, digest, count, changed=True, snapshot=left.digest)
 
+    def rewrite(self, name: str, rows: pa.Table, *, days: Days, why: str) -> Commit:
+        """Write the rows of some days again, in the order given and in few files, in one commit; what they say stays.
+
+        Raises StoreError if they are not the rows that are there.
+        """
+        with self._writing(name):
+            there, digest = self._open(name), rows_digest(rows)
+            if rows_digest(self._reader(name, there, days)) != digest:
+                raise StoreError(f"'{name}' of {days} has other rows by now than those to write again: run this again.")
+            properties = CommitProperties(custom_metadata=commit_facts(Cause(why), set(days)))
+            left = write_onto(there, rows, days_predicate(days), properties)
+        return Commit(name, left.version, digest, rows.num_rows, changed=True, days=days, snapshot=left.digest)
+
     def facts(self, name: str) -> dict[str, str]:
         """Return what the newest commit of files remembers; nothing where there is none."""
         history = self.history(name) if self.exists(name) else []
@@ -236,8 +254,12 @@ class Tables:
             f"--partition-range {min(there['min'], days.first)}...{max(there['max'], days.last)}"
         )
 
+    def _reader(self, name: str, table: DeltaTable, days: Days | None) -> pa.RecordBatchReader:
+        """Return the rows of a table piece by piece; Arrow's own habit is to read sixteen pieces of four files ahead."""
+        return self._scanner(name, table, days, batch_readahead=2, fragment_readahead=1).to_reader()
+
     def _scanner(
-        self, name: str, table: DeltaTable, days: Days | None, columns: Sequence[str] | None = None
+        self, name: str, table: DeltaTable, days: Days | None, columns: Sequence[str] | None = None, **ahead: int
     ) -> "ds.Scanner":
         """Return the rows of a table as it was opened, through Arrow's own file system.
 
@@ -247,7 +269,7 @@ class Tables:
         native = SubTreeFileSystem(str(self._folder / name), LocalFileSystem())
         dataset = table.to_pyarrow_dataset(filesystem=native)
         wanted = list(columns) if columns is not None else [c for c in dataset.schema.names if c != MONTH]
-        return dataset.scanner(columns=wanted, filter=in_days(days))
+        return dataset.scanner(columns=wanted, filter=in_days(days), **ahead)
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         if version in self.removed(name).versions:

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
 
 from headrace.store.layout import fitted, month_of, with_month, without_month
 from headrace.store.snapshot import Snapshot, snapshot_of
 
 KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 """Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
+
+PIECES = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)
+"""Rows are handed to the disk, and read again, so many at once: a writer holds those of each month until it has as many."""
 
 
 def create(folder: Path, rows: pa.Table, properties: CommitProperties) -> Snapshot:
@@ -24,6 +27,7 @@ def create(folder: Path, rows: pa.Table, properties: CommitProperties) -> Snapsh
         partition_by=month_of(rows),
         commit_properties=properties,
         post_commithook_properties=KEEP_LOG,
+        writer_properties=PIECES,
     )
     return snapshot_of(DeltaTable(str(folder), version=0))
 
@@ -34,6 +38,7 @@ def write_onto(table: DeltaTable, rows: pa.Table, predicate: str | None, propert
         "mode": "append" if predicate == "" else "overwrite",
         "commit_properties": properties,
         "post_commithook_properties": KEEP_LOG,
+        "writer_properties": PIECES,
     }
     if predicate is None:
         kind["schema_mode"] = "overwrite"

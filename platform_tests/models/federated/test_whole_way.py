@@ -13,7 +13,8 @@ from headrace.explain.explanation import explain_candidate, rows_to_explain
 from headrace.explain.page import card_markdown
 from headrace.features.graph import Graph
 from headrace.models.candidate import the_candidate
-from headrace.models.predict import load_meta, load_predictor, score_rows
+from headrace.models.meta import load_meta
+from headrace.models.predict import load_predictor, score_rows
 from headrace.models.recipe import candidate_parts
 from headrace.models.trainers.federated import NOT_PROMISED
 from headrace.sources.declaration import Source

@@ -17,7 +17,7 @@ from headrace.core.errors import DataError, DeclarationError, NoRows
 from headrace.core.place import Place
 from headrace.models.candidate import Made, recorded_tuning, train_candidate
 from headrace.models.declaration import Model
-from headrace.models.predict import load_meta
+from headrace.models.meta import load_meta
 from headrace.models.split import Split, split_rows
 from headrace.models.tuning.folds import validation_folds, with_params
 from headrace.models.tuning.plots import tuning_plots

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import StoreError
 from headrace.models.spread.lesson import as_share
-from headrace.models.trainers.lightgbm import categorical_of, names_of, params_of, refused
+from headrace.models.trainers.lightgbm import dataset_of, params_of, refused
 from headrace.store.lessons import share_of
 
 if TYPE_CHECKING:
-    from headrace.models.trainer import Meta
+    from headrace.models.meta import Meta
 
 SILENT_MINUTES = 5
 """How long a worker waits for another one that says nothing."""
@@ -68,15 +68,7 @@ def learn(work: Work) -> Learned:
     share = as_share(share_of(work.lesson, work.number))
     params = {**params_of(meta), "num_threads": work.processors, **network_of(work)}
     try:
-        data = lgb.Dataset(
-            share.rows.rename_columns(names_of(meta)),
-            share.answers,
-            weight=share.weights,
-            group=share.groups,
-            categorical_feature=categorical_of(meta),
-            params=params,
-        )
-        booster = lgb.train(params, data, num_boost_round=meta.trees)
+        booster = lgb.train(params, dataset_of(share, meta, params), num_boost_round=meta.trees)
     except lgb.basic.LightGBMError as error:
         raise _explained(error, work) from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -12,7 +12,8 @@ from headrace.models.federated.sites import Standing, write_rows
 from headrace.models.trainers.xgboost import Boosted, XGBoost, params_of
 
 if TYPE_CHECKING:
-    from headrace.models.trainer import Lesson, Meta
+    from headrace.models.meta import Meta
+    from headrace.models.trainer import Lesson
 
 RECORD = "federated"
 NOT_PROMISED = (

@@ -12,7 +12,9 @@ from headrace.core.errors import DataError, DeclarationError, StoreError
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-    from headrace.models.trainer import Lesson, Meta, Say
+    from headrace.models.meta import Meta
+    from headrace.models.spread.lesson import Share
+    from headrace.models.trainer import Lesson, Say
 
 FIXED = {"verbose": -1, "deterministic": True, "force_row_wise": True}
 """What makes LightGBM give the same bytes on one thread and on two."""
@@ -63,14 +65,7 @@ class LightGBM:
         meta = lesson.meta
         params = params_of(meta)
         try:
-            data = lgb.Dataset(
-                lesson.rows.rename_columns(names_of(meta)),
-                lesson.answers,
-                weight=lesson.weights,
-                group=lesson.groups,
-                categorical_feature=categorical_of(meta),
-                params=params,
-            )
+            data = dataset_of(lesson, meta, params)
             booster = lgb.train(params, data, num_boost_round=meta.trees, callbacks=[_progress(meta.trees, lesson.say)])
         except lgb.basic.LightGBMError as error:
             raise refused(meta, error) from error
@@ -91,7 +86,21 @@ def params_of(meta: "Meta") -> dict[str, Any]:
     return {**meta.params, **FIXED, **_objective(meta), "seed": meta.seed}
 
 
-def names_of(meta: "Meta") -> list[str]:
+def dataset_of(taught: "Lesson | Share", meta: "Meta", params: dict[str, Any]) -> "lgb.Dataset":
+    """Return what LightGBM learns from: a lesson, or a worker's share of one."""
+    import lightgbm as lgb
+
+    return lgb.Dataset(
+        taught.rows.rename_columns(_names(meta)),
+        taught.answers,
+        weight=taught.weights,
+        group=taught.groups,
+        categorical_feature=[number for number, column in enumerate(meta.inputs) if column.kind == "categorical"],
+        params=params,
+    )
+
+
+def _names(meta: "Meta") -> list[str]:
     """Return a name of its own for each input without the brackets, quotes, commas and colons that LightGBM refuses."""
     found: list[str] = []
     for number, column in enumerate(meta.inputs):
@@ -100,11 +109,6 @@ def names_of(meta: "Meta") -> list[str]:
             name = f"{name}_{number}"
         found.append(name)
     return found
-
-
-def categorical_of(meta: "Meta") -> list[int]:
-    """Return the places of the inputs that are categories."""
-    return [number for number, column in enumerate(meta.inputs) if column.kind == "categorical"]
 
 
 def refused(meta: "Meta", error: Exception) -> DeclarationError:

@@ -19,7 +19,8 @@ from headrace.core.errors import DataError, DeclarationError, StoreError
 from headrace.core.user_code import files_of, load_function, told_in_words
 
 if TYPE_CHECKING:
-    from headrace.models.trainer import Lesson, Meta
+    from headrace.models.meta import Meta
+    from headrace.models.trainer import Lesson
 
 FROM_BYTES, MODEL, CODE = "from_bytes", "model", "code/"
 PATH = ("model", "trainer")

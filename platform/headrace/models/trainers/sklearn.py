@@ -15,7 +15,8 @@ from headrace.core.user_code import load_function, told_in_words
 from headrace.models.trainers.skops import loaded, stored, strange_types
 
 if TYPE_CHECKING:
-    from headrace.models.trainer import Lesson, Meta
+    from headrace.models.meta import Meta
+    from headrace.models.trainer import Lesson
 
 PREFIX = "sklearn:"
 PATH = ("model", "trainer")

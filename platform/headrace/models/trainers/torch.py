@@ -15,7 +15,8 @@ from headrace.core.errors import DataError, DeclarationError
 from headrace.models.device import device_of
 
 if TYPE_CHECKING:
-    from headrace.models.trainer import Lesson, Meta
+    from headrace.models.meta import Meta
+    from headrace.models.trainer import Lesson
 
 PARAMS: dict[str, float] = {
     "width": 64,

@@ -14,8 +14,8 @@ from headrace.models.device import device_of
 if TYPE_CHECKING:
     import xgboost
 
-    from headrace.models.encode import Input
-    from headrace.models.trainer import Lesson, Meta, Say
+    from headrace.models.meta import Input, Meta
+    from headrace.models.trainer import Lesson, Say
 
 OBJECTIVES = {
     "classification": "binary:logistic",

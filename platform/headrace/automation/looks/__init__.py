@@ -1,0 +1,1 @@
+"""What a look of a sensor needs of Dagster."""

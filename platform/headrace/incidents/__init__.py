@@ -1,0 +1,1 @@
+"""Incidents: what went wrong, since when, what had changed before it, and how it ended."""

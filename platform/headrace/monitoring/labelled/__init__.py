@@ -1,0 +1,1 @@
+"""Quality once labels are known, as an asset."""

@@ -1,0 +1,1 @@
+"""Packages: a released model as a folder that answers wherever it lies."""

@@ -1,0 +1,81 @@
+"""A process that gathers for a server, and is replaced now and then.
+
+deltalake 1.6 keeps some memory of each commit: in a supervisor that commits every few seconds that was 250 MB an hour.
+"""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from headrace.core.declaration import Identity
+from headrace.core.errors import StoreError
+from headrace.core.orphans import die_with_parent
+from headrace.core.place import Place
+from headrace.serving.gather import Gathered, gather_predictions
+from headrace.serving.journal import journal_folder, segments
+from headrace.store.site import Site
+
+ROUNDS = 60
+"""After how many gatherings the process is replaced."""
+NICE = 10
+
+
+class Gatherer:
+    """Gathers what servers of a product have written, in a process that lasts for so many rounds."""
+
+    def __init__(self, site: Site) -> None:
+        self._product, self._folder, self._place = site.product.product, site.folder, site.place
+        self._pool: ProcessPoolExecutor | None = None
+        self._rounds = 0
+
+    def __call__(self) -> Gathered:
+        """Take in all segments that nobody writes to any more, as `gather_predictions` does, and raise what it raises.
+
+        A process that was ended meanwhile is replaced at once. Raises StoreError where the next one is ended, too.
+        """
+        if not any(segments(journal_folder(self._place, self._product))):
+            return Gathered(0, 0)
+        try:
+            return self._gathered()
+        except BrokenProcessPool:
+            # The one before ends with the thread that began it, as it does at the end of a server.
+            self.close()
+        try:
+            return self._gathered()
+        except BrokenProcessPool as error:
+            self.close()
+            raise StoreError(
+                "The process that takes in predictions was ended twice: is there memory for it? They wait on the disk."
+            ) from error
+
+    def close(self) -> None:
+        """End the process, once it has done what it does."""
+        if self._pool:
+            self._pool.shutdown()
+        self._pool, self._rounds = None, 0
+
+    def _gathered(self) -> Gathered:
+        if self._rounds >= ROUNDS:
+            self.close()
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
+        self._rounds += 1
+        return self._pool.submit(_gather, self._product, self._folder, self._place).result()
+
+
+def _begin() -> None:
+    """Let the supervisor alone end this process: what ends all of a server's processes at once would cut short its last round.
+
+    Those who answer come first: it takes what they leave of the processors.
+    """
+    die_with_parent()
+    os.nice(NICE)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
+
+
+def _gather(product: str, folder: Path, place: Place) -> Gathered:
+    return gather_predictions(Site(Identity(product=product), folder, place))
