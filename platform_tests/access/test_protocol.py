@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -452,8 +453,8 @@ def test_requests_above_most_waiting_are_shed_but_for_open_paths_and_their_conne
         await answer(send, b"ok")
 
     limits = make_limits(most_waiting=3, within={"answer": "9s"})
-    with serving(waits, limits, unshed=frozenset({"/live"})) as running:
-        lines = [running.connect() for _ in range(5)]
+    with serving(waits, limits, unshed=frozenset({"/live"})) as running, ExitStack() as opened:
+        lines = [opened.enter_context(running.connect()) for _ in range(5)]
         for line in lines[:3]:
             line.sendall(request("/predict"))
         assert eventually(lambda: len(seen) == 3)
@@ -470,8 +471,18 @@ def test_requests_above_most_waiting_are_shed_but_for_open_paths_and_their_conne
         assert [statuses(one_answer(line)) for line in lines[:3]] == [[200]] * 3
         lines[4].sendall(request("/predict"))
         assert statuses(one_answer(lines[4])) == [200]
-        for line in lines:
-            line.close()
+
+
+def test_who_has_an_answer_may_ask_again_though_the_application_has_not_ended() -> None:
+    async def lingers(_: Any, __: Any, send: Any) -> None:
+        await answer(send, b"ok")
+        await asyncio.sleep(0.2)
+
+    with serving(lingers, make_limits(most_waiting=1)) as running, running.connect() as line:
+        for _ in range(5):
+            line.sendall(request("/predict"))
+            assert statuses(one_answer(line)) == [200]
+        assert eventually(lambda: running.guard.answered == 0)
 
 
 def test_a_server_that_ends_answers_what_is_under_way_and_what_comes_on_idle_connections() -> None:

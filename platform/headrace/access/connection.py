@@ -69,7 +69,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _waiting(self) -> int:
         """Return how many requests of all connections are read, and not answered yet."""
-        return len(self.tasks) + len(self.guard.turns) - self.guard.bodies_under_way
+        return len(self.tasks) + len(self.guard.turns) - self.guard.bodies_under_way - self.guard.answered
 
     def _begin_answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if not cycle.disconnected:

@@ -73,6 +73,8 @@ class Guard:
         self.turns = Turns()
         self.bodies_under_way = 0
         """How many applications wait for the rest of a body: a client that is slow to send one takes nobody's place."""
+        self.answered = 0
+        """How many applications have answered and are about to end: their clients may ask again already."""
         self.direct: Direct | None = None
         self._turn_began = 0.0
         self._connections: set[Watched] = set()
@@ -90,6 +92,15 @@ class Guard:
     def leave(self, connection: Watched) -> None:
         """Watch a connection no more."""
         self._connections.discard(connection)
+
+    def answers(self, task: "asyncio.Task[None] | None") -> None:
+        """Count the application that runs in a task as answered, until it ends."""
+        if task is not None:
+            self.answered += 1
+            task.add_done_callback(self._is_over)
+
+    def _is_over(self, _: "asyncio.Task[None]") -> None:
+        self.answered -= 1
 
     def has_time(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Return whether one more request may be answered as it is read, in this turn of the loop."""

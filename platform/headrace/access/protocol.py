@@ -158,6 +158,7 @@ class GuardedProtocol(GuardedConnection):
         """Let the next request come."""
         self._answer_until = inf
         self._has_read_body()
+        self.guard.answers(asyncio.current_task(self.loop))
         self._joined.flush()
         super().on_response_complete()
 
