@@ -1,5 +1,6 @@
 """The `headrace` command: a few words beside Dagster's own."""
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import click
 
 from headrace.cli_alerts import alerts
+from headrace.cli_backtest import backtest
 from headrace.cli_canary import canary
 from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
@@ -35,6 +37,8 @@ from headrace.saying import in_words
 @click.version_option(package_name="headrace")
 def main() -> None:
     """Declare an ML product in one file; get data, models and monitors as Dagster assets."""
+    # Read when the threads of LightGBM and scikit-learn are made (decision 0040).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @main.command()
@@ -206,6 +210,7 @@ def run() -> None:
 
 main.add_command(alerts)
 main.add_command(approve)
+main.add_command(backtest)
 main.add_command(canary)
 main.add_command(card)
 main.add_command(contract)

@@ -66,7 +66,8 @@ def _first_cause(error: BaseException) -> str:
 
 
 def quiet() -> None:
-    """Keep libraries from phoning home, and from warning about betas that we chose knowingly."""
+    """Keep libraries from phoning home, from warning about betas that we chose knowingly, and from waiting by spinning (decision 0040)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from headrace.core.failpoints import failpoint
+
+HERE = "headrace.monitoring"
 
 
 def write_page(text: str, path: Path) -> Path:
@@ -18,10 +20,10 @@ def write_page(text: str, path: Path) -> Path:
     return path
 
 
-def template(name: str) -> Template:
-    """Return a template of a page; what it is given is text and never markup."""
+def template(name: str, room: str = HERE) -> Template:
+    """Return a template of a page, of this room or of another one that looks alike; what it is given is text and never markup."""
     environment = Environment(
-        loader=PackageLoader("headrace.monitoring"),
+        loader=ChoiceLoader([PackageLoader(room), PackageLoader(HERE)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
