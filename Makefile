@@ -42,7 +42,7 @@ slow: $(VENV)/.dev $(FLOWER)/.ready ## the tests that run whole products, kill p
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
-	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.batch benchmarks.drift benchmarks.evaluate benchmarks.explain benchmarks.releases benchmarks.rollouts benchmarks.meter benchmarks.causes benchmarks.steady benchmarks.package benchmarks.serve; do $(BIN)/python -m $$of || exit 1; done
+	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.batch benchmarks.drift benchmarks.evaluate benchmarks.explain benchmarks.releases benchmarks.rollouts benchmarks.meter benchmarks.causes benchmarks.backtest benchmarks.steady benchmarks.package benchmarks.serve; do $(BIN)/python -m $$of || exit 1; done
 
 docs: $(VENV)/.dev ## run the code of README and docs
 	$(BIN)/pytest platform_tests/test_docs.py
