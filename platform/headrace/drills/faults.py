@@ -156,6 +156,7 @@ def _late_source(stage: Stage, drill: Drill) -> Iterator[str]:
     limit = (stage.declared.sources[name].fresh_within if name else None) or 2 * DAY
     for step in range(1, MOST_STEPS + 1):
         stage.sandbox.move_clock(stage.now + limit / STEPS)
+        stage.look_at_freshness()
         if name and stage.failed_check("raw", name, "freshness"):
             wants_to_train(stage)
         look_around(stage)

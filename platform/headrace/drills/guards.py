@@ -141,9 +141,9 @@ def _incident(kind: Kind) -> Callable[[Stage], str]:
 
 
 def _failed_run(stage: Stage) -> str:
-    """Return what the run that failed last has said, if each of its failures is a sentence."""
+    """Return what the run that failed last has said, if every failure is a sentence and none a traceback."""
     failed = [run for run in stage.runs if not run.succeeded]
-    return "; ".join(failed[-1].said) if failed else ""
+    return "; ".join(failed[-1].said) if failed and all(run.in_words for run in failed) else ""
 
 
 def _tried_again(stage: Stage) -> str:

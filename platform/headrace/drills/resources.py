@@ -34,6 +34,8 @@ class Run:
 
     succeeded: bool
     said: tuple[str, ...] = ()
+    in_words: bool = True
+    """Whether each failed step has said what is wrong itself, so that nobody has to read a traceback."""
     key: str = ""
     """What it was asked for as."""
 
@@ -141,7 +143,9 @@ class Stage:
         job = self._repository().get_implicit_global_asset_job_def()
         subset = job.get_subset(asset_selection=keys, asset_check_selection=checks)
         done = subset.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False, run_config=SILENT)
-        return Run(done.success, tuple(_words(done)))
+        failed = [event for event in done.all_events if event.event_type == DagsterEventType.STEP_FAILURE]
+        in_words = all(event.step_failure_data.user_failure_data for event in failed)
+        return Run(done.success, tuple(map(_words, failed)), in_words)
 
     def _repository(self) -> dg.RepositoryDefinition:
         return build(self.declared, self.site).get_repository_def()
@@ -166,12 +170,10 @@ def require(run: Run, what: str) -> None:
         raise Refused(f"{what} failed before any fault was planted: {'; '.join(run.said)}. Mend the product first.")
 
 
-def _words(done: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """Yield what failed steps have said, in one line each."""
-    for event in done.all_events:
-        if event.event_type != DagsterEventType.STEP_FAILURE:
-            continue
-        data = event.step_failure_data
-        described = data.user_failure_data.description if data.user_failure_data else None
-        words = described or (data.error.message if data.error else "failed without a word")
-        yield f"{event.step_key}: {' '.join(words.split())}"
+def _words(failure: dg.DagsterEvent) -> str:
+    """Return what a failed step has said, in one line."""
+    data = failure.step_failure_data
+    described = data.user_failure_data.description if data.user_failure_data else None
+    error = data.error.cause or data.error if data.error else None
+    words = described or (error.message if error else "failed without a word")
+    return f"{failure.step_key}: {' '.join(words.split())}"
