@@ -12,6 +12,8 @@ from headrace.incidents.kinds import Kind
 CHECK, DECISION, WAITS, INCIDENT = "check", "decision to retrain", "retraining waits", "incident"
 KEPT_OUT, TRIED_AGAIN, NOTHING_LOST, RECOVERY = "bad rows kept out", "tried again", "nothing lost", "recovery"
 FAILS, GATE, ROLLBACK = "failure in words", "gate", "rollout goes back"
+CANARY = "serve: {online: {}, canary: {}}"
+NO_REQUESTS = "a rollout is judged by requests that people make, and nobody asks a copy"
 NO_MODEL = "model: {split: {by: time, test: 14d}}"
 
 
@@ -24,6 +26,8 @@ class Guard:
     """Returns its own words where it has noticed something that still stands, else an empty text."""
     lacks: str = ""
     """The line that declares it; empty where it is declared."""
+    untried: str = ""
+    """Why a drill cannot wake it, though it is declared."""
 
 
 def guards_of(fault: Fault, stage: Stage) -> list[Guard]:
@@ -90,7 +94,7 @@ def _bad_model(stage: Stage) -> list[Guard]:
     return [
         Guard(GATE, lambda stage: _refused(stage, known), model or gates),
         Guard(f"{INCIDENT} gate_failed", _incident("gate_failed"), model or gates),
-        Guard(ROLLBACK, _seen(ROLLBACK), model or ("" if declared.serve.canary else "serve: {online: {}, canary: {}}")),
+        Guard(ROLLBACK, lambda _: "", model or ("" if declared.serve.canary else CANARY), NO_REQUESTS),
     ]
 
 
