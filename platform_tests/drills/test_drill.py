@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from headrace.cli import main
 from headrace.product import loop_of
-from platform_tests.end_to_end.shop import make_project
+from platform_tests.end_to_end.shop import land_days, make_project
 from platform_tests.releases.test_why import Shop
 
 pytestmark = pytest.mark.slow
@@ -81,15 +81,33 @@ def test_a_limit_that_is_far_too_high_is_reported_as_silence(root: Path, tmp_pat
     assert json.loads((tmp_path / "box/drill.json").read_text())["passed"] is False
 
 
-def test_a_late_source_and_a_store_that_is_away_are_noticed_and_nothing_is_lost(root: Path, tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_noticed_and_nothing_is_lost_also_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    root = make_project(tmp_path / "shop")
+    defs = root / "platform/products/shop/defs.yaml"
+    of_models = ("label:", "model:", "gates:", "monitors:", "retrain:")
+    kept = [line for line in defs.read_text().splitlines() if not line.strip().startswith(of_models)]
+    defs.write_text("\n".join(kept))
+    land_days(root, 0, 7, rows=5)
+    monkeypatch.chdir(root)
     before = bytes_below(root)
-    done, found = drill(tmp_path / "box", "late_source", "outage")
+    done, found = drill(tmp_path / "box", "outage", "bad_model")
+    assert done.exit_code == 0, done.output
+    assert "tables is no folder" in found["outage", "failure in words"]["evidence"]
+    assert found["outage", "nothing lost"]["evidence"] == "orders: 40 rows before, 5 landed, 45 are there"
+    assert found["outage", "recovery"]["evidence"].startswith("incident 1 passes since")
+    assert {one["state"] for of, one in found.items() if of[0] == "bad_model"} == {"not declared"}
+    assert bytes_below(root) == before
+
+
+def test_a_late_source_is_noticed_and_a_training_waits(root: Path, tmp_path: Path) -> None:
+    before = bytes_below(root)
+    done, found = drill(tmp_path / "box", "late_source")
     assert done.exit_code == 0, done.output
     assert "(late source: newest row of 'orders' is" in found["late_source", "retraining waits"]["evidence"]
     assert found["late_source", "check raw/orders freshness"]["after_product_s"] == pytest.approx(36 * 3600)
-    assert "tables is no folder" in found["outage", "failure in words"]["evidence"]
-    lost = found["outage", "nothing lost"]
-    assert lost["evidence"] == "orders: 2,400 rows before, 80 landed, 2,480 are there"
     assert bytes_below(root) == before
 
 
