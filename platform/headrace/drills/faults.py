@@ -13,7 +13,7 @@ from headrace.automation.declaration import Trigger
 from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.errors import Refused
 from headrace.drills.declaration import Drill, Fault
-from headrace.drills.guards import late_name
+from headrace.drills.guards import KEPT_OUT, late_name
 from headrace.drills.land import NextDay, land
 from headrace.drills.outage import outage
 from headrace.drills.resources import Stage
@@ -187,7 +187,7 @@ def _measure_kept_out(stage: Stage, source: str, day: date, counts: tuple[int, i
     aside = tables.count(product.table("quarantine", source)) - before
     stops = bool(stage.failed_check("validated", source, "contract")) and not stage.runs[-1].succeeded
     if went_on <= landed - broken and (aside >= broken or stops):
-        stage.seen["bad rows kept out"] = (
+        stage.seen[KEPT_OUT] = (
             f"{broken:,} of {landed:,} rows were broken: {went_on:,} went on, {aside:,} were set aside"
         )
 
