@@ -14,6 +14,7 @@ from headrace.cli_card import card
 from headrace.cli_contracts import contract, quarantine
 from headrace.cli_decisions import decisions
 from headrace.cli_drift import drift
+from headrace.cli_drill import drill
 from headrace.cli_erase import erase
 from headrace.cli_explain import explain
 from headrace.cli_export import export
@@ -215,6 +216,7 @@ main.add_command(canary)
 main.add_command(card)
 main.add_command(contract)
 main.add_command(drift)
+main.add_command(drill)
 main.add_command(decisions)
 main.add_command(erase)
 main.add_command(explain)

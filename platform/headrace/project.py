@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ class Project:
     """The folder with `workspace.yaml`, and what is declared below `platform/products`."""
 
     root: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
+    """What says where servers are and holds secrets: that of this process, but for a copy that must not reach them."""
 
     @classmethod
     def around(cls, folder: Path) -> "Project":
@@ -40,7 +43,7 @@ class Project:
     @property
     def place(self) -> Place:
         """Where the project keeps its things."""
-        return Place.of_environment(self.root, os.environ)
+        return Place.of_environment(self.root, self.environment)
 
     def instance_home(self) -> Path:
         """Return the folder of the project's Dagster instance, made and configured from `dagster.yaml` beside the workspace.
@@ -91,7 +94,7 @@ class Project:
 
         file = self.file_of(product)
         declared = declared_product(read_document(file), file)
-        site = Site(declared, file.parent, self.place, os.environ)
+        site = Site(declared, file.parent, self.place, self.environment)
         try:
             return with_shared(declared, site), site
         except DeclarationError as error:

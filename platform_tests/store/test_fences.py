@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.days import Days
-from headrace.core.errors import FenceLost
+from headrace.core.errors import FenceLost, StoreError
 from headrace.store.fences import Fences
 
 ROOT = Path(__file__).parents[2]
@@ -75,4 +75,13 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGKILL)
     with Fences(tmp_path).alone("t"):
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "tables").write_text("no disk is mounted here")
+    fences = Fences(tmp_path / "tables" / "_fences")
+    with pytest.raises(StoreError, match=r"tables is no folder: nothing can be kept in it\. Is its disk mounted\?"):
+        fences.claim("shop/raw/orders")
+    with pytest.raises(StoreError, match="is no folder"), fences.writing("shop/raw/orders"):
         pass

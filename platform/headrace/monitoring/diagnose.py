@@ -93,7 +93,7 @@ def _compared(asked: _Asked, window: Days, limit: float) -> Compared | None:
         first=window.first,
         inputs=meta.inputs,
         limit=limit,
-        importance=_importance(site, asked.model),
+        importance=importance_of(site, asked.model),
         origins=origins_of(site, asked.graph),
         earlier=earlier,
         days_before=-_days_since(earlier, window.first),
@@ -116,7 +116,7 @@ def _inputs(site: Site, model: str) -> set[tuple[str, str]]:
     return {(one.name, one.kind) for one in known}
 
 
-def _importance(site: Site, model: str) -> dict[str, float]:
+def importance_of(site: Site, model: str) -> dict[str, float]:
     """Return each input's share of what the model looks at: as it was explained, else what it gained by it in training."""
     try:
         explanation = recorded_explanation(site, model)

@@ -106,7 +106,7 @@ class Fences:
     @contextmanager
     def _latch(self, table: str) -> Iterator[int]:
         """Yield an open file whose lock ends with it, and so with the process that holds it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         latch = os.open(self._folder / f"{_name(table)}.latch", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             yield latch

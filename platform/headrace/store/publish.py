@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 
+from headrace.core.errors import StoreError
 from headrace.store.room import room_at
 
 _READABLE = 0o666
@@ -50,8 +51,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that their names stand on the disk."""
+    """Make a folder, and those above it, so that their names stand on the disk.
+
+    Raises StoreError where something else stands in its place, as when a disk is not mounted.
+    """
     if not folder.is_dir():
+        if folder.exists():
+            raise StoreError(
+                f"{folder} is no folder: nothing can be kept in it. Is its disk mounted? Then run this again."
+            )
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
