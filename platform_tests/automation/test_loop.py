@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from headrace.automation.looks.sensors import RANGE_END, RANGE_START, REASON, TR
 from headrace.automation.loop import Loop
 from headrace.automation.memory import Memory
 from headrace.core.days import Days
-from headrace.product import build, loop_of
+from headrace.product import build
 from headrace.project import Project
 from headrace.sources.ingest import ingest
 from platform_tests.end_to_end.shop import land_days, make_project
@@ -30,17 +29,6 @@ def project(tmp_path: Path) -> Project:
     for file in (project.root / "landing" / "orders").iterdir():
         os.utime(file, (1, 1))
     return project
-
-
-@pytest.fixture
-def loop(project: Project) -> Loop:
-    return loop_of(*project.load("shop"))
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def tick(project: Project, sensor: str, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,12 +41,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(first: Path, tmp_path: Path) -> Shop:
     shutil.copytree(first, tmp_path / "shop")
     return Shop(tmp_path / "shop")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def declare(shop: Shop, retrain: str, *more: tuple[str, str]) -> None:

@@ -1,7 +1,6 @@
 """A look that fails each time: left alone longer and longer, told once, and nothing is skipped. FAULTS.md, row 25."""
 
 import os
-from collections.abc import Iterator
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from headrace.automation.looks.sensors import diary_of, steady
 from headrace.automation.loop import Loop
 from headrace.automation.patience import AWAITED_MOST_S, FIRST_S, MOST_S, Patience
 from headrace.core.errors import DataError
-from headrace.product import build, loop_of
+from headrace.product import build
 from headrace.project import Project
 from platform_tests.end_to_end.shop import land_days, make_project
 
@@ -27,17 +26,6 @@ def project(tmp_path: Path) -> Project:
     for file in (project.root / "landing" / "orders").iterdir():
         os.utime(file, (1, 1))
     return project
-
-
-@pytest.fixture
-def loop(project: Project) -> Loop:
-    return loop_of(*project.load("shop"))
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 @given(st.integers(1, 40), st.sampled_from([MOST_S, AWAITED_MOST_S]))

@@ -123,11 +123,11 @@ class RequestLog:
             file.write(json.dumps({"dropped": new}) + "\n")
 
 
-def segments(folder: Path) -> Iterator[Path]:
-    """Yield the segments that nobody writes to any more: closed ones, and those of processes that are gone."""
+def segments(folder: Path, closed: str = CLOSED) -> Iterator[Path]:
+    """Yield the segments that nobody writes to any more: closed ones, by that suffix, and those of processes that are gone."""
     for path in sorted(folder.glob("*")):
         pid, _, began = path.stem.partition("-")
-        if path.suffix == CLOSED or (
+        if path.suffix == closed or (
             path.suffix == OPEN
             and is_gone(int(pid), datetime.fromtimestamp(int(began) / 1e9, UTC))
             # A process that ended well since the folder was looked at has closed it under another name.

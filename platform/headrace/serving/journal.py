@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from headrace.core.attempt import Attempt
 from headrace.core.hashed import hidden
 from headrace.core.place import Place
-from headrace.core.processes import is_gone
+from headrace.online import log
 from headrace.store.publish import make_folder
 
 ROOM = 100_000
@@ -31,7 +31,7 @@ WAIT_SECONDS = 0.25
 """How long a prediction waits to be written."""
 REST_SECONDS = 5.0
 """How old a segment may become before it is closed."""
-OPEN, CLOSED = ".open", ".arrows"
+CLOSED = ".arrows"
 _log = logging.getLogger("headrace.serving")
 _INSTANT = pa.timestamp("us", "UTC")
 FIXED = pa.schema(
@@ -209,7 +209,7 @@ class _Segment:
         make_folder(folder)
         self.schema = schema
         self._began = time.monotonic()
-        self._path = folder / f"{os.getpid()}-{time.time_ns()}{OPEN}"
+        self._path = folder / f"{os.getpid()}-{time.time_ns()}{log.OPEN}"
         self._file = self._path.open("wb")
         self._writer = pa.ipc.new_stream(self._file, schema)
 
@@ -233,16 +233,8 @@ def journal_folder(place: Place, product: str) -> Path:
 
 
 def segments(folder: Path) -> Iterator[Path]:
-    """Yield the segments that nobody writes to any more: closed ones, and those of processes that are gone."""
-    for path in sorted(folder.glob("*")):
-        pid, _, began = path.stem.partition("-")
-        if path.suffix == CLOSED or (
-            path.suffix == OPEN
-            and is_gone(int(pid), datetime.fromtimestamp(int(began) / 1e9, UTC))
-            # A process that ended well since the folder was looked at has closed it under another name.
-            and path.exists()
-        ):
-            yield path
+    """Return the segments that nobody writes to any more: closed ones, and those of processes that are gone."""
+    return log.segments(folder, CLOSED)
 
 
 def rows_of(path: Path) -> pa.Table | None:
