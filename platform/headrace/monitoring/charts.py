@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEATMAP_ROWS, BARS = 18, 12
+SHARES = ("auc", "average_precision", "accuracy", "precision", "recall")
+"""Metrics that are never above 1, whatever a band says."""
 PURPLE = "#7a4fb5"
 WIDE, HALF = 11.4, 5.4
 """Inches; the page shows all pictures at one scale, so that their texts are equally large."""
@@ -72,6 +74,8 @@ def quality_over_time(
             _note(axes, f"{name} {limit:g}", (0, limit), ("axes fraction", "data"), RED)
     axes.set_ylabel(policy.metric.upper())
     axes.margins(y=0.25)
+    if policy.metric in SHARES:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
     if known or expected or marks:
         _dates(axes)
     return figure

@@ -9,7 +9,10 @@ from headrace.monitoring.facts import ProductFacts
 
 NOTHING = "No window has been scored yet whose quality could be estimated."
 NEVER = "What {task} will come true is not estimated without labels: only classification and regression are."
-AGREES = "What came true of the newest of them lies within its band: rows may have changed, but not how they come true."
+AGREES = (
+    "What came true of the newest of them lies within its band: nothing says that rows come true otherwise than on "
+    "the test set."
+)
 DIFFERS = (
     "What came true of the newest of them lies outside its band: rows come true otherwise than on the test set, "
     "which no estimate without labels can see. Believe the labels."

@@ -8,13 +8,14 @@ from headrace.monitoring.facts import ProductFacts, newest_drift
 
 NAMES: Mapping[str, str] = {
     "psi": "PSI",
+    "missing": "Rise of missing values",
     "jensen_shannon": "Jensen-Shannon distance",
     "ks": "Kolmogorov-Smirnov",
     "wasserstein": "Wasserstein, in standard deviations",
     "chi_square": "Chi-square",
-    "missing": "Rise of missing values",
     "new_categories": "Share of new categories",
 }
+"""How measures are called, in the order in which they stand."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def measures_by_column(facts: ProductFacts) -> dict[str, list[Measured]]:
     for row in facts.measures:
         if newest and (row["model"], row["day"]) == (newest[0]["model"], newest[0]["day"]):
             found.setdefault(row["column"], []).append(_measured(row, limited.get((row["column"], row["measure"]))))
-    return found
+    place = {name: index for index, name in enumerate(NAMES.values())}
+    return {column: sorted(own, key=lambda one: place.get(one.name, len(place))) for column, own in found.items()}
 
 
 def _measured(row: Mapping[str, Any], alarm: Mapping[str, Any] | None) -> Measured:

@@ -66,8 +66,8 @@ class _Kind:
     fold: Callable[[Sequence[float]], float] | None = None
 
 
-def _events(what: str) -> Callable[[Sequence[Row]], str]:
-    return lambda rows: f"{sum(row['count'] for row in rows):,} {what}"
+def _counted(what: str) -> Callable[[Sequence[Row]], str]:
+    return lambda rows: f"{what}: {sum(row['count'] for row in rows):,}"
 
 
 def _most(rows: Sequence[Row]) -> str:
@@ -76,51 +76,43 @@ def _most(rows: Sequence[Row]) -> str:
 
 GROUPS: Sequence[tuple[str, Sequence[_Kind], str]] = (
     (
-        "Answers",
-        [_Kind("prediction_latency", "Latency {of}", _events("requests"))],
-        "No request was served and kept lately: `serve: {online: {}, predictions: {share: 1.0}}` and `headrace serve` make latencies known.",
-    ),
-    (
-        "Model and data",
+        "Model, data and answers",
         [
-            _Kind("realized_quality", "Realized {of}", _events("labels")),
-            _Kind("estimated_quality", "Estimated {of}", _events("scores without labels")),
+            _Kind("realized_quality", "Realized {of}", _counted("labels")),
+            _Kind("estimated_quality", "Estimated {of}", _counted("scores without labels")),
             _Kind("drift_score", "Greatest PSI", _most, max),
             _Kind("freshness", "Age of {of}", lambda _: "newest row of that source"),
+            _Kind("prediction_latency", "Latency {of}", _counted("requests")),
         ],
-        "Quality and drift are known once a live model has scored a window, and freshness of sources with `time:`.",
+        "No request was served and kept lately: `serve: {online: {}, predictions: {share: 1.0}}` and `headrace serve` make "
+        "latencies known.",
     ),
     (
         "Cost",
         [
-            _Kind(COST, "Spent on all assets", _events("steps"), sum),
-            _Kind(CPU, "Processor time", _events("steps"), sum),
-            _Kind("cost_per_model", "A training", _events("trainings")),
-            _Kind("cost_per_1000_predictions", "1,000 predictions", _events("new scores")),
+            _Kind("cost_per_model", "A training", _counted("trainings")),
+            _Kind("cost_per_1000_predictions", "1,000 predictions", _counted("new scores")),
+            _Kind(CPU, "Processor time", _counted("steps"), sum),
+            _Kind(COST, "Spent on all assets", _counted("steps"), sum),
         ],
         "What things cost is known with a price: `serve: {price: {cpu_hour: 0.04, gigabyte: 0.01, currency: EUR}}`.",
     ),
     (
-        "Releases",
+        "Releases and incidents",
         [
-            _Kind("deployment_frequency", "Releases", _events("in the window")),
-            _Kind("deployment_failure_rate", "Taken back", _events("releases")),
-            _Kind("retraining_frequency", "Trainings", _events("in the window")),
-            _Kind("lead_time_hours", "Lead time", _events("releases")),
-            _Kind("deployment_recovery_hours", "Until taken back", _events("releases")),
-        ],
-        "",
-    ),
-    (
-        "Incidents",
-        [
-            _Kind("open_incidents", "Open", _events("known in all")),
-            _Kind("time_to_detect_hours", "Time to detect", _events("incidents")),
-            _Kind("time_to_restore_hours", "Time to restore", _events("incidents")),
+            _Kind("retraining_frequency", "Trainings", _counted("trainings")),
+            _Kind("deployment_frequency", "Releases", _counted("releases")),
+            _Kind("deployment_failure_rate", "Taken back", _counted("releases")),
+            _Kind("lead_time_hours", "Lead time", _counted("releases")),
+            _Kind("deployment_recovery_hours", "Until taken back", _counted("releases")),
+            _Kind("time_to_detect_hours", "Time to detect", _counted("incidents")),
+            _Kind("time_to_restore_hours", "Time to restore", _counted("incidents")),
+            _Kind("open_incidents", "Open incidents", _counted("known in all")),
         ],
         "",
     ),
 )
+"""Title, numbers, and what makes the last of them known where it is not."""
 
 
 def number_groups(facts: ProductFacts) -> list[Group]:
@@ -199,7 +191,7 @@ def _is_watched(row: Row, facts: ProductFacts) -> bool:
 
 def _otherwise(kinds: Sequence[_Kind], words: str, facts: ProductFacts) -> list[str]:
     known = {row["name"] for row in newest_numbers(facts)}
-    lacking = kinds[0].name not in known
+    lacking = kinds[-1].name not in known
     return words.split("`") if words and lacking else []
 
 
