@@ -231,7 +231,7 @@ def _dates(axes: Any) -> None:
 
     first, last = axes.get_xlim()
     shown = {day for line in axes.get_lines() for day in line.get_xdata(orig=False) if first < day < last}
-    if len(shown) == 1:
+    if shown and max(shown) - min(shown) < (last - first) / 2:
         axes.set_xlim(min(shown) - 1, max(shown) + 1)
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

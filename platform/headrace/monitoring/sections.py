@@ -60,9 +60,9 @@ def _incidents(material: Material) -> dict[str, Any] | None:
 
 
 SECTIONS = (
+    Section("The numbers that matter", "_numbers.html.j2", _numbers),
     Section("The rows that were scored", "_inputs.html.j2", _inputs),
     Section("Each column up close", "_columns.html.j2", _columns),
-    Section("The numbers that matter", "_numbers.html.j2", _numbers),
     Section("Incidents", "_incidents.html.j2", _incidents),
 )
 
