@@ -58,5 +58,5 @@ def _measured(row: Mapping[str, Any], alarm: Mapping[str, Any] | None) -> Measur
         p=row["p"],
         bound=row["bound"],
         limit=alarm["limit"] if alarm else None,
-        new=list(row["new"]),
+        new=list(row["new"] or ()),
     )
