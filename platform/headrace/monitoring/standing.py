@@ -16,8 +16,8 @@ from headrace.store.releases import Release
 
 SUFFIX = ".standing.json"
 State = Literal["well", "alarm", "unknown"]
-MORNING = ("prediction_latency p99", "cost", "cost_per_1000_predictions", "time_to_restore_hours")
-"""The numbers of a product's row, where they are known."""
+MORNING = ("prediction_latency p99", "cost", "cpu_seconds", "cost_per_1000_predictions", "time_to_restore_hours")
+"""The numbers of a product's row, where they are known; processor time where there is no price."""
 
 
 class Mark(Declaration):
@@ -186,7 +186,7 @@ def _expected(facts: ProductFacts) -> str:
 def _numbers(facts: ProductFacts) -> Iterator[Told]:
     known = {figure.name: figure for group in number_groups(facts) for figure in group.figures}
     for name in MORNING:
-        if name in known:
+        if name in known and not (name == "cpu_seconds" and "cost" in known):
             yield Told(name=known[name].label, value=f"{known[name].value} {known[name].unit}".strip())
 
 

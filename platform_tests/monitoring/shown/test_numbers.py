@@ -121,4 +121,6 @@ def test_the_page_of_all_products_tells_few_of_them(empty: ProductFacts) -> None
     ]
     told = standing_of(replace(empty, numbers=rows)).numbers
     assert [(one.name, one.value) for one in told] == [("Latency p99", "12.3 ms"), ("Spent on all assets", "4 EUR")]
+    unpriced = standing_of(replace(empty, numbers=rows[2:])).numbers
+    assert [(one.name, one.value) for one in unpriced] == [("Processor time", "4 s")]
     assert standing_of(empty).numbers == []
