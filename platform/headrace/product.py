@@ -135,7 +135,8 @@ def _modelled(declared: ProductDeclaration, site: Site, loop: Loop) -> dg.Defini
         *served_assets(site, declared.serve),
         *(with_served(site, monitored) if declared.serve.keeps_predictions else monitored),
     ]
-    assets += numbers_assets(site, Declared(declared.numbers, declared.sources, declared.serve.price))
+    is_estimated = bool(monitors.quality.estimated_metric)
+    assets += numbers_assets(site, Declared(declared.numbers, declared.sources, declared.serve.price, is_estimated))
     canary = declared.serve.canary
     rollouts = rollout_automation(site, Plan(canary, label, declared.model)) if canary else []
     sensors = [*guard_automation(site), *rollouts]

@@ -39,6 +39,8 @@ HEADINGS = [
     "The live model on its test rows",
     "What arrived",
     "Why it was trained",
+    "The numbers that matter",
+    "The rows that were scored",
 ]
 BOXES = """[...document.querySelectorAll('%s')].map(e => e.getBoundingClientRect()).map(
     b => [b.left, b.top + scrollY, b.right, b.bottom + scrollY])"""

@@ -130,7 +130,13 @@ def test_forty_columns_over_months_stay_below_a_megabyte(tmp_path: Path) -> None
          "limit": 0.2, "rows": 900, "model": model}
         for day in range(365) for i in range(40) for measure in ("psi", "missing")
     ]  # fmt: skip
-    text = report_html(replace(facts, drift=drift), many(40))
+    measures = [
+        {"day": drift[-1]["day"], "column": f"column_{i:02d}", "measure": measure, "value": 0.123, "p": 0.01, "bound": 0.01,
+         "rows": 900, "new": [], "model": model}
+        for i in range(40) for measure in ("psi", "missing", "jensen_shannon", "ks", "wasserstein", "new_categories")
+    ]  # fmt: skip
+    text = report_html(replace(facts, drift=drift, measures=measures), many(40))
     assert text.count("<details") == 40
     assert text.count('class="line"') == 80
+    assert text.count('<table class="tight measures">') == 40
     assert len(text.encode()) < 1_000_000

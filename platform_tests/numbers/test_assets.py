@@ -17,7 +17,7 @@ from headrace.product import build
 from headrace.project import Project
 from headrace.serving.declaration import Price
 from platform_tests.end_to_end.shop import land_days, make_project
-from platform_tests.models.shop import LABEL
+from platform_tests.models.shop import model
 from platform_tests.monitoring.test_assets import GRAPH
 from platform_tests.monitoring.watched import SOURCES, monitors, watched_shop
 
@@ -59,15 +59,29 @@ def test_the_numbers_of_a_live_product_stand_in_a_table_and_in_a_file(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     site = watched_shop(tmp_path)
-    declared = Declared(Numbers(), SOURCES, Price(cpu_hour=3600.0, currency="EUR"))
-    assets = [*monitoring_assets(site, GRAPH, LABEL, monitors(), {}), *numbers_assets(site, declared)]
+    declared = Declared(Numbers(), SOURCES, Price(cpu_hour=3600.0, currency="EUR"), is_estimated=True)
+    assets = [*monitoring_assets(site, GRAPH, model(), monitors(), {}), *numbers_assets(site, declared)]
     assert dg.materialize(assets, instance=instance).success
     assert dg.materialize(assets, instance=instance).success
     table = numbers_over_time(site)
     assert table is not None
     numbers = {(row["name"], row["of"]): row for row in table.to_pylist()}
-    assert {"realized_quality", "drift_score", "cost", "deployment_frequency"} <= {name for name, _ in numbers}
+    assert {"realized_quality", "estimated_quality", "drift_score", "cost", "deployment_frequency"} <= {
+        name for name, _ in numbers
+    }
     cpu, spent_on = numbers["cpu_seconds", "monitoring/drift"], numbers["cost", "monitoring/drift"]
     assert cpu["count"] == 2
     assert cpu["value"] == pytest.approx(spent_on["value"])
     assert "headrace_product_drift_score{" in textfile(site).read_text()
+    page = (site.place.reports / "shop.html").read_text()
+    assert "Spent on all assets" in page
+    assert "<b>What each asset took</b>" in page
+
+
+def test_the_report_is_made_behind_all_that_it_shows(tmp_path: Path) -> None:
+    project = Project(make_project(tmp_path / "shop"))
+    graph = build(*project.load("shop")).resolve_asset_graph()
+    behind = {key.path[-1] for key in graph.get(dg.AssetKey(["shop", "reports", "product"])).parent_keys}
+    assert behind == {"champion", "drift", "quality", "estimated", "measures", "inputs", "numbers"}
+    before = {key.path[-1] for key in graph.get(dg.AssetKey(["shop", "monitoring", "numbers"])).parent_keys}
+    assert before == {"batch", "drift", "quality", "estimated", "champion"}

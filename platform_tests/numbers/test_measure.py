@@ -86,10 +86,12 @@ def test_quality_and_drift_are_those_of_the_live_model_on_its_newest_day(site: S
     decide(site, "released", -50)
     days = [date(2026, 2, 26), date(2026, 2, 27), date(2026, 2, 28)]
     quality = [
-        {"day": d, "metric": "auc", "value": v, "rows": 9, "model": m}
+        {"day": d, "metric": "auc", "value": v, "rows": 9, "model": m, "by": ""}
         for d, v, m in zip(days, (0.7, 0.8, None), (A, A, A), strict=True)
     ]
-    quality.append({"day": date(2026, 3, 1), "metric": "auc", "value": 0.1, "rows": 9, "model": B})
+    quality.append({**quality[0], "day": date(2026, 3, 1), "value": 0.1, "model": B})
+    quality.append({**quality[0], "day": days[1], "value": 0.2, "by": "country"})
+    quality.append({**quality[0], "day": days[1], "metric": "log_loss", "value": 0.5})
     site.tables.replace("shop/monitoring/quality", pa.Table.from_pylist(quality))
     drift = [
         {"day": d, "column": "price", "measure": measure, "value": v, "limit": 0.2, "rows": 9, "model": A}
@@ -98,7 +100,20 @@ def test_quality_and_drift_are_those_of_the_live_model_on_its_newest_day(site: S
     site.tables.replace("shop/monitoring/drift", pa.Table.from_pylist(drift))
     found = measured(site)
     assert found["realized_quality", "auc"].value == 0.8
+    assert found["realized_quality", "log_loss"].value == 0.5
     assert found["drift_score", "price"].value == 0.1
+
+
+def test_estimated_quality_is_the_newest_that_could_be_estimated_and_counts_of_rows_are_none(site: Site) -> None:
+    decide(site, "released", -50)
+    known = {"model": A, "rows": 500}
+    rows = [
+        {**known, "day": date(2026, 2, day), "metric": metric, "value": value}
+        for day, metric, value in ((26, "auc", 0.7), (27, "auc", 0.8), (28, "auc", None), (27, "true_positives", 40.0))
+    ]
+    site.tables.replace("shop/monitoring/estimated", pa.Table.from_pylist(rows))
+    found = {key: number for key, number in measured(site).items() if key[0] == "estimated_quality"}
+    assert found == {("estimated_quality", "auc"): Number("estimated_quality", 0.8, "auc", "auc", 500)}
 
 
 def test_freshness_is_the_age_of_each_sources_newest_row(site: Site) -> None:

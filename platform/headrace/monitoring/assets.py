@@ -174,7 +174,9 @@ def _as_json(causes: Causes) -> dg.JsonMetadataValue:
 
 def _report(site: Site, graph: Graph, label: Label, monitors: Monitors, users: Users) -> dg.AssetsDefinition:
     product = site.product
-    upstream = [("model", "champion"), ("monitoring", "drift"), ("monitoring", "quality")]
+    shown = ["drift", "quality", "measures", "inputs", "numbers"]
+    shown += ["estimated"] if monitors.quality.estimated_metric else []
+    upstream = [("model", "champion"), *(("monitoring", name) for name in shown)]
 
     @asset(
         spec(

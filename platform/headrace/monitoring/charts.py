@@ -1,6 +1,6 @@
 """The pictures of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEATMAP_ROWS, BARS = 18, 12
+SHARES = ("auc", "average_precision", "accuracy", "precision", "recall")
+"""Metrics that are never above 1, whatever a band says."""
+PURPLE = "#7a4fb5"
 WIDE, HALF = 11.4, 5.4
 """Inches; the page shows all pictures at one scale, so that their texts are equally large."""
 PALE_TO_DARK = ["#f1f4f7", "#d5e2ef", "#fbd9a0", "#f2a65a", "#d9632e", "#8f1f1f"]
@@ -35,15 +38,33 @@ def report_charts(facts: ProductFacts) -> "dict[str, Figure]":
     return charts
 
 
-def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Sequence[Mark]) -> "Figure":
-    """Return the realized metric of the trailing window, a line for each model, with decisions marked."""
+def quality_over_time(
+    rows: Sequence[dict[str, Any]],
+    policy: Quality,
+    marks: Sequence[Mark],
+    estimated: Sequence[dict[str, Any]] = (),
+) -> "Figure":
+    """Return the realized metric of the trailing window, a line for each model, with decisions marked.
+
+    Behind it lies the band of what was estimated without labels; each realized value has its interval.
+    """
     figure, axes = canvas(f"{policy.metric.upper()} of the scores as they came true", width=WIDE, height=2.9)
+    expected = [row for row in estimated if row["value"] is not None]
+    for own in _by_model(expected):
+        _band(axes, own)
     known = [row for row in rows if row["value"] is not None]
-    for _, part in groupby(known, key=lambda row: row["model"]):
-        own = list(part)
-        marker = "o" if len(own) == 1 else None
+    for own in _by_model(known):
         days, values = [row["day"] for row in own], [row["value"] for row in own]
-        axes.plot(days, values, color=BLUE, linewidth=1.8, marker=marker, markersize=4)
+        axes.plot(days, values, color=BLUE, linewidth=1.8, marker=_marker(own), markersize=4)
+    sure = [row for row in known if row.get("low") is not None]
+    axes.vlines(
+        [row["day"] for row in sure],
+        [row["low"] for row in sure],
+        [row["high"] for row in sure],
+        color=BLUE,
+        alpha=0.25,
+        linewidth=1,
+    )
     for day, text, colour in marks:
         axes.axvline(day, color=colour, linewidth=1.2, linestyle="-" if colour == ORANGE else ":")  # type: ignore[arg-type]
         _note(axes, text, (day, 1), ("data", "axes fraction"), colour)
@@ -53,9 +74,29 @@ def quality_over_time(rows: Sequence[dict[str, Any]], policy: Quality, marks: Se
             _note(axes, f"{name} {limit:g}", (0, limit), ("axes fraction", "data"), RED)
     axes.set_ylabel(policy.metric.upper())
     axes.margins(y=0.25)
-    if known or marks:
+    if policy.metric in SHARES:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
+    if known or expected or marks:
         _dates(axes)
     return figure
+
+
+def _by_model(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    for _, own in groupby(rows, key=lambda row: row["model"]):
+        yield list(own)
+
+
+def _marker(rows: Sequence[object]) -> str | None:
+    return "o" if len(rows) == 1 else None
+
+
+def _band(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    days, (values, low, high) = (
+        [row["day"] for row in rows],
+        ([row[k] for row in rows] for k in ("value", "low", "high")),
+    )
+    axes.plot(days, values, color=PURPLE, linewidth=1.2, linestyle="--", marker=_marker(rows), markersize=4)
+    axes.fill_between(days, low, high, color=PURPLE, alpha=0.15, linewidth=0)
 
 
 def drift_over_time(facts: ProductFacts) -> "Figure":
@@ -139,8 +180,7 @@ def decision_marks(facts: ProductFacts) -> list[Mark]:
 
 
 def _charts(facts: ProductFacts) -> Any:
-    if any(row["value"] is not None for row in facts.quality):
-        yield "quality", quality_over_time(facts.quality, facts.monitors.quality, decision_marks(facts))
+    yield from _quality(facts)
     if any(row["measure"] == PSI for row in facts.drift):
         yield "drift_over_time", drift_over_time(facts)
     psi = {row["column"]: row["value"] for row in newest_drift(facts) if row["measure"] == PSI}
@@ -157,6 +197,19 @@ def _charts(facts: ProductFacts) -> Any:
     for arrived in facts.arrived:
         if arrived.by_day:
             yield f"volume_{arrived.source}", volume(arrived)
+
+
+def _quality(facts: ProductFacts) -> "Iterator[tuple[str, Figure]]":
+    """Yield the metric that is watched with its estimates; those of another metric in a picture of their own."""
+    policy, marks = facts.monitors.quality, decision_marks(facts)
+    together = policy.estimated_metric == policy.metric
+    estimated = facts.estimated if together else []
+    if any(row["value"] is not None for row in [*facts.quality, *estimated]):
+        yield "quality", quality_over_time(facts.quality, policy, marks, estimated)
+    if not together and any(row["value"] is not None for row in facts.estimated):
+        limits = {"floor": policy.estimated.floor, "ceiling": policy.estimated.ceiling}
+        own = policy.model_copy(update={"metric": policy.estimated_metric, **limits})
+        yield "estimated", quality_over_time(facts.came_true, own, marks, facts.estimated)
 
 
 def _note(axes: Any, text: str, at: tuple[Any, float], coordinates: tuple[str, str], colour: str) -> None:
@@ -178,7 +231,7 @@ def _dates(axes: Any) -> None:
 
     first, last = axes.get_xlim()
     shown = {day for line in axes.get_lines() for day in line.get_xdata(orig=False) if first < day < last}
-    if len(shown) == 1:
+    if shown and max(shown) - min(shown) < (last - first) / 2:
         axes.set_xlim(min(shown) - 1, max(shown) + 1)
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from headrace.monitoring.columns import ColumnShares
 from headrace.monitoring.drift import MISSING, PSI
 from headrace.monitoring.facts import ProductFacts, newest_drift
+from headrace.monitoring.lines import MOST_POINTS, limited_line
 
-WIDTH, HEIGHT = 600, 120
-MOST_WINDOWS, MOST_DAYS, MOST_BINS = 120, 7, 16
+MOST_DAYS, MOST_BINS = 7, 16
 REST = "all others"
 TINT = 0.25
 """A share that lies this far from the reference's, or farther, has the strongest tint."""
@@ -80,49 +80,11 @@ def _measures(column: str, newest: Sequence[dict[str, Any]], facts: ProductFacts
             continue
         # The table holds what each model was found on a day, the newest behind: a day counts once, by the last of them.
         same = {row["day"]: row for row in facts.drift if (row["column"], row["measure"]) == (column, measure)}
-        history = [same[day] for day in sorted(same)][-MOST_WINDOWS:]
+        history = [same[day] for day in sorted(same)][-MOST_POINTS:]
         first, last = history[0]["day"], history[-1]["day"]
         is_alarm = now["value"] > now["limit"]
-        picture = _line(f"{name} of {column}", history)
+        picture = limited_line(f"{name} of {column}", history)
         yield Measure(name, now["value"], now["limit"], is_alarm, picture, first, last, len(history))
-
-
-def _line(name: str, rows: Sequence[dict[str, Any]]) -> Markup:
-    """Return the values over time with their limits as a picture whose title says it in words."""
-    highest = max(max(row["value"], row["limit"]) for row in rows) * 1.1 or 1.0
-    span = max((rows[-1]["day"] - rows[0]["day"]).days, 1)
-    at = [8 + (WIDTH - 16) * (row["day"] - rows[0]["day"]).days / span for row in rows]
-    values = [_height(row["value"], highest) for row in rows]
-    limits = [_height(row["limit"], highest) for row in rows]
-    marks = [
-        f'<circle class="{"beyond" if row["value"] > row["limit"] else "within"}" cx="{x:.0f}" cy="{y:.0f}" r="4"/>'
-        for row, x, y in zip(rows, at, values, strict=True)
-        if row["value"] > row["limit"] or len(rows) == 1
-    ]
-    beyond = sum(row["value"] > row["limit"] for row in rows)
-    title = (
-        f"{name} over {len(rows)} windows, from {rows[0]['value']:.3f} to {rows[-1]['value']:.3f}; "
-        f"greatest {max(row['value'] for row in rows):.3f}; beyond its limit in {beyond} of them"
-    )
-    return Markup(
-        '<svg class="line" viewBox="0 0 {w} {h}" role="img"><title>{title}</title>'
-        '<polyline class="limit" points="{limits}"/><polyline class="value" points="{values}"/>{marks}</svg>'
-    ).format(
-        w=WIDTH,
-        h=HEIGHT,
-        title=title,
-        limits=_points(at, limits),
-        values=_points(at, values),
-        marks=Markup("".join(marks)),  # noqa: S704  numbers alone
-    )
-
-
-def _height(value: float, highest: float) -> float:
-    return HEIGHT - 8 - (HEIGHT - 16) * max(value, 0.0) / highest
-
-
-def _points(xs: Sequence[float], ys: Sequence[float]) -> str:
-    return " ".join(f"{x:.0f},{y:.0f}" for x, y in zip(xs, ys, strict=True))
 
 
 def _few(shares: ColumnShares) -> ColumnShares:

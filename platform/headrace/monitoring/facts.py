@@ -1,7 +1,7 @@
 """Everything that the report and the summary say of a product, gathered from the stores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.days import DAY as ONE_DAY
+from headrace.core.days import local_day
 from headrace.core.declaration import Identity
 from headrace.evaluation.evaluate import Measured
 from headrace.evaluation.judgement import Judgement, recorded_judgement
@@ -19,7 +21,9 @@ from headrace.models.meta import Meta, load_meta
 from headrace.models.predict import MODEL, SCORE
 from headrace.monitoring.cause import Causes
 from headrace.monitoring.declaration import Monitors
+from headrace.monitoring.inputs.look import OUTLIER
 from headrace.monitoring.kept import known_causes
+from headrace.monitoring.lines import MOST_POINTS
 from headrace.monitoring.quality import is_binary, realized_by_month
 from headrace.monitoring.realized import realized_rows
 from headrace.sources.declaration import Source
@@ -86,6 +90,16 @@ class ProductFacts:
     """Why the live model's columns moved, as it was found last."""
     incidents: list[Incident]
     """What went wrong, oldest first, the open ones among them."""
+    estimated: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/estimated that are about the metric that is estimated."""
+    came_true: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/quality that are about that metric on all rows."""
+    measures: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/measures: every measure of the newest window."""
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/inputs, of days and not of single rows."""
+    numbers: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/numbers of the newest 120 days."""
 
 
 def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monitors: Monitors) -> ProductFacts:
@@ -109,6 +123,11 @@ def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monit
         monitors=monitors,
         causes=known_causes(site, release.model) if release else None,
         incidents=incidents(site),
+        estimated=_of_metric(site, "estimated", monitors.quality.estimated_metric),
+        came_true=_quality(site, monitors.quality.estimated_metric),
+        measures=_rows(site, "monitoring", "measures"),
+        inputs=_rows(site, "monitoring", "inputs", pc.field("measure") != OUTLIER),
+        numbers=_numbers(site),
     )
 
 
@@ -171,10 +190,24 @@ def _counts(site: Site, table: str, column: str) -> dict[Any, int]:
 
 
 def _quality(site: Site, metric: str) -> list[dict[str, Any]]:
-    return [row for row in _rows(site, "monitoring", "quality") if row["metric"] == metric and not row["by"]]
+    return _of_metric(site, "quality", metric, pc.field("by") == "")
 
 
-def _rows(site: Site, layer: str, name: str) -> list[dict[str, Any]]:
+def _of_metric(site: Site, name: str, metric: str, more: pc.Expression | None = None) -> list[dict[str, Any]]:
+    own = pc.field("metric") == metric
+    return _rows(site, "monitoring", name, own if more is None else own & more)
+
+
+def _numbers(site: Site) -> list[dict[str, Any]]:
+    """Return what is kept of the newest days; the table lies on a floor above, and is read by its name."""
+    first = local_day(site.clock.now(), site.product.timezone) - ONE_DAY * MOST_POINTS
+    return _rows(site, "monitoring", "numbers", pc.field("day") > pa.scalar(first))
+
+
+def _rows(site: Site, layer: str, name: str, of: pc.Expression | None = None) -> list[dict[str, Any]]:
     table = site.product.table(layer, name)
-    rows: list[dict[str, Any]] = site.tables.read(table).to_pylist() if site.tables.exists(table) else []
-    return rows
+    if not site.tables.exists(table):
+        return []
+    rows = site.tables.read(table)
+    found: list[dict[str, Any]] = (rows if of is None else rows.filter(of)).to_pylist()
+    return found

@@ -13,6 +13,7 @@ from headrace.monitoring.columns import ColumnShares
 from headrace.monitoring.facts import ProductFacts, alarming, newest_drift
 from headrace.monitoring.pages import template, write_page
 from headrace.monitoring.sections import Material, sections_of
+from headrace.monitoring.shown.expected import expected_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +35,7 @@ def report_html(facts: ProductFacts, columns: Sequence[ColumnShares] = ()) -> st
         charts={name: _inline(figure) for name, figure in report_charts(facts).items()},
         drift=newest_drift(facts)[:MOST_ROWS],
         alarms=alarming(facts),
+        expected=expected_words(facts),
         sections=sections_of(Material(facts, columns)),
     )
 

@@ -7,6 +7,11 @@ from typing import Any
 from headrace.monitoring.columns import ColumnShares
 from headrace.monitoring.drill import drilled, tint
 from headrace.monitoring.facts import ProductFacts
+from headrace.monitoring.shown.inputs import NAMES, scored_inputs
+from headrace.monitoring.shown.measured import measures_by_column
+from headrace.monitoring.shown.numbers import newest_numbers, number_groups, spent_on
+
+CALIBRATED = "Limits of features are calibrated on the days of the training set, where these are enough."
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,23 @@ class Section:
 
 def _columns(material: Material) -> dict[str, Any] | None:
     columns = drilled(material.facts, material.columns)
-    return {"columns": columns, "tint": tint} if columns else None
+    if not columns:
+        return None
+    limits = CALIBRATED if material.facts.monitors.drift.threshold == "calibrated" else ""
+    return {"columns": columns, "tint": tint, "measures": measures_by_column(material.facts), "limits": limits}
+
+
+def _inputs(material: Material) -> dict[str, Any]:
+    return {"inputs": scored_inputs(material.facts), "names": NAMES}
+
+
+def _numbers(material: Material) -> dict[str, Any]:
+    newest = newest_numbers(material.facts)
+    return {
+        "groups": number_groups(material.facts),
+        "spent": spent_on(material.facts),
+        "day": newest[0]["day"] if newest else None,
+    }
 
 
 def _incidents(material: Material) -> dict[str, Any] | None:
@@ -39,6 +60,8 @@ def _incidents(material: Material) -> dict[str, Any] | None:
 
 
 SECTIONS = (
+    Section("The numbers that matter", "_numbers.html.j2", _numbers),
+    Section("The rows that were scored", "_inputs.html.j2", _inputs),
     Section("Each column up close", "_columns.html.j2", _columns),
     Section("Incidents", "_incidents.html.j2", _incidents),
 )

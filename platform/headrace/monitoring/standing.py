@@ -11,10 +11,13 @@ from headrace.core.declaration import Declaration
 from headrace.core.names import Name
 from headrace.monitoring.facts import ProductFacts, alarming, newest_drift
 from headrace.monitoring.pages import write_page
+from headrace.monitoring.shown.numbers import number_groups
 from headrace.store.releases import Release
 
 SUFFIX = ".standing.json"
 State = Literal["well", "alarm", "unknown"]
+MORNING = ("prediction_latency p99", "cost", "cpu_seconds", "cost_per_1000_predictions", "time_to_restore_hours")
+"""The numbers of a product's row, where they are known; processor time where there is no price."""
 
 
 class Mark(Declaration):
@@ -39,6 +42,13 @@ class Decided(Declaration):
     who: str
 
 
+class Told(Declaration):
+    """A number to know in the morning, as people read it."""
+
+    name: str
+    value: str
+
+
 class Standing(Declaration):
     """A product as its newest report found it; all it takes to draw its row."""
 
@@ -53,6 +63,8 @@ class Standing(Declaration):
     marks: list[Mark]
     card: bool
     """Whether the live release has a model card beside the report."""
+    numbers: list[Told] = Field(default=[])
+    """Those of monitoring/numbers that a team looks at first; none before that is made."""
 
     @property
     def state(self) -> State:
@@ -79,6 +91,7 @@ def standing_of(facts: ProductFacts, *, card: bool = False) -> Standing:
         decision=_decided(facts.decisions[-1]) if facts.decisions else None,
         marks=[_live(facts), _drift(facts), _quality(facts), _data(facts), _incidents(facts)],
         card=card,
+        numbers=list(_numbers(facts)),
     )
 
 
@@ -142,14 +155,15 @@ def _quality(facts: ProductFacts) -> Mark:
     live, policy = facts.live, facts.monitors.quality
     rows = [row for row in facts.quality if (row["metric"], row["by"]) == (policy.metric, "")]
     own = [row for row in rows if live and row["model"] == live.release.model]
+    expected = _expected(facts)
     if not own:
         why = "labels of what the live model scored are not known yet" if live else "no model is live yet"
-        return Mark(name="quality", state="unknown", word="not known", what=why)
+        return Mark(name="quality", state="unknown", word="not known", what=f"{why}{expected}")
     newest = max(own, key=lambda row: row["day"])
     if newest["value"] is None:
-        return Mark(name="quality", state="unknown", word="not known", what=newest["note"])
+        return Mark(name="quality", state="unknown", word="not known", what=f"{newest['note']}{expected}")
     value = f"{newest['metric'].upper()} {newest['value']:.3f}"
-    measured = f"on {newest['rows']:,} labels to {newest['day']}"
+    measured = f"on {newest['rows']:,} labels to {newest['day']}{expected}"
     if not policy.has_limit:
         return Mark(name="quality", state="well", word=value, what=f"no limit is declared, {measured}")
     is_good = policy.allows(newest["value"])
@@ -157,6 +171,23 @@ def _quality(facts: ProductFacts) -> Mark:
     return Mark(
         name="quality", state="well" if is_good else "alarm", word=word, what=f"{policy.limits_said}, {measured}"
     )
+
+
+def _expected(facts: ProductFacts) -> str:
+    """Return the newest estimate of the live model in words; nothing where there is none."""
+    live = facts.live
+    own = [row for row in facts.estimated if live and row["model"] == live.release.model and row["value"] is not None]
+    if not own:
+        return ""
+    newest = max(own, key=lambda row: row["day"])
+    return f"; estimated {newest['metric'].upper()} {newest['value']:.3f} to {newest['day']}"
+
+
+def _numbers(facts: ProductFacts) -> Iterator[Told]:
+    known = {figure.name: figure for group in number_groups(facts) for figure in group.figures}
+    for name in MORNING:
+        if name in known and not (name == "cpu_seconds" and "cost" in known):
+            yield Told(name=known[name].label, value=f"{known[name].value} {known[name].unit}".strip())
 
 
 def _data(facts: ProductFacts) -> Mark:

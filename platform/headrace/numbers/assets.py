@@ -20,6 +20,7 @@ def numbers_assets(site: Site, declared: Declared) -> list[dg.AssetsDefinition]:
     """Return monitoring/numbers."""
     product, table = site.product, numbers_table(site)
     behind = [("predictions", "batch"), ("monitoring", "drift"), ("monitoring", "quality"), ("model", "champion")]
+    behind += [("monitoring", "estimated")] if declared.is_estimated else []
 
     @asset(
         spec(

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from headrace.core.days import DAY, Days
 from headrace.incidents.note import incidents
 from headrace.models.origin import origin_of
+from headrace.monitoring.estimated.estimate import COUNTS
 from headrace.numbers.declaration import Numbers
 from headrace.numbers.number import Number
 from headrace.serving.declaration import Price
@@ -53,6 +54,8 @@ class Declared:
     policy: Numbers
     sources: Mapping[str, Source]
     price: Price | None = None
+    is_estimated: bool = False
+    """Whether there is monitoring/estimated."""
 
 
 def product_numbers(site: Site, declared: Declared, work: Mapping[str, Work], now: datetime) -> list[Number]:
@@ -61,6 +64,7 @@ def product_numbers(site: Site, declared: Declared, work: Mapping[str, Work], no
     return [
         *latency(site, since, now),
         *realized(site),
+        *estimated(site),
         *drift(site),
         *ages(site, declared.sources),
         *costs(work, declared.price),
@@ -83,11 +87,14 @@ def latency(site: Site, since: datetime, now: datetime) -> Iterator[Number]:
 
 
 def realized(site: Site) -> Iterator[Number]:
-    """Yield the newest realized quality of the live model."""
-    rows = [row for row in _own(site, "quality") if row["value"] is not None]
-    if rows:
-        newest = max(rows, key=lambda row: row["day"])
-        yield Number("realized_quality", newest["value"], newest["metric"], newest["metric"], newest["rows"])
+    """Yield how the live model's scores came true on the newest window with labels, by each metric, over all rows."""
+    rows = [row for row in _own(site, "quality") if not row["by"]]
+    yield from _newest("realized_quality", rows)
+
+
+def estimated(site: Site) -> Iterator[Number]:
+    """Yield how good the live model probably is on its newest window, by each metric that is estimated without labels."""
+    yield from _newest("estimated_quality", [row for row in _own(site, "estimated") if row["metric"] not in COUNTS])
 
 
 def drift(site: Site) -> Iterator[Number]:
@@ -168,6 +175,13 @@ def _lead(site: Site, release: Release) -> timedelta | None:
     raw = {} if origin is None else {t: v for t, v in origin["versions"].items() if "/raw/" in t}
     landed = [one.at for table, number in raw.items() for one in site.tables.versions(table) if one.number == number]
     return release.at - max(landed) if landed else None
+
+
+def _newest(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[Number]:
+    """Yield of each metric the value of the newest day that has one."""
+    known = {row["metric"]: row for row in sorted(rows, key=lambda row: row["day"]) if row["value"] is not None}
+    for metric, row in known.items():
+        yield Number(name, row["value"], metric, metric, row["rows"])
 
 
 def _own(site: Site, name: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ TABLE = pa.schema(
 MEANING: Mapping[str, str] = {
     "prediction_latency": "Milliseconds within which that share of the served requests was answered.",
     "realized_quality": "How the live model's scores came true, on the newest window with labels.",
+    "estimated_quality": "How good the live model probably is on its newest window, without the labels of that.",
     "drift_score": "The population stability index of that column, on the newest scored day.",
     "freshness": "Hours since the newest row of that source.",
     "cpu_seconds": "Processor time of the steps that made that asset.",
