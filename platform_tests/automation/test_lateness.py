@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState
+from dagster._core.instance_for_test import instance_for_test
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.test_utils import freeze_time
 from dagster._daemon.freshness import FreshnessDaemon
@@ -44,8 +45,9 @@ def policies(made: Project) -> dict[str, dg.FreshnessPolicy | None]:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    log = {"module": "headrace.resources", "class": "EventLog", "config": {"base_dir": str(tmp_path / "log")}}
+    with instance_for_test({"event_log_storage": log}) as made:
         yield made
 
 
@@ -114,21 +116,24 @@ def test_a_day_of_25_hours_is_within_what_a_run_may_take() -> None:
     assert longest_pause("0 6 * * *", "Europe/Berlin") <= DAY + timedelta(hours=1) < DAY + SCORING
 
 
-@pytest.mark.parametrize(
-    ("age", "state"),
-    [
-        (timedelta(hours=35), FreshnessState.PASS),
-        (timedelta(hours=37), FreshnessState.FAIL),
-        (None, FreshnessState.UNKNOWN),
-    ],
-)
-def test_dagster_itself_finds_a_source_that_has_not_come_late_and_keeps_that(
-    tmp_path: Path, instance: dg.DagsterInstance, age: timedelta | None, state: FreshnessState
+@pytest.mark.slow
+def test_dagster_itself_finds_what_has_not_come_late_and_keeps_that_in_our_event_log(
+    tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     graph = build(*project(tmp_path, *WALL).load("shop")).resolve_asset_graph()
-    key = dg.AssetKey(["shop", "raw", "orders"])
-    if age:
-        instance.report_runless_asset_event(dg.AssetMaterialization(key))
-    with freeze_time(datetime.now(UTC) + (age or DAY)):
-        asyncio.run(FreshnessDaemon()._evaluate_asset(LoadingContextForTest(instance), graph.get(key)))
-    assert instance.get_freshness_state_records([key])[key].freshness_state == state
+
+    def state(name: str, after: timedelta) -> FreshnessState:
+        key = dg.AssetKey(["shop", *name.split("/")])
+        with freeze_time(datetime.now(UTC) + after):
+            asyncio.run(FreshnessDaemon()._evaluate_asset(LoadingContextForTest(instance), graph.get(key)))
+        return instance.get_freshness_state_records([key])[key].freshness_state
+
+    assert state("raw/orders", timedelta()) == FreshnessState.UNKNOWN
+    for name in (["raw", "orders"], ["monitoring", "drift"]):
+        instance.report_runless_asset_event(dg.AssetMaterialization(["shop", *name]))
+    assert state("raw/orders", timedelta(hours=35)) == FreshnessState.PASS
+    assert state("raw/orders", timedelta(hours=37)) == FreshnessState.FAIL
+    assert state("monitoring/drift", timedelta(hours=26)) == FreshnessState.PASS
+    assert state("monitoring/drift", timedelta(hours=28)) == FreshnessState.WARN
+    assert state("monitoring/drift", timedelta(hours=52)) == FreshnessState.FAIL
+    assert state("training/set", timedelta(days=365)) == FreshnessState.NOT_APPLICABLE
