@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from headrace.alerts.sensors import alert_automation
+from headrace.automation.lateness.assets import with_freshness
 from headrace.automation.loop import Loop
 from headrace.automation.sensors import data_automation, model_automation
 from headrace.automation.verify import verify_triggers
@@ -94,7 +95,7 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
             *alert_automation(site, declared.alerts),
         ],
     )
-    return dg.Definitions.merge(data, modelled, store_automation(site, declared.keep))
+    return with_freshness(dg.Definitions.merge(data, modelled, store_automation(site, declared.keep)), loop)
 
 
 def loop_of(declared: ProductDeclaration, site: Site) -> Loop:

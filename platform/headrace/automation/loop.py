@@ -105,6 +105,7 @@ class Loop:
                 else []
             ),
             product.key("monitoring", "inputs"),
+            *([product.key("monitoring", "shifts")] if self.model and self.monitors.drift.shift_checks else []),
             product.key("monitoring", "numbers"),
             product.key("reports", "product"),
         ]

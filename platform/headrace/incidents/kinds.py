@@ -25,7 +25,7 @@ ELSEWHERE = frozenset({"guarded", "mirrored", "released", "gates", "attached"})
 """Checks whose failures the release log and the guard write down themselves, or that mend themselves."""
 _BY_NAME: dict[str, Kind] = {"freshness": "freshness", "skew": "skew"}
 _BY_LAYER: dict[str, Kind] = {"validated": "contract", "raw": "files"}
-_BY_ASSET: dict[str, Kind] = {"drift": "drift", "quality": "quality", "estimated": "estimated"}
+_BY_ASSET: dict[str, Kind] = {"drift": "drift", "shifts": "drift", "quality": "quality", "estimated": "estimated"}
 NEEDS_ERROR = frozenset({"contract", "files", "check"})
 """Of these, a failure that is a warning is none: some rows were set aside, as declared."""
 

@@ -29,6 +29,7 @@ from headrace.monitoring.profiled.assets import profile_assets
 from headrace.monitoring.registry import Users, registry_of
 from headrace.monitoring.registry_page import write_registry
 from headrace.monitoring.report import write_report
+from headrace.monitoring.shifts.assets import shift_assets
 from headrace.monitoring.standing import standing_of
 from headrace.monitoring.watch import calibrated_limits, live_drift, tell_servers, with_history
 from headrace.rollout.evidence import SERVED
@@ -53,6 +54,7 @@ def monitoring_assets(
         quality_asset(site, label, model, monitors.quality),
         *estimated_assets(site, label, model, monitors.quality),
         *input_assets(site, label, model, monitors.inputs),
+        *shift_assets(site, label, monitors.drift),
         _report(site, graph, label, monitors, users),
     ]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from math import ceil
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from headrace.models.profile import Profile
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import MISSING, PSI, DayProfile, cells_of, grouped, groups_of, stability_index
 
+Key = TypeVar("Key")
 USUAL = 0.9
 """The share of windows that stay below what a measure is divided by."""
 DECLARED = "the limits are those that are declared"
@@ -37,6 +38,21 @@ class Calibrated:
 
     limits: Mapping[tuple[str, str], float] = field(default_factory=dict)
     words: str = DECLARED
+
+
+@dataclass(frozen=True)
+class Together(Generic[Key]):
+    """Limits of measures that are watched together, and how many windows they come from."""
+
+    limits: Mapping[Key, float]
+    windows: int
+    is_enough: bool = True
+    """Whether there are enough windows for the rate."""
+
+    @property
+    def note(self) -> str:
+        """What must be said where there are not."""
+        return "" if self.is_enough else ", too few for that rate: the limit is the farthest that any of them lay"
 
 
 def calibrate(history: Sequence[DayProfile], reference: Profile, policy: Drift) -> Calibrated:
@@ -53,19 +69,30 @@ def calibrate(history: Sequence[DayProfile], reference: Profile, policy: Drift) 
         for column in reference
         for measure, values in _of_column(column, history, reference, days[0], span).items()
     }
+    found = together(moved, share)
+    if not found.limits:
+        return Calibrated(words=f"{DECLARED}: nothing moved in the history")
+    words = (
+        f"limits calibrated on {found.windows} windows of {duration_text(policy.window)} of the training set, {days[0]} to {days[-1]}, "
+        f"for {policy.false_alarms} of all columns together{found.note}"
+    )
+    return Calibrated(found.limits, words)
+
+
+def together(moved: Mapping[Key, Any], share: float) -> Together[Key]:
+    """Return the limit of each measure, so that all together alarm falsely on no more than that share of windows.
+
+    `moved` holds how far each window of the history lies off, float64 each, the windows in the same order; a measure that is 0
+    in nine of ten has no limit.
+    """
     usual = {key: float(np.quantile(values, USUAL)) for key, values in moved.items()}
     known = [key for key in moved if usual[key] > 0]
     if not known:
-        return Calibrated(words=f"{DECLARED}: nothing moved in the history")
+        return Together({}, 0)
     greatest = np.sort(np.max([moved[key] / usual[key] for key in known], axis=0))
     rank = ceil((1 - share) * (len(greatest) + 1))
     ratio = float(greatest[min(rank, len(greatest)) - 1])
-    enough = "" if rank <= len(greatest) else ", too few for that rate: the limit is the farthest that any of them lay"
-    words = (
-        f"limits calibrated on {len(greatest)} windows of {duration_text(policy.window)} of the training set, {days[0]} to {days[-1]}, "
-        f"for {policy.false_alarms} of all columns together{enough}"
-    )
-    return Calibrated({key: ratio * usual[key] for key in known}, words)
+    return Together({key: ratio * usual[key] for key in known}, len(greatest), is_enough=rank <= len(greatest))
 
 
 def _of_column(

@@ -56,6 +56,32 @@ FalseAlarmsText = Annotated[
 ]
 
 
+class DomainClassifier(Declaration):
+    """A classifier that is asked to tell rows of the window from rows of the training set."""
+
+    auc: float = Field(default=0.65, gt=0.5, lt=1)
+    """The greatest AUC, out of fold: 0.5 where nothing tells them apart. From the history with `threshold: calibrated`."""
+
+
+class Reconstruction(Declaration):
+    """How well the principal components of the training set reconstruct rows of the window."""
+
+    variance: float = Field(default=0.65, gt=0, lt=1)
+    """The share of the variance that the components hold."""
+    deviations: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    """How many standard deviations the mean error may lie from that of windows of the training set. From the history with
+    `threshold: calibrated`."""
+
+
+class Multivariate(Declaration):
+    """Drift of all features together, which no single one may show. Each is measured where it is declared, `{}` is enough."""
+
+    domain_classifier: DomainClassifier | None = None
+    """By a domain classifier."""
+    pca: Reconstruction | None = None
+    """By the reconstruction error of a principal component analysis."""
+
+
 class Drift(Declaration):
     """How far features and scores may move from the training set.
 
@@ -77,6 +103,25 @@ class Drift(Declaration):
     """On how many days the features together may alarm although nothing happened, with `threshold: calibrated`."""
     ignore: list[str] = Field(default=[])
     """Features that are shown but never alarm, such as the month."""
+    multivariate: Multivariate = Multivariate()
+    """Drift of all features together, in monitoring/shifts."""
+    by: list[str] = Field(default=[])
+    """Columns within whose values each feature is compared, too, in monitoring/shifts: those of scored rows and training set."""
+    least_rows: int = Field(default=200, ge=30)
+    """How many rows a slice of `by` needs, in the window and in the training set, to be compared."""
+    label_psi: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """The greatest population stability index of the labels, once they are known, in monitoring/shifts; by default they are not compared."""
+
+    @property
+    def shift_checks(self) -> list[str]:
+        """The checks of monitoring/shifts that are declared; none where that is not made."""
+        declared = {
+            "domain_classifier": self.multivariate.domain_classifier,
+            "pca": self.multivariate.pca,
+            "slices": self.by,
+            "label": self.label_psi,
+        }
+        return [name for name, value in declared.items() if value not in (None, [])]
 
 
 ESTIMABLE = {

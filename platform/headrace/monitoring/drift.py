@@ -134,9 +134,9 @@ def _of_column(
         at = (day - first).days
         actual, rows = grouped(counts[at], groups), int(counts[at].sum() + missing[at])
         if expected.sum() and actual.sum():
-            limit = max(limits[column, PSI], _by_chance(expected, actual))
+            limit = max(limits[column, PSI], by_chance(expected, actual))
             yield Moved(day, column, PSI, stability_index(expected, actual), limit, rows)
-        rise, noise = _rise(int(missing[at]), rows, int(reference["missing"]), int(expected.sum()))
+        rise, noise = missing_rise(int(missing[at]), rows, int(reference["missing"]), int(expected.sum()))
         yield Moved(day, column, MISSING, rise, max(limits[column, MISSING], noise), rows)
 
 
@@ -171,25 +171,30 @@ def grouped(counts: Any, groups: Any) -> Any:
     return np.bincount(groups, counts, minlength=groups.max() + 1) if len(groups) else np.zeros(1)
 
 
-def _smoothed(counts: Any, prior: Any) -> Any:
-    """Return the shares of the bins, with half a row a bin more, spread like `prior`."""
-    more = len(counts) / 2
-    return (counts + more * prior) / (counts.sum() + more)
+def by_chance(expected: Any, actual: Any, deviate: float = ONCE_IN_A_THOUSAND) -> float:
+    """Return the index that two samples of one world exceed by chance as often as a normal number exceeds `deviate`.
 
-
-def _by_chance(expected: Any, actual: Any) -> float:
-    """Return the index that two samples of one world exceed once in a thousand times (Wilson and Hilferty, 1931)."""
+    The quantile of chi-squared is that of E. Wilson and M. Hilferty, The Distribution of Chi-square (1931).
+    """
     free = max(len(expected) - 1, 1)
     spread = 2 / (9 * free)
-    quantile = free * (1 - spread + ONCE_IN_A_THOUSAND * spread**0.5) ** 3
+    quantile = free * (1 - spread + deviate * spread**0.5) ** 3
     return float(quantile * (1 / expected.sum() + 1 / actual.sum()))
 
 
-def _rise(missing: int, rows: int, missing_before: int, present_before: int) -> tuple[float, float]:
-    """Return the rise of the share of missing values, and the rise that chance exceeds once in a thousand times."""
+def missing_rise(
+    missing: int, rows: int, missing_before: int, present_before: int, deviate: float = ONCE_IN_A_THOUSAND
+) -> tuple[float, float]:
+    """Return the rise of the share of missing values, and the rise that chance exceeds as often as a normal number `deviate`."""
     before = missing_before + present_before
     if not before or not rows:
         return 0.0, 0.0
     pooled = (missing + missing_before) / (rows + before)
-    noise = ONCE_IN_A_THOUSAND * (pooled * (1 - pooled) * (1 / rows + 1 / before)) ** 0.5
+    noise = deviate * (pooled * (1 - pooled) * (1 / rows + 1 / before)) ** 0.5
     return missing / rows - missing_before / before, float(noise)
+
+
+def _smoothed(counts: Any, prior: Any) -> Any:
+    """Return the shares of the bins, with half a row a bin more, spread like `prior`."""
+    more = len(counts) / 2
+    return (counts + more * prior) / (counts.sum() + more)

@@ -148,6 +148,22 @@ def newest_scored_day(site: Site) -> date | None:
     return max((last for _, (_, last) in _scored_days(site)), default=None)
 
 
+def alike_models(site: Site, live: Release) -> list[str]:
+    """Return the models that have scored rows with all inputs of the live one."""
+    wanted = {(i.name, i.kind) for i in _inputs(site, live.model)}
+    scored_by = [model for model in _scored_since(site) if site.models.exists(model)]
+    return [model for model in scored_by if {(i.name, i.kind) for i in _inputs(site, model)} >= wanted]
+
+
+def whole_window(site: Site, live: Release, policy: Drift) -> Days | None:
+    """Return the window that ends with the newest scored day; None where rows with all inputs of the live model do not fill it."""
+    newest, scored = newest_scored_day(site), _scored_since(site)
+    since = min((scored[model] for model in alike_models(site, live)), default=None)
+    if newest is None or since is None or since > window_start(newest, policy.window):
+        return None
+    return Days(window_start(newest, policy.window), newest)
+
+
 def reference_of(site: Site, live: Release) -> Against:
     """Return the profile that was recorded with the live model; raises StoreError where it is gone."""
     reference = site.models.recorded(live.model, "profile")

@@ -1,0 +1,1 @@
+"""Drift beyond one column: of columns together, of slices, and of labels."""
