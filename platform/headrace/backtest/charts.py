@@ -29,7 +29,9 @@ def picture_of(found: Backtest) -> "Figure":
             face = colour if released else "none"
             ticks.plot(days, [place] * len(days), "o", markersize=5, markeredgecolor=colour, markerfacecolor=face)
     _limits(lines, found.limit)
-    lines.legend(frameon=False, fontsize=8, ncols=len(names), loc="lower left")
+    lines.legend(
+        frameon=False, fontsize=8, ncols=len(names), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2
+    )
     ticks.set_yticks(range(len(names)), names)
     ticks.set_ylim(len(names) - 0.4, -0.6)
     return figure

@@ -149,7 +149,7 @@ def _why(chosen: Figures, best: Figures, metric: str, weeks: int, worse: Sequenc
     behind = "; ".join(f"{one.policy} {_told(one.difference)}" for one in worse)
     others = f" Surely worse than {best.policy}: {behind}." if worse else ""
     if chosen.policy == best.policy:
-        return f"{chosen.policy}: the best, and of none that does as well is the cost less ({own}).{others}"
+        return f"{chosen.policy}: the best, and none that does as well costs less ({own}).{others}"
     found = f"{best.policy} reaches {best.mean:.4f} with {len(best.trainings)} and {best.cpu_seconds:.0f} s"
     return f"{chosen.policy}: {own}. {found}; the difference of {_told(chosen.difference)} may be chance.{others}"
 

@@ -35,6 +35,8 @@ def notes_of(found: Backtest) -> list[str]:
     notes = [
         f"{found.models} models were trained in {found.seconds:.0f} s; a day's model is trained once for all policies."
     ]
+    first = [training.released for training in found.policies[0].trainings].index(True)
+    notes += [f"Of the trainings of each policy {first} were refused before a first model was live."] if first else []
     notes += [f"Quick: {found.otherwise}."] if found.otherwise else []
     notes += [f"Gates that were not replayed: {', '.join(found.left_out)}."] if found.left_out else []
     notes += [
