@@ -178,6 +178,7 @@ def _report(site: Site, graph: Graph, label: Label, monitors: Monitors, users: U
     product = site.product
     shown = ["drift", "quality", "measures", "inputs", "numbers"]
     shown += ["estimated"] if monitors.quality.estimated_metric else []
+    shown += ["shifts"] if monitors.drift.shift_checks else []
     upstream = [("model", "champion"), *(("monitoring", name) for name in shown)]
 
     @asset(

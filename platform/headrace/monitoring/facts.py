@@ -96,6 +96,8 @@ class ProductFacts:
     """The rows of monitoring/quality that are about that metric on all rows."""
     measures: list[dict[str, Any]] = field(default_factory=list)
     """The rows of monitoring/measures: every measure of the newest window."""
+    shifts: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of monitoring/shifts: drift beyond one column."""
     inputs: list[dict[str, Any]] = field(default_factory=list)
     """The rows of monitoring/inputs, of days and not of single rows."""
     numbers: list[dict[str, Any]] = field(default_factory=list)
@@ -126,6 +128,7 @@ def product_facts(site: Site, sources: Mapping[str, Source], label: Label, monit
         estimated=_of_metric(site, "estimated", monitors.quality.estimated_metric),
         came_true=_quality(site, monitors.quality.estimated_metric),
         measures=_rows(site, "monitoring", "measures"),
+        shifts=_rows(site, "monitoring", "shifts"),
         inputs=_rows(site, "monitoring", "inputs", pc.field("measure") != OUTLIER),
         numbers=_numbers(site),
     )

@@ -10,6 +10,8 @@ from headrace.monitoring.facts import ProductFacts
 from headrace.monitoring.shown.inputs import NAMES, scored_inputs
 from headrace.monitoring.shown.measured import measures_by_column
 from headrace.monitoring.shown.numbers import newest_numbers, number_groups, spent_on
+from headrace.monitoring.shown.shifts import MOST, newest_shifts
+from headrace.monitoring.shown.shifts import NAMES as KINDS
 
 CALIBRATED = "Limits of features are calibrated on the days of the training set, where these are enough."
 
@@ -46,6 +48,12 @@ def _inputs(material: Material) -> dict[str, Any]:
     return {"inputs": scored_inputs(material.facts), "names": NAMES}
 
 
+def _shifts(material: Material) -> dict[str, Any] | None:
+    if not material.facts.monitors.drift.shift_checks:
+        return None
+    return {"shifts": newest_shifts(material.facts), "names": KINDS, "most": MOST}
+
+
 def _numbers(material: Material) -> dict[str, Any]:
     newest = newest_numbers(material.facts)
     return {
@@ -62,6 +70,7 @@ def _incidents(material: Material) -> dict[str, Any] | None:
 SECTIONS = (
     Section("The numbers that matter", "_numbers.html.j2", _numbers),
     Section("The rows that were scored", "_inputs.html.j2", _inputs),
+    Section("Drift beyond one column", "_shifts.html.j2", _shifts),
     Section("Each column up close", "_columns.html.j2", _columns),
     Section("Incidents", "_incidents.html.j2", _incidents),
 )
