@@ -59,7 +59,7 @@ INPUTS, ASKED, CUSTOMERS, ROWS, TREES, LEAVES = 25, 5, 100_000, 20_000, 200, 63
 CONNECTIONS, WARM_S = 16, 1
 PEERS = {
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1"],
-    "bentoml": ["bentoml==1.4.40", "lightgbm", "pandas"],
+    "bentoml": ["bentoml==1.4.39", "lightgbm", "pandas"],
 }
 LIMITS = {"mlserver": 5.0, "bentoml": 20.0, "mlflow": 50.0}
 ALONE_MLSERVER, ALONE_RAW = 10.0, 0.7
