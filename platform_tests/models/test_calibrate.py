@@ -146,6 +146,20 @@ def test_too_few_rows_or_one_class_to_tune_on_are_refused_with_what_to_do() -> N
         tune(np.full(200, 0.5), np.zeros(200), model(costs=DEAR))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_few_rows_at_an_end_do_not_outweigh_the_many_beside_them(turned: bool) -> None:
+    scores = np.linspace(0.01, 0.99, 402)
+    answers = np.concatenate([[0, 0], [1], np.zeros(99), np.tile([1, 0], 150)]).astype(float)
+    if turned:
+        scores, answers = 1 - scores[::-1], 1 - answers[::-1]
+    calibration = tune(scores, answers, model(calibrate="isotonic")).calibration
+    assert calibration is not None
+    ends, hundred = (slice(0, 2), slice(2, 102)) if not turned else (slice(400, 402), slice(300, 400))
+    rare = 0.99 if turned else 0.01
+    assert calibration.apply(scores[hundred]) == pytest.approx(rare), "one of the hundred, as it is"
+    assert calibration.apply(scores[ends]) == pytest.approx(rare), "two rows say no more than the hundred"
+
+
 def test_scores_that_run_against_the_labels_are_not_turned_around() -> None:
     scores = np.linspace(0.01, 0.99, 200)
     with pytest.raises(DataError, match="run against the labels"):

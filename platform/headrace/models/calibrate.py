@@ -82,18 +82,18 @@ def _none(_scores: Array, _answers: Array) -> None:
 def _isotonic(scores: Array, answers: Array) -> Calibration:
     """Return the broken line that never falls and lies nearest (pool adjacent violators; Zadrozny and Elkan, KDD 2002).
 
-    Where all of n rows came true, or none, the chance is (n + 1) / (n + 2), or 1 / (n + 2): the next row may differ.
+    Where all of n rows came true, or none, the chance is (n + 1) / (n + 2), or 1 / (n + 2): the next row may differ. It goes no
+    farther than its neighbours' chance: a few rows at the end say less than the many beside them.
     """
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(out_of_bounds="clip").fit(scores, answers)
     chances = fitted.predict(scores)
     never, always = int((chances == 0).sum()), int((chances == 1).sum())
-    corners = np.clip(
-        fitted.y_thresholds_.astype(float),
-        1 / (never + 2) if never else 0,
-        (always + 1) / (always + 2) if always else 1,
-    )
+    corners = fitted.y_thresholds_.astype(float)
+    inside = corners[(corners > 0) & (corners < 1)]
+    corners[corners == 0] = min([1 / (never + 2), *inside])
+    corners[corners == 1] = max([(always + 1) / (always + 2), *inside])
     return Calibration(method="isotonic", scores=fitted.X_thresholds_.astype(float).tolist(), chances=corners.tolist())
 
 
