@@ -42,8 +42,8 @@ KILLED_AT = [
     "report_staged:1",  # the report is written beside the one that people read
 ]
 """Where each run dies. What an earlier one has committed is not written again, so each gets further."""
-MADE_AT = {"shop/model/candidate", "shop/predictions/batch"}
-"""Tables that hold the moment at which they were made."""
+MADE_AT = {"shop/model/candidate", "shop/predictions/batch", "shop/monitoring/numbers"}
+"""Tables that hold the moment at which they were made, or what making took."""
 
 
 def command(select: str) -> list[str]:
@@ -120,8 +120,9 @@ def ends_in_mlflow(site: Site) -> list[str]:
 
 
 def report(site: Site) -> str:
-    """Return the report without the moments at which things were made, and the names that matplotlib draws."""
+    """Return the report without the moments at which things were made, what that took, and the names that matplotlib draws."""
     text = (site.place.reports / "shop.html").read_text()
+    text = re.sub(r"<h2>The numbers that matter</h2>.*?(?=<h2>)", "", text, flags=re.DOTALL)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?|#?[mp][0-9a-f]{10}|<dc:date>.*?</dc:date>", "", text)
 
 
