@@ -1,5 +1,6 @@
 """Causes that were planted in real flights are named first, and where nothing moved nothing is named."""
 
+import os
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,6 +15,8 @@ FIRST = date(2013, 7, 1)
 LIMIT, FEW = 0.2, 12_000
 OVERLAP = 0.8
 """How much of the rows of the slice that is named, and of those that were touched, is the same."""
+TRIALS = int(os.environ.get("CAUSE_TRIALS", "60"))
+"""How many worlds are tried where nine of ten have to come out right: CAUSE_TRIALS=200 takes ten minutes."""
 
 
 def compared(window: Window, **more: object) -> Compared:
@@ -40,10 +43,10 @@ def test_what_was_planted_in_two_percent_of_the_rows_is_named_first() -> None:
 
 
 @pytest.mark.slow
-def test_what_was_planted_is_named_first_in_nine_of_ten_of_two_hundred_trials() -> None:
-    trials = [(KINDS[seed % len(KINDS)], 1000 + seed) for seed in range(200)]
+def test_what_was_planted_is_named_first_in_nine_of_ten_trials() -> None:
+    trials = [(KINDS[seed % len(KINDS)], 1000 + seed) for seed in range(TRIALS)]
     missed = [trial for trial in trials if not is_first(*trial, rows=ROWS)]
-    assert len(missed) <= 20, missed
+    assert len(missed) <= TRIALS // 10, missed
 
 
 def test_where_nothing_moved_nothing_is_named() -> None:
@@ -52,7 +55,7 @@ def test_where_nothing_moved_nothing_is_named() -> None:
 
 @pytest.mark.slow
 def test_where_nothing_moved_something_is_named_in_one_of_twenty_trials_at_the_most() -> None:
-    assert sum(bool(explained(compared(still(2000 + seed))).causes) for seed in range(200)) <= 10
+    assert sum(bool(explained(compared(still(2000 + seed))).causes) for seed in range(TRIALS)) <= TRIALS // 20
 
 
 def test_a_sample_against_itself_has_not_moved() -> None:
