@@ -8,6 +8,8 @@ export DAGSTER_HOME := $(CURDIR)/.headrace/dagster
 export DAGSTER_EVENT_BATCH_SIZE := 1000
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# A run is many processes: each starts sooner where the compiled modules are kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test lint types fast slow bench docs evidently nannyml flower lock clean
