@@ -1,5 +1,6 @@
 """Slices: what moved in one of them is named, and many columns of many slices together raise no more false alarms."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from headrace.monitoring.shifts.shift import Shift
 from headrace.monitoring.shifts.sliced import Sliced, shifts_of_slices
 from platform_tests.monitoring.shifts.worlds import FIRST, INPUTS, history, policy, rows
 
+DAY = date(2024, 3, 1)
+
 
 def sliced(window: pa.Table, declared: Drift, trained: Sample | None = None) -> Sliced:
     trained = trained or history(60, 0)
     sample = Sample(window, np.full(window.num_rows, FIRST + 60))
-    return shifts_of_slices(trained, sample, INPUTS, profile_of(trained.rows, INPUTS), declared)
+    return shifts_of_slices(trained, sample, DAY, INPUTS, profile_of(trained.rows, INPUTS), declared)
 
 
 def by_country(**changes: Any) -> Drift:

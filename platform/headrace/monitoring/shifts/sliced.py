@@ -32,30 +32,16 @@ class Sliced:
 
 
 def shifts_of_slices(
-    history: Sample, window: Sample, inputs: Sequence[Input], reference: Profile, policy: Drift
+    history: Sample, window: Sample, day: date, inputs: Sequence[Input], reference: Profile, policy: Drift
 ) -> Sliced:
-    """Return the drift of each input within each slice that has `least_rows` in the history and in the window.
-
-    The day is the last one of the window.
-    """
+    """Return the drift of each input within each slice that has `least_rows` in the history and in the window that ends on a day."""
     parts = dict(_parts(history, window, inputs, reference, policy))
     declared = {PSI: policy.psi, MISSING: policy.missing}
     limits, words = calibrated(parts, policy, declared)
-    last = date(1970, 1, 1).toordinal() + (int(window.days.max()) if len(window.days) else 0)
-    day = date.fromordinal(last)
     found = [
-        Shift(
-            day,
-            "slices",
-            one.measure,
-            one.value,
-            one.limit,
-            one.rows,
-            column=one.part[0],
-            by=one.part[1],
-            part=one.part[2],
-        )
+        Shift(day, "slices", one.measure, one.value, one.limit, one.rows, column=column, by=by, part=part)
         for one in measured(parts, limits, declared)
+        for column, by, part in [one.part]
     ]
     return Sliced(found, words)
 

@@ -1,7 +1,7 @@
 """The live model's newest window against its training set, beyond one column."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -88,9 +88,8 @@ def _of_slices(site: Site, live: Release, policy: Drift, window: Days) -> tuple[
     columns = list(dict.fromkeys([*(i.name for i in asked.inputs), *policy.by]))
     history = trained_rows(site, live, columns, asked.seed)
     now = window_rows(site, live, window, columns, asked.seed)
-    found = shifts_of_slices(history, now, asked.inputs, reference_of(site, live).profile, policy)
-    shifts = [replace(one, day=window.last) for one in found.shifts]
-    return shifts, found.words if shifts else f"no slice has {policy.least_rows} rows on both sides"
+    found = shifts_of_slices(history, now, window.last, asked.inputs, reference_of(site, live).profile, policy)
+    return found.shifts, found.words if found.shifts else f"no slice has {policy.least_rows} rows on both sides"
 
 
 def _asked(site: Site, live: Release, policy: Drift) -> Asked:
