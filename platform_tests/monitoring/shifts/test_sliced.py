@@ -16,6 +16,7 @@ from headrace.monitoring.shifts.counts import Counts, measured
 from headrace.monitoring.shifts.rows import Sample
 from headrace.monitoring.shifts.shift import Shift
 from headrace.monitoring.shifts.sliced import Sliced, shifts_of_slices
+from headrace.monitoring.shifts.together import Asked
 from platform_tests.monitoring.shifts.worlds import FIRST, INPUTS, history, policy, rows
 
 DAY = date(2024, 3, 1)
@@ -24,7 +25,7 @@ DAY = date(2024, 3, 1)
 def sliced(window: pa.Table, declared: Drift, trained: Sample | None = None) -> Sliced:
     trained = trained or history(60, 0)
     sample = Sample(window, np.full(window.num_rows, FIRST + 60))
-    return shifts_of_slices(trained, sample, DAY, INPUTS, profile_of(trained.rows, INPUTS), declared)
+    return shifts_of_slices(trained, sample, DAY, Asked(INPUTS, declared), profile_of(trained.rows, INPUTS))
 
 
 def by_country(**changes: Any) -> Drift:

@@ -18,6 +18,7 @@ from headrace.monitoring.drift import MISSING, PSI, groups_of
 from headrace.monitoring.shifts.counts import Counts, Part, calibrated, measured
 from headrace.monitoring.shifts.rows import Sample
 from headrace.monitoring.shifts.shift import Shift
+from headrace.monitoring.shifts.together import Asked
 
 MOST_SLICES = 50
 """How many values of a column are looked at: those with most rows in the window."""
@@ -31,11 +32,10 @@ class Sliced:
     words: str
 
 
-def shifts_of_slices(
-    history: Sample, window: Sample, day: date, inputs: Sequence[Input], reference: Profile, policy: Drift
-) -> Sliced:
+def shifts_of_slices(history: Sample, window: Sample, day: date, asked: Asked, reference: Profile) -> Sliced:
     """Return the drift of each input within each slice that has `least_rows` in the history and in the window that ends on a day."""
-    parts = dict(_parts(history, window, inputs, reference, policy))
+    policy = asked.policy
+    parts = dict(_parts(history, window, asked.inputs, reference, policy))
     declared = {PSI: policy.psi, MISSING: policy.missing}
     limits, words = calibrated(parts, policy, declared)
     found = [

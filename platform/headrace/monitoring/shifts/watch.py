@@ -88,7 +88,7 @@ def _of_slices(site: Site, live: Release, policy: Drift, window: Days) -> tuple[
     columns = list(dict.fromkeys([*(i.name for i in asked.inputs), *policy.by]))
     history = trained_rows(site, live, columns, asked.seed)
     now = window_rows(site, live, window, columns, asked.seed)
-    found = shifts_of_slices(history, now, window.last, asked.inputs, reference_of(site, live).profile, policy)
+    found = shifts_of_slices(history, now, window.last, asked, reference_of(site, live).profile)
     return found.shifts, found.words if found.shifts else f"no slice has {policy.least_rows} rows on both sides"
 
 
