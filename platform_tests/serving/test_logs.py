@@ -135,7 +135,7 @@ def test_a_prediction_that_fails_as_nobody_has_foreseen_is_counted_and_said_as_5
     reply = ask(app, "/v1/predict", body)
     assert (reply.status, reply.headers["content-type"]) == (500, "application/problem+json")
     assert reply.told["detail"] == "The server failed; its log says how."
-    assert app.answer([], body).startswith(
+    assert app.answers([([], body)])[0].startswith(
         b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/problem+json"
     )
     said = lines(caplog)

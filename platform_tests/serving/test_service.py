@@ -166,7 +166,7 @@ def test_features_computed_of_the_request_are_those_of_training(tmp_path: Path) 
     expected = expected.append_column("basket_worth", pa.array(worth, pa.float64()))
     for service in opened(site):
         service.call(json.dumps(ROW).encode())
-        assert not service.is_plain
+        assert not service.lookups.is_plain
         assert many(service, asked)["predictions"] == load_predictor(site.models, digest).predict(expected).tolist()
 
 

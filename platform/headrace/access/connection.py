@@ -12,8 +12,9 @@ from uvicorn.server import ServerState
 
 from headrace.access.guard import LINGER_S, Guard
 from headrace.access.joined import Joined
+from headrace.access.line import Due
 from headrace.access.problem import closing, status_of
-from headrace.access.refusals import TOO_LATE, TOO_SLOW
+from headrace.access.refusals import BROKEN, TOO_LATE, TOO_SLOW
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -36,6 +37,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._fed = self._head_read = self._body_read = 0
         self._running: RequestResponseCycle | None = None
         self._direct_body: list[bytes] | None = None
+        self._due: Due | None = None
+        self._has_hurried = False
         self._is_refused = self._is_deaf = self._is_ending = self._is_body_under_way = False
 
     def judge(self, now: float) -> None:
@@ -69,14 +72,38 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _waiting(self) -> int:
         """Return how many requests of all connections are read, and not answered yet."""
-        return len(self.tasks) + len(self.guard.turns) - self.guard.bodies_under_way - self.guard.answered
+        guard = self.guard
+        return len(self.tasks) + len(guard.turns) + len(guard.line) - guard.bodies_under_way - guard.answered
 
     def _begin_answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if not cycle.disconnected:
             super()._start_asgi_task(cycle, app)
 
+    def take_due(self) -> Due | None:
+        """Return the request that waits in line; None where it was answered before, or its client is gone."""
+        due, self._due = self._due, None
+        return None if self.transport.is_closing() else due
+
+    def give(self, due: Due, answer: bytes) -> None:
+        """Write the answer to a request that waited in line."""
+        self.server_state.total_requests += 1
+        self._read_until = self.loop.time() + self.guard.idle_s
+        if answer is BROKEN:
+            self.guard.refusals[status_of(answer)] += 1
+        if due.keeps and answer is not BROKEN and not self._is_ending:
+            self.transport.write(answer)
+        else:
+            self.transport.write(closing(answer))
+            self._linger()
+
+    def _hurry(self) -> None:
+        """Answer the request that waits in line, if one does: something comes behind it."""
+        if self._due is not None:
+            self.guard.line.answer([self])
+
     def _cut(self, answer: bytes) -> None:
         """Refuse a request whose rest is not to be read."""
+        self._hurry()
         is_running = self._reading == "body" and self._direct_body is None and self.cycle is self._running
         if self._is_deaf or self._is_refused or (is_running and self.cycle.response_complete):
             self._linger()

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from headrace.access.admission import NO_RULE, Headers
 from headrace.access.declaration import Limits
+from headrace.access.line import Line
 from headrace.access.turns import Turns
 from headrace.core.names import memory_bytes
 
@@ -23,19 +23,17 @@ GRACE_S = 1.0
 SWEEP_EVERY_S = 0.25
 
 
-LONGEST_TURN_S = 0.002
-"""How long requests may be answered as they are read before sockets are looked at again: those behind them wait in line."""
-
-
 class Direct(NamedTuple):
-    """What answers the requests of one path as soon as they are read, within microseconds and without the application."""
+    """What answers the requests of one path, each within microseconds and without the application, several at once."""
 
     named: str
     """The path."""
     path: bytes
     """The same, as it comes."""
-    answer: Callable[[Headers, bytes], bytes | None]
-    """Takes headers and body of a POST; returns the whole answer, or None where the application must give it."""
+    takes: Callable[[bytes], bool]
+    """Takes the body of a POST; returns whether it is answered so. Else the application must."""
+    answers: Callable[[Sequence[tuple[Headers, bytes]]], Sequence[bytes]]
+    """Takes headers and bodies of some POSTs; returns the whole answer of each."""
 
 
 class Watched(Protocol):
@@ -71,12 +69,12 @@ class Guard:
         self.refusals: Counter[int] = Counter()
         """How many requests were refused before the application saw them, by status."""
         self.turns = Turns()
+        self.line = Line(self._answers)
         self.bodies_under_way = 0
         """How many applications wait for the rest of a body: a client that is slow to send one takes nobody's place."""
         self.answered = 0
         """How many applications have answered and are about to end: their clients may ask again already."""
         self.direct: Direct | None = None
-        self._turn_began = 0.0
         self._connections: set[Watched] = set()
         self._next_sweep: asyncio.TimerHandle | None = None
 
@@ -102,16 +100,9 @@ class Guard:
     def _is_over(self, _: "asyncio.Task[None]") -> None:
         self.answered -= 1
 
-    def has_time(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Return whether one more request may be answered as it is read, in this turn of the loop."""
-        now = perf_counter()
-        if not self._turn_began:
-            self._turn_began = now
-            loop.call_soon(self._end_turn)
-        return now - self._turn_began < LONGEST_TURN_S
-
-    def _end_turn(self) -> None:
-        self._turn_began = 0.0
+    def _answers(self, asked: Sequence[tuple[Headers, bytes]]) -> Sequence[bytes]:
+        assert self.direct
+        return self.direct.answers(asked)
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         self._next_sweep = loop.call_later(SWEEP_EVERY_S, self._sweep, loop)

@@ -15,7 +15,8 @@ from headrace.access.connection import GuardedConnection
 from headrace.access.declaration import Limits
 from headrace.access.guard import GRACE_S, MOST_HEAD, MOST_PIPELINED, Admit, Guard, deny_all
 from headrace.access.limits import network_of
-from headrace.access.problem import closing, without_body
+from headrace.access.line import Due
+from headrace.access.problem import without_body
 from headrace.access.refusals import BROKEN, BUSY, FULL, MALFORMED, TOO_LARGE_HEAD, too_large
 from headrace.access.request import length_of, path_of
 
@@ -59,6 +60,7 @@ class GuardedProtocol(GuardedConnection):
         if self._reading == "nothing":
             self._begin_head()
         self._fed += len(data)
+        self._has_hurried = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -71,6 +73,10 @@ class GuardedProtocol(GuardedConnection):
         else:
             self._hold_size()
 
+    def eof_received(self) -> None:
+        """Answer what waits in line: the connection ends then."""
+        self._hurry()
+
     def shutdown(self) -> None:
         """Answer what is under way, and let an idle connection stay a moment for a request that is under way to it."""
         self._is_ending = True
@@ -82,7 +88,10 @@ class GuardedProtocol(GuardedConnection):
     # What the parser calls; it goes on to the end of what was fed, so that each looks whether the connection is at its end.
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request, behind the answer to the one before."""
+        if self._due is not None:
+            self._has_hurried = True
+            self._hurry()
         if self._reading != "head":
             self._begin_head()
         # What the application is told beside these is made when it is started.
@@ -144,8 +153,7 @@ class GuardedProtocol(GuardedConnection):
         if self._is_refused:
             self._read_until = self.loop.time() + (GRACE_S if self._is_ending else self.guard.idle_s)
             return
-        if self._direct_body is not None and self._answer_directly():
-            self._read_until = self.loop.time() + self.guard.idle_s
+        if self._direct_body is not None and self._answers_directly():
             return
         super().on_message_complete()
         self._has_read_body()
@@ -176,33 +184,32 @@ class GuardedProtocol(GuardedConnection):
             self.cycle.keep_alive = False
 
     def _goes_direct(self) -> bool:
-        """Return whether a request can be answered as soon as it is read, without the application."""
+        """Return whether a request may be answered without the application.
+
+        Who sends many at once, without waiting for answers, takes no more than a turn's time of the others.
+        """
         direct = self.guard.direct
         return (
             direct is not None
+            and (self.guard.line.has_time or not self._has_hurried)
             and self.url == direct.path
             and self.parser.get_method() == b"POST"
             and not (self._is_answering or self.expect_100_continue or self.flow.write_paused)
             and not self.parser.should_upgrade()
         )
 
-    def _answer_directly(self) -> bool:
-        """Write the answer to a request that is read, and return whether it could be given; else the application is started."""
+    def _answers_directly(self) -> bool:
+        """Answer a request that is read, in its turn, and return whether that can be done; else the application is started."""
         direct, parts = self.guard.direct, self._direct_body
         assert direct is not None
         assert parts is not None
         body, self._direct_body = b"".join(parts), None
-        answer = direct.answer(self.headers, body) if self.guard.has_time(self.loop) else None
-        if answer is None:
+        if not direct.takes(body):
             self._start()
             super().on_body(body)
             return False
-        self.server_state.total_requests += 1
-        if self._is_ending or not self.parser.should_keep_alive():
-            self.transport.write(closing(answer))
-            self._linger()
-        else:
-            self.transport.write(answer)
+        self._due, self._read_until = Due(self.headers, body, self.parser.should_keep_alive()), inf
+        self.guard.line.join(self, self.loop)
         return True
 
     def _refusal(self) -> bytes | None:

@@ -66,24 +66,39 @@ class OnlineFeatures:
         Raises DataError where the request lacks an entity of a table or holds another type of it, lacks a column that SQL
         on the request needs, or where `at` lies before what is published; Refused where nothing is.
         """
+        [served] = self.each([(request, at)])
+        return served
+
+    def each(self, asked: Sequence[tuple[Mapping[str, Any], datetime]]) -> list[Served]:
+        """Return the features of some requests, each as of its own instant, all of one version; raises what `one` raises."""
         if self.view.computed:
-            row, view = self._features(self.view.table_of([request], at))
-            served, types = Served(row.to_pylist()[0], view.version), row.schema
-        else:
-            served, view = self._stored(request, at)
-            types = view.stored
+            return [self._computed(request, at) for request, at in asked]
+        view, found = self._stored(asked)
+        if self._log:
+            for (request, at), served in zip(asked, found, strict=True):
+                if self._log.draws(view.manifest.log):
+                    self._log.offer(view.line(request, at, served.values, view.stored))
+        return found
+
+    def _computed(self, request: Mapping[str, Any], at: datetime) -> Served:
+        row, view = self._features(self.view.table_of([request], at))
+        served = Served(row.to_pylist()[0], view.version)
         if self._log and self._log.draws(view.manifest.log):
-            self._log.offer(view.line(request, at, served.values, types))
+            self._log.offer(view.line(request, at, served.values, row.schema))
         return served
 
     def stored(self, request: Mapping[str, Any], at: datetime) -> Served:
         """Return the features of one request that stand in tables, without those that are made of the request itself."""
-        return self._stored(request, at)[0]
+        [served] = self._stored([(request, at)])[1]
+        return served
 
-    def _stored(self, request: Mapping[str, Any], at: datetime) -> tuple[Served, View]:
-        instant = microseconds(at)
-        view, held = self._read(lambda view: view.keys(request))
-        return Served(view.values(held, instant, at), view.version), view
+    def _stored(self, asked: Sequence[tuple[Mapping[str, Any], datetime]]) -> tuple[View, list[Served]]:
+        view, held = self._read(lambda view: [key for request, _ in asked for key in view.keys(request)])
+        width, found = len(view.shelves), []
+        for number, (_, at) in enumerate(asked):
+            own = held[number * width : (number + 1) * width]
+            found.append(Served(view.values(own, microseconds(at), at), view.version))
+        return view, found
 
     def features(self, requests: pa.Table) -> tuple[pa.Table, View]:
         """Return the features of request rows, each as of its own instant; and of which version they are.

@@ -1,11 +1,12 @@
 """The application: predictions straight from bytes to bytes, in front of FastAPI, which knows all other routes.
 
-One row whose features are looked up where it stands is answered as soon as it is read (`direct`), in some ten microseconds:
-no task, no ASGI messages. All else that is asked of the same route waits its turn as an ASGI application's requests do.
+One row whose features are looked up where it stands is answered as it is read (`direct`), in some ten microseconds: no task,
+no ASGI messages. All else that is asked of the same route waits its turn as an ASGI application's requests do.
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from headrace.serving.traces import Trace, Traces
 from headrace.serving.watched import Asgi, Receive, Scope, Send, Watched
 
 _JSON = b"application/json"
-_GIVEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nheadrace-release: %d\r\n"
+_GIVEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nheadrace-release: %d\r\n\r\n%s"
 _log = logging.getLogger("headrace.serving")
 
 
@@ -53,7 +54,7 @@ class App:
     @property
     def direct(self) -> Direct:
         """What answers a request that is read, for a server that asks."""
-        return Direct(PREDICT, PREDICT.encode(), self.answer)
+        return Direct(PREDICT, PREDICT.encode(), self.takes, self.answers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -62,22 +63,28 @@ class App:
         else:
             await self._others(scope, receive, send)
 
-    def answer(self, headers: Headers, body: bytes) -> bytes | None:
-        """Return the whole answer to one row, or None where others must be waited for, or it may be many rows."""
-        service = self.service
-        if body[:1] != b"{" or not service.is_plain:
-            return None
+    def takes(self, body: bytes) -> bool:
+        """Return whether a body is one row, for which nobody else must be waited for."""
+        return body[:1] == b"{" and self.service.lookups.is_plain
+
+    def answers(self, asked: Sequence[tuple[Headers, bytes]]) -> list[bytes]:
+        """Return the whole answers to requests of one row each."""
+        begun = [self._read(headers, body) for headers, body in asked]
+        told = iter(self.service.answer_each([read for _, _, read in begun if isinstance(read, Call)]))
+        whole = []
+        for began, trace, read in begun:
+            call, answer = (read, next(told)) if isinstance(read, Call) else (None, read)
+            given = _refused(answer, call) if isinstance(answer, Exception) else Answer(OK, answer)
+            self._ended(began, trace, call, given)
+            whole.append(self._whole(given, trace))
+        return whole
+
+    def _read(self, headers: Headers, body: bytes) -> tuple[float, Trace | None, Call | Exception]:
         began, trace = time.perf_counter(), self._begun(headers)
-        call: Call | None = None
         with Attempt() as attempt:
-            call = service.call(body, *asker(headers), trace)
-            told = service.answer(call)
-        if attempt.error:
-            return self._whole(self._ended(began, trace, call, _refused(attempt.error, call)), trace)
-        self._ended(began, trace, call, Answer(OK, told))
-        if trace is not None:
-            return self._whole(Answer(OK, told), trace)
-        return _GIVEN % (len(told), service.watch.lineup.live.release.number) + b"\r\n" + told
+            return began, trace, self.service.call(body, *asker(headers), trace)
+        assert attempt.error
+        return began, trace, attempt.error
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, headers = time.perf_counter(), scope["headers"]
@@ -92,7 +99,7 @@ class App:
         call: Call | None = None
         with Attempt() as attempt:
             call = service.call(body, *asker(headers), trace)
-            is_quick = call.asked.single and service.is_plain
+            is_quick = call.asked.single and service.lookups.is_plain
             told = service.answer(call) if is_quick else await self._together.answer(call)
         answer = _refused(attempt.error, call) if attempt.error else Answer(OK, told)
         self._ended(began, trace, call, answer)
@@ -124,6 +131,8 @@ class App:
 
     def _whole(self, answer: Answer, trace: Trace | None) -> bytes:
         """Return an answer as it goes over the line."""
+        if answer.status == OK and trace is None:
+            return _GIVEN % (len(answer.body), self.service.watch.lineup.live.release.number, answer.body)
         head = b"".join(b"%s: %s\r\n" % header for header in self._headers(answer, trace))
         return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (
             answer.status,

@@ -6,13 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.core.days import Days
 from headrace.core.failpoints import failpoint
 from headrace.serving.journal import journal_folder, rows_of, segments
 from headrace.store.addition import Addition
 from headrace.store.checksum import bytes_digest
 from headrace.store.site import Site
-from headrace.store.tables import DAY
 
 MOST_BYTES = 256 * 2**20
 """How much is taken in by one commit at most."""
@@ -38,12 +36,13 @@ def gather_predictions(site: Site) -> Gathered:
     with site.tables.alone(table):
         while paths := _some(journal_folder(site.place, site.product.product)):
             held = {path: found for path in paths if (found := rows_of(path)) is not None}
-            known = _known(site, table, list(held.values()))
-            new = [_named(found, path.stem) for path, found in held.items() if path.stem not in known]
+            digests = {path.stem: bytes_digest(path.read_bytes()) for path in held}
+            # Of those that are there already the removal was cut short.
+            new = {name: digests[name] for name in digests.keys() - site.tables.added(table, digests)}
             if new:
-                added = site.tables.widen(table, pa.concat_tables(new, promote_options="permissive"))
-                marks = {path.stem: bytes_digest(path.read_bytes()) for path in held if path.stem not in known}
-                site.tables.add_files(table, Addition(added, marks), after=site.tables.version(table))
+                rows_new = [_named(found, path.stem) for path, found in held.items() if path.stem in new]
+                added = site.tables.widen(table, pa.concat_tables(rows_new, promote_options="permissive"))
+                site.tables.add_files(table, Addition(added, new), after=site.tables.version(table))
                 rows += added.num_rows
                 dropped += pc.sum(added["dropped"]).as_py() or 0
             failpoint("predictions_gathered")
@@ -66,12 +65,3 @@ def _some(folder: Path) -> list[Path]:
 
 def _named(rows: pa.Table, segment: str) -> pa.Table:
     return rows.append_column("segment", pa.array([segment] * rows.num_rows, pa.string()))
-
-
-def _known(site: Site, table: str, held: list[pa.Table]) -> set[str]:
-    """Return which segments were taken in before: their removal was cut short."""
-    if not held or not site.tables.exists(table):
-        return set()
-    days = [pc.min_max(rows[DAY]).as_py() for rows in held]
-    span = Days(min(day["min"] for day in days), max(day["max"] for day in days))
-    return set(pc.unique(site.tables.read(table, days=span, columns=["segment"])["segment"]).to_pylist())

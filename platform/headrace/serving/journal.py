@@ -1,6 +1,7 @@
 """The journal of predictions: a request hands over what it was answered and goes on; a thread of its own writes.
 
-Record batches of Arrow in segments, `<name>.open` while they are written, `<name>.arrows` from then on: `gather.py` takes them into
+Whoever hands over the last of a batch makes that batch of Arrow, in about a millisecond: a thread that did it beside the others would take
+the interpreter from them again and again, and keep it while another process has its processor. Record batches of Arrow in segments, `<name>.open` while they are written, `<name>.arrows` from then on: `gather.py` takes them into
 the table. What is not written yet when a process is killed is one batch at most; what a full buffer cannot take is counted.
 """
 
@@ -25,8 +26,8 @@ from headrace.store.publish import make_folder
 
 ROOM = 100_000
 """How many predictions wait to be written at most."""
-BATCH = 1024
-"""How many are written at once, unless they have waited long enough: few, so that nobody waits for the writer."""
+BATCH = 256
+"""How many are written at once, unless they have waited long enough: few, so that nobody waits long for who makes the batch."""
 WAIT_SECONDS = 0.25
 """How long a prediction waits to be written."""
 REST_SECONDS = 5.0
@@ -92,6 +93,9 @@ class Journal:
         self._folder, self._hashed, self._secret = folder, tuple(hashed), secret
         self._hides_entity = entity in self._hashed
         self._waiting: deque[Entry] = deque()
+        self._made: deque[tuple[pa.RecordBatch, int]] = deque()
+        """Batches, and how many dropped predictions each tells of."""
+        self._making = threading.Lock()
         self._dropped, self.lost = 0, 0
         """How many found no room: since the last batch, and ever."""
         self._worker = f"{os.getpid()}"
@@ -102,19 +106,19 @@ class Journal:
 
     def take(self, entry: Entry) -> None:
         """Let a prediction be written; one that finds no room is counted."""
-        waiting = self._waiting
-        if len(waiting) >= ROOM:
+        if self.waiting >= ROOM:
             self._dropped += 1
             self.lost += 1
             return
-        waiting.append(entry)
-        if len(waiting) == BATCH:
+        self._waiting.append(entry)
+        if len(self._waiting) >= BATCH:
+            self._make(wait=False)
             self._wake.set()
 
     @property
     def waiting(self) -> int:
-        """How many predictions wait to be written."""
-        return len(self._waiting)
+        """How many predictions wait to be written, or a few less."""
+        return len(self._waiting) + BATCH * len(self._made)
 
     def close(self) -> None:
         """Write all that waits, and close the segment."""
@@ -131,31 +135,49 @@ class Journal:
         self._close_segment()
 
     def _flush(self) -> None:
-        waiting = self._waiting
-        taken = [waiting.popleft() for _ in range(len(waiting))]
-        dropped, self._dropped = self._dropped, 0
-        start = 0
-        while start < len(taken):
-            types = taken[start].types
-            most = min(start + BATCH, len(taken))
-            end = next((n for n in range(start, most) if taken[n].types is not types), most)
-            dropped = self._kept(taken[start:end], types, dropped)
-            start = end
-        self._dropped += dropped
+        self._make(wait=True)
+        while self._made:
+            self._keep(*self._made[0])
+            self._made.popleft()
         if self._segment and self._segment.age > REST_SECONDS:
             self._close_segment()
 
-    def _kept(self, entries: Sequence[Entry], types: pa.Schema, dropped: int) -> int:
-        """Write a batch, and return how many predictions are lost and not written down yet."""
+    def _make(self, *, wait: bool) -> None:
+        """Make batches of what waits; where somebody does already, do nothing, or wait for it."""
+        if not self._making.acquire(blocking=wait):
+            return
+        try:
+            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            start = 0
+            while start < len(taken):
+                types = taken[start].types
+                most = min(start + BATCH, len(taken))
+                end = next((n for n in range(start, most) if taken[n].types is not types), most)
+                self._make_one(taken[start:end], types)
+                start = end
+        finally:
+            self._making.release()
+
+    def _make_one(self, entries: Sequence[Entry], types: pa.Schema) -> None:
+        dropped, self._dropped = self._dropped, 0
         with Attempt() as attempt:
-            self._append(self._batch(entries, types, dropped))
-        if attempt.error is None:
-            return 0
-        # A full disk, say: those that come later are written as soon as they can be.
-        _log.error("%d predictions could not be written", len(entries), exc_info=attempt.error)
-        self.lost += len(entries)
-        self._close_segment()
-        return dropped + len(entries)
+            self._made.append((self._batch(entries, types, dropped), dropped))
+        if attempt.error:
+            self._count_lost(len(entries), dropped, attempt.error)
+
+    def _keep(self, batch: pa.RecordBatch, dropped: int) -> None:
+        with Attempt() as attempt:
+            self._append(batch)
+        if attempt.error:
+            # A full disk, say: those that come later are written as soon as they can be.
+            self._count_lost(batch.num_rows, dropped, attempt.error)
+            self._close_segment()
+
+    def _count_lost(self, count: int, dropped: int, error: Exception) -> None:
+        """Count predictions that could not be kept, and those that were to be written down as dropped with them."""
+        _log.error("%d predictions could not be written", count, exc_info=error)
+        self.lost += count
+        self._dropped += count + dropped
 
     def _close_segment(self) -> None:
         segment, self._segment = self._segment, None
@@ -185,12 +207,13 @@ class Journal:
         }
         arrays = [made[f.name] if f.name in made else pa.array(told[f.name], f.type) for f in FIXED]
         fields, rows = list(FIXED), told["values"]
-        for field in types:
-            values = [row.get(field.name) for row in rows]
-            is_hidden = field.name in self._hashed
-            kind = pa.string() if is_hidden else field.type
+        # A field makes its name anew each time that it is asked for.
+        for name, type_ in zip(types.names, types.types, strict=True):
+            values = [row.get(name) for row in rows]
+            is_hidden = name in self._hashed
+            kind = pa.string() if is_hidden else type_
             arrays.append(pa.array(map(self._hidden, values) if is_hidden else values, kind))
-            fields.append(pa.field(column_name(field.name), kind))
+            fields.append(pa.field(column_name(name), kind))
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
     def _hidden(self, value: Any) -> str | None:

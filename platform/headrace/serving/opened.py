@@ -50,7 +50,7 @@ def open_service(served: Served, place: Place, alarm: Callable[[str], None], cou
     service.meter = Meter(counts)
     # What requests are read by is made now, if that can be: the first request does not wait for it.
     service.why_not_ready()
-    watch.beside = service.follow
+    watch.beside = service.lookups.follow
     watch.start()
     return service
 

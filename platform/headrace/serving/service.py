@@ -15,19 +15,16 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
+from headrace.core.attempt import Attempt
 from headrace.core.clock import Clock
 from headrace.core.errors import DataError, HeadraceError, Refused
-from headrace.online.lookup import OnlineFeatures, Served
-from headrace.online.view import View
 from headrace.serving import served
 from headrace.serving.breaker import Guarded
 from headrace.serving.call import NOTHING_KEPT, Bound, By, Call, Records, Row
 from headrace.serving.choice import Score, scored
-from headrace.serving.contract import columns_of
-from headrace.serving.door import Door
 from headrace.serving.journal import Entry
+from headrace.serving.lookups import Lookups
 from headrace.serving.meter import Meter
 from headrace.serving.problem import Problem
 from headrace.serving.traces import Moments, Trace
@@ -53,31 +50,21 @@ class Service:
         self.served, self.watch, self.meter = served, watch, Meter()
         self.journal, self._sample = records
         self._store, self._clock = store, clock
-        self._online = OnlineFeatures(store, served.product, records.sample)
-        self._beside = OnlineFeatures(store, served.product)
+        self.lookups = Lookups(store, served, records.sample)
         self._chance = random.Random()  # noqa: S311  a sample, no secret
         self._ids, self._prefix = itertools.count(1), f"{secrets.token_hex(4)}{os.getpid():x}-"
-        self._bound: Bound | None = None
         self._fits: set[tuple[str, int]] = set()
 
     @property
     def bound(self) -> Bound:
         """How requests are read now; raises Refused where nothing is published."""
-        view = self._online.view
-        if self._bound is None or self._bound.view is not view:
-            self._bound = self._bind(view)
-        return self._bound
+        return self.lookups.bound
 
     def verify(self) -> None:
         """Raise Refused where nothing is published, or features are not those of the live model's training."""
         if self.watch.lineup.over:
             raise Refused(self.watch.lineup.over)
         self._fit(self.watch.lineup.live)
-
-    def follow(self) -> None:
-        """Take over features that were published meanwhile."""
-        self._online.follow()
-        self._beside.follow()
 
     def why_not_ready(self) -> str:
         """Return why requests cannot be answered now; nothing where they can."""
@@ -92,9 +79,7 @@ class Service:
     def seen(self, call: Call) -> tuple[list[dict[str, Any]], int]:
         """Return what a model may see of a request's rows, and the version of their features."""
         rows = [Row(number, self._instant(row), row) for number, row in enumerate(call.asked.rows)]
-        told = self._valued(rows, self._beside)
-        self._store.was_degraded()
-        return told
+        return self.lookups.aside(rows)
 
     def now(self) -> datetime:
         """Return the present moment, by the product's clock."""
@@ -126,29 +111,40 @@ class Service:
         began, received = time.perf_counter(), time.time()
         return Call(self.bound.door.read(body), request or self.new_id(), key, received, began, trace)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether one row is answered where it stands."""
-        return self._bound is not None and self._bound.is_plain
-
     def answer(self, call: Call) -> bytes:
         """Return the answer to one row; raises Problem."""
-        row = call.asked.rows[0]
-        at = self._instant(row)
+        [answer] = self.answer_each([call])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def answer_each(self, calls: Sequence[Call]) -> list[bytes | Exception]:
+        """Return the answers to requests of one row each, which are looked up by one read, or a Problem, or what failed."""
+        rows = [Row(0, self._instant(row), row) for row in (call.asked.rows[0] for call in calls)]
+        looked = time.perf_counter()
         try:
-            features = self.bound.nothing
-            looked = found = time.perf_counter()
-            if features is None:
-                features = self._online.one(row, at)
-                found = time.perf_counter()
-                self.meter.looked_up(found - looked)
-            asked = Row(0, at, row | features.values)
-            by = By(features.version, self._store.was_degraded())
-            score = self._scored(call, asked, by)
+            found = self.lookups.each(rows)
         except HeadraceError as error:
-            raise self._failed([call], [Row(0, at, row)], error) from error
+            if len(calls) == 1:
+                return [self._failed(calls, rows, error)]
+            return [self.answer_each([call])[0] for call in calls]
+        moments = Moments(looked, time.perf_counter(), 0.0)
+        if self.bound.nothing is None:
+            self.meter.looked_up(moments.found - looked)
+        degraded = self._store.was_degraded()
+        answers: list[bytes | Exception] = []
+        for call, row, features in zip(calls, rows, found, strict=True):
+            with Attempt() as attempt:
+                seen = Row(0, row.at, {**row.values, **features.values})
+                answers.append(self._answer(call, seen, By(features.version, degraded), moments))
+            if (failed := attempt.error) is not None:
+                answers.append(self._failed([call], [row], failed) if isinstance(failed, HeadraceError) else failed)
+        return answers
+
+    def _answer(self, call: Call, row: Row, by: By, moments: Moments) -> bytes:
+        score = self._scored(call, row, by)
         if call.trace is not None:
-            call.trace.answered(score.ready.release, by.version, 1, Moments(looked, found, time.perf_counter()))
+            call.trace.answered(score.ready.release, by.version, 1, moments._replace(scored=time.perf_counter()))
         return _encode(self._told(call, [score], by))
 
     def answer_all(self, calls: Sequence[Call]) -> list[bytes | Problem]:
@@ -165,7 +161,7 @@ class Service:
         rows = [Row(number, self._instant(row), row) for _, number, row in asked]
         try:
             looked = time.perf_counter()
-            values, version = self._valued(rows, self._online)
+            values, version = self.lookups.all(rows)
             found = time.perf_counter()
             self.meter.looked_up(found - looked)
             by = By(version, self._store.was_degraded())
@@ -215,20 +211,6 @@ class Service:
         """Return who a row is about; where it does not say, that request."""
         who = row.values.get(self.served.sticky)
         return call.request if who is None else str(who)
-
-    def _valued(self, rows: Sequence[Row], online: OnlineFeatures) -> tuple[list[dict[str, Any]], int]:
-        """Return what a model may see of rows, and the version of their features."""
-        asked = self.bound.view.manifest.requests
-        try:
-            columns = [
-                pa.array([row.at if c.name == self.served.time else row.values.get(c.name) for row in rows], c.type)
-                for c in asked
-            ]
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"A value is not what it is in training: {error}") from None
-        found, view = online.features(pa.Table.from_arrays(columns, schema=asked))
-        told = found.to_pylist()
-        return [{**row.values, **features} for row, features in zip(rows, told, strict=True)], view.version
 
     def _instant(self, row: dict[str, Any]) -> datetime:
         """Return as of when a row is asked about: its own time, or now."""
@@ -286,12 +268,3 @@ class Service:
         for row in rows if len(calls) == 1 else ():
             self._note(calls[0], row, By(0), Score(self.watch.lineup.live, "live", None), UNAVAILABLE)
         return Problem(UNAVAILABLE, str(error), retry_after=1)
-
-    def _bind(self, view: View) -> Bound:
-        requests: pa.Schema = view.manifest.requests
-        columns = columns_of(requests, self.served.rules, (self.served.entity, self.served.time))
-        door = Door(columns, requests, self.served.most_rows)
-        features, _ = self._beside.features(requests.empty_table())
-        types = pa.schema([*requests, *features.schema])
-        plain = not view.computed and self._store.kind == "sqlite"
-        return Bound(view, door, types, plain, None if view.shelves else Served({}, view.version))

@@ -1,6 +1,6 @@
 """Tables: Delta Lake folders named by asset key, replaced atomically, readable at every version."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from headrace.core.days import Days
 from headrace.core.errors import DiskFull, StoreError, TableMissing
 from headrace.core.failpoints import failpoint
 from headrace.core.names import did_you_mean
-from headrace.store.addition import Addition, Commit
+from headrace.store.addition import Addition, Commit, arrived
 from headrace.store.cause import Cause, commit_facts
 from headrace.store.commits import Version, orphan_files, versions_of
 from headrace.store.conflicts import explained, is_there_already
@@ -56,8 +56,7 @@ class Tables:
 
     def names(self) -> list[str]:
         """Return the names of all tables."""
-        logs = self._folder.glob("**/_delta_log")
-        return sorted(str(log.parent.relative_to(self._folder)) for log in logs)
+        return sorted(str(log.parent.relative_to(self._folder)) for log in self._folder.glob("**/_delta_log"))
 
     def version(self, name: str) -> int | None:
         """Return the newest version, or None where there is no table."""
@@ -152,12 +151,13 @@ class Tables:
         """Give the table the columns that only the rows have, and return the rows with the columns that only it has."""
         if not self.exists(name):
             return rows
-        new = [column for column in rows.schema if column.name not in self.schema(name).names]
+        there = self.schema(name)
+        new = [column for column in rows.schema if column.name not in there.names]
         if new:
-            fields = list(Schema.from_arrow(pa.schema(new)).fields)
             with self._writing(name):
+                fields = list(Schema.from_arrow(pa.schema(new)).fields)
                 self._open(name).alter.add_columns(fields, post_commithook_properties=KEEP_LOG)
-        for column in self.schema(name):
+        for column in there:
             if column.name not in rows.column_names:
                 rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
         return rows
@@ -181,9 +181,8 @@ class Tables:
         StoreError if another process has added one of the files, or rows that these replace, since then.
         """
         failpoint("before_staging")
-        marks = [Transaction(f"file:{file}:{digest}", 1) for file, digest in added.digests.items()]
         facts = commit_facts(Cause(f"{len(added.digests)} files"), days_in(added.rows)) | dict(added.facts)
-        properties = CommitProperties(app_transactions=marks, custom_metadata=facts)
+        properties = CommitProperties(app_transactions=added.marks, custom_metadata=facts)
         with self._writing(name):
             if after is None:
                 left = create(self._folder / name, added.rows, properties)
@@ -192,6 +191,10 @@ class Tables:
         failpoint("committed")
         digest, count = rows_digest(added.rows), added.rows.num_rows
         return Commit(name, left.version, digest, count, changed=True, snapshot=left.digest)
+
+    def added(self, name: str, digests: Mapping[str, str]) -> set[str]:
+        """Return which of some landed files have come into the table with that content, whatever became of their rows."""
+        return arrived(self._open(name), digests) if self.exists(name) else set()
 
     def rewrite(self, name: str, rows: pa.Table, *, days: Days, why: str) -> Commit:
         """Write the rows of some days again, in the order given and in few files, in one commit; what they say stays.
@@ -221,13 +224,10 @@ class Tables:
                 failpoint("unsealed")
                 seal(self._folder / name)
         except DiskFull:
-            self._remove_orphans(name)
+            with self.quiet(name) as folder:
+                for path in orphan_files(folder) if folder else ():
+                    path.unlink()
             raise
-
-    def _remove_orphans(self, name: str) -> None:
-        with self.quiet(name) as folder:
-            for path in orphan_files(folder) if folder else ():
-                path.unlink()
 
     def _replace(self, name: str, rows: pa.Table, days: Days | None, properties: CommitProperties) -> Snapshot:
         if not self.exists(name):
