@@ -268,3 +268,24 @@ def test_a_server_gathers_in_a_process_of_its_own_that_is_replaced_and_ends_when
     gatherer.close()
     assert not multiprocessing.active_children()
     assert requests(site) == Counter(["r0", "r1", "r2", "r3"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has this order of processes")
+def test_who_gathers_takes_time_that_nobody_wants_until_predictions_have_waited_too_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gatherer = Gatherer(site)
+    serve(site, [at(NOON, "r0")])
+    assert gatherer() == Gathered(1, 0)
+    [patient] = multiprocessing.active_children()
+    assert os.sched_getscheduler(patient.pid or 0) == os.SCHED_IDLE
+    gatherer.close()
+    # A round that does not end in time is ended: nothing is lost, and another process goes on.
+    serve(site, [at(NOON, "r1")])
+    monkeypatch.setattr("headrace.serving.gatherer.PATIENCE_S", 0.02)
+    monkeypatch.setattr(gatherer, "_is_late", iter([False, True]).__next__)
+    assert gatherer() == Gathered(1, 0)
+    [late] = multiprocessing.active_children()
+    assert os.sched_getscheduler(late.pid or 0) == os.SCHED_OTHER
+    gatherer.close()
+    assert requests(site) == Counter(["r0", "r1"])

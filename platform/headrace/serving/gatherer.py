@@ -1,4 +1,8 @@
-"""A process that gathers for a server, and is replaced now and then.
+"""A process that gathers for a server in what time the processors have left, and is replaced now and then.
+
+Beside two busy processors a nice process still holds up those that answer, by 30 to 90 ms each few seconds, as a processor on
+which it runs counts as busy. Under Linux's SCHED_IDLE it does not; but where there is never time left, it would come to no end.
+So predictions that have waited too long are gathered by a process that is only nice.
 
 deltalake 1.6 keeps some memory of each commit: in a supervisor that commits every few seconds that was 250 MB an hour.
 """
@@ -6,6 +10,8 @@ deltalake 1.6 keeps some memory of each commit: in a supervisor that commits eve
 import multiprocessing
 import os
 import signal
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -21,6 +27,8 @@ from headrace.store.site import Site
 ROUNDS = 60
 """After how many gatherings the process is replaced."""
 NICE = 10
+PATIENCE_S = 60.0
+"""How long predictions may wait for time that nobody else wants."""
 
 
 class Gatherer:
@@ -30,13 +38,14 @@ class Gatherer:
         self._product, self._folder, self._place = site.product.product, site.folder, site.place
         self._pool: ProcessPoolExecutor | None = None
         self._rounds = 0
+        self._patience = 0.0
 
     def __call__(self) -> Gathered:
         """Take in all segments that nobody writes to any more, as `gather_predictions` does, and raise what it raises.
 
         A process that was ended meanwhile is replaced at once. Raises StoreError where the next one is ended, too.
         """
-        if not any(segments(journal_folder(self._place, self._product))):
+        if not any(segments(self._waiting)):
             return Gathered(0, 0)
         try:
             return self._gathered()
@@ -57,25 +66,39 @@ class Gatherer:
             self._pool.shutdown()
         self._pool, self._rounds = None, 0
 
+    @property
+    def _waiting(self) -> Path:
+        return journal_folder(self._place, self._product)
+
     def _gathered(self) -> Gathered:
         if self._rounds >= ROUNDS:
             self.close()
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
+            self._patience = 0.0 if self._is_late() else PATIENCE_S
+            spawning = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, spawning, initializer=_begin, initargs=(self._patience,))
         self._rounds += 1
-        return self._pool.submit(_gather, self._product, self._folder, self._place).result()
+        return self._pool.submit(_gather, self._product, self._folder, self._place, self._patience).result()
+
+    def _is_late(self) -> bool:
+        now = time.time()
+        return any(now - path.stat().st_mtime > PATIENCE_S for path in segments(self._waiting))
 
 
-def _begin() -> None:
-    """Let the supervisor alone end this process: what ends all of a server's processes at once would cut short its last round.
-
-    Those who answer come first: it takes what they leave of the processors.
-    """
+def _begin(patience: float) -> None:
+    """Let the supervisor alone end this process: what ends all of a server's processes at once would cut short its last round."""
     die_with_parent()
     os.nice(NICE)
+    if patience and sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)
 
 
-def _gather(product: str, folder: Path, place: Place) -> Gathered:
-    return gather_predictions(Site(Identity(product=product), folder, place))
+def _gather(product: str, folder: Path, place: Place, patience: float) -> Gathered:
+    # The signal ends this process, wherever it is: the next one goes on, and waits for nobody.
+    signal.setitimer(signal.ITIMER_REAL, patience)
+    try:
+        return gather_predictions(Site(Identity(product=product), folder, place))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
