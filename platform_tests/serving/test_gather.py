@@ -12,11 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from headrace.core.days import Days
 from headrace.core.declaration import Identity
 from headrace.core.errors import StoreError
+from headrace.core.hashed import hidden
 from headrace.core.place import Place
 from headrace.online import log as requests_log
 from headrace.serving import journal
@@ -289,3 +291,22 @@ def test_who_gathers_takes_time_that_nobody_wants_until_predictions_have_waited_
     assert os.sched_getscheduler(late.pid or 0) == os.SCHED_OTHER
     gatherer.close()
     assert requests(site) == Counter(["r0", "r1"])
+
+
+def test_a_column_that_comes_in_another_type_stands_beside_the_one_that_it_was(site: Site) -> None:
+    serve(site, [at(NOON, "number")])
+    hiding = Journal(journal_folder(site.place, "shop"), hashed=["price"], secret=b"s")
+    hiding.take(at(NOON, "hidden"))
+    hiding.close()
+    assert gather_predictions(site) == Gathered(2, 0)
+    whole = pa.schema([pa.field(c.name, pa.int64() if c.name == "price" else c.type) for c in ENTRY.types])
+    serve(site, [at(NOON, "whole", types=whole, values={**ENTRY.values, "price": 3})])
+    hiding = Journal(journal_folder(site.place, "shop"), hashed=["price"], secret=b"s")
+    hiding.take(at(NOON, "hidden again"))
+    hiding.close()
+    assert gather_predictions(site) == Gathered(2, 0)
+    rows = site.tables.read(TABLE, columns=["request", "price", "price_string"]).to_pylist()
+    of_two = hidden(2.0, b"s")
+    assert {row["request"]: (row["price"], row["price_string"]) for row in rows} == {
+        "number": (2.0, None), "hidden": (None, of_two), "whole": (3.0, None), "hidden again": (None, of_two),
+    }  # fmt: skip

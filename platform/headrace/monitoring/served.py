@@ -140,8 +140,10 @@ def _are_hidden(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _can_be_read(column: Input, kept: str, there: pa.Schema) -> bool:
-    """Return whether a column is there, and holds no texts in the place of numbers: hashes."""
-    return kept in there.names and (column.kind == "categorical" or not pa.types.is_string(there.field(kept).type))
+    """Return whether a column is there, and holds no texts in the place of numbers, nor do later rows: hashes."""
+    if kept not in there.names or column.kind == "categorical":
+        return kept in there.names
+    return not pa.types.is_string(there.field(kept).type) and f"{kept}_string" not in there.names
 
 
 def _kept_as(name: str) -> str:
