@@ -124,6 +124,7 @@ def test_a_wrong_declaration_names_file_line_key_and_the_nearest_word(
         ("  distance,", "  dep_delay,", "label.sql", r"'dep_delay' is made of flights.dep_delay, which is known at 'dep_at'"),
         ("sql: aircraft.sql", "sql: aircrafts.sql", "defs.yaml", r"'aircrafts.sql', which is not there. Did you mean 'aircraft.sql'"),
         (", floor: 0.68", "", "defs.yaml", r"'quality' would never fire: it has no limit. Say one, such as"),
+        ("when: [drift", "when: [shifts, drift", "defs.yaml", r"'shifts' would never fire: it has no limit. Say one, such"),
     ],
 )  # fmt: skip
 def test_names_that_lead_nowhere_are_found_before_any_data_are_read(

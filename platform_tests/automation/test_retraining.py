@@ -11,12 +11,13 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from headrace.automation.evidence import drift_readings, grown, quality_readings, readings, spent
+from headrace.automation.evidence import drift_readings, grown, quality_readings, readings, shift_readings, spent
 from headrace.automation.memory import Memory
 from headrace.cli import main
 from headrace.monitoring.declaration import Drift, Quality
 from headrace.monitoring.drift import Moved
 from headrace.monitoring.quality import Realized
+from headrace.monitoring.shifts.shift import Shift
 from headrace.product import loop_of
 from platform_tests.automation.test_loop import tick
 from platform_tests.end_to_end.shop import make_project
@@ -175,6 +176,31 @@ def test_what_monitors_measured_of_the_live_model_is_read_window_by_window(shop:
     assert found["quality"]
     memory = Memory()
     assert grown(loop, live, memory) == grown(loop, live, memory)
+
+
+def test_drift_beyond_one_column_trains_where_that_is_declared(shop: Shop, instance: dg.DagsterInstance) -> None:
+    declare(
+        shop,
+        "retrain: {when: [shifts]}",
+        ("score_psi: 10}", "score_psi: 10, multivariate: {domain_classifier: {auc: 0.8}}}"),
+    )
+    assert look(shop, instance)[0] == "Nothing to do: shifts: no check fails."
+    shop.land(30, 36, shift=60.0)
+    shop.ingest()
+    shop.run(loop_of(*shop.project.load("shop")).live_keys, {})
+    said, _ = look(shop, instance)
+    told = "Train: shifts: a classifier tells the window from the training set with an AUC of 1.000, limit 0.800, over 240 rows"
+    assert said.startswith(told)
+
+
+def test_what_is_known_of_a_kind_of_shift_holds_until_its_next_day() -> None:
+    labels = Shift(date(2024, 3, 1), "label", "psi", 0.4, 0.2, 100, column="returned")
+    calm, shown = (Shift(date(2024, 3, d), "pca", "reconstruction_error", 1.0, 1.5, 100, low=0.5) for d in (3, 4))
+    slices = [Shift(date(2024, 3, 3), "slices", "psi", value, None, 100) for value in (1.0, 2.0)]
+    found = shift_readings([shown, *slices, calm, labels], ZoneInfo("UTC"))
+    assert [(reading.at.day, reading.ratio) for reading in found] == [(2, 2.0), (4, 2.0), (5, 2.0)]
+    later = Shift(date(2024, 3, 4), "label", "psi", 0.1, 0.2, 100, column="returned")
+    assert shift_readings([labels, calm, later], ZoneInfo("UTC"))[-1].ratio == pytest.approx(0.5)
 
 
 def test_ignored_columns_and_days_without_a_value_are_no_readings() -> None:

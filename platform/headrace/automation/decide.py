@@ -17,7 +17,7 @@ MOST_TRIES = 3
 class Signal:
     """A check that failed: which kind, and in words which value against which limit."""
 
-    on: Literal["drift", "quality", "estimated", "freshness"]
+    on: Literal["drift", "shifts", "quality", "estimated", "freshness"]
     what: str
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The values behind it, which go into JSON."""

@@ -9,15 +9,15 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from headrace.core.declaration import Declaration
 from headrace.core.names import Duration, Share, did_you_mean, duration_text, parse_duration, share_text
 
-Kind = Literal["drift", "quality", "estimated", "freshness", "age", "rows", "schema", "code"]
-WORDS = ("drift", "quality", "estimated", "freshness", "schema", "code")
+Kind = Literal["drift", "shifts", "quality", "estimated", "freshness", "age", "rows", "schema", "code"]
+WORDS = ("drift", "shifts", "quality", "estimated", "freshness", "schema", "code")
 """The triggers that are a word alone."""
 TRIGGERS = (*WORDS, "age > <duration>", "rows > <number or share>")
 Obstacle = Literal["late_source", "broken_contract"]
 
 
 class Trigger(Declaration):
-    """One reason to retrain: `drift`, `quality`, `estimated`, `freshness`, `schema`, `code`, `age > 30d`, `rows > 20%` or `rows > 100000`."""
+    """One reason to retrain: `drift`, `shifts`, `quality`, `estimated`, `freshness`, `schema`, `code`, `age > 30d`, `rows > 20%` or `rows > 100000`."""
 
     on: Kind
     older_than: Duration | None = None
@@ -149,7 +149,7 @@ class Retrain(Declaration):
     unless: list[Obstacle] = Field(default=["late_source", "broken_contract"])
     """Each of these forbids it."""
     confirm: ConfirmText = Confirm(windows=1, of=1)
-    """In how many of the last windows drift, quality or estimated quality must lie beyond its limit: `2 of 3`."""
+    """In how many of the last windows drift, shifts, quality or estimated quality must lie beyond its limit: `2 of 3`."""
     clear: Annotated[Share, Field(gt=0, le=1)] = 0.8
     """An alarm ends where it has come back below this share of its limit. One that a training has answered, and that goes on, is a reason
     again once it is as much worse, or a period of the budget has passed."""

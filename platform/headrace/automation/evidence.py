@@ -17,6 +17,7 @@ from headrace.models.origin import TRAINING, origin_of
 from headrace.monitoring.declaration import Drift, Quality
 from headrace.monitoring.drift import Moved, worst
 from headrace.monitoring.quality import Realized, quality_words
+from headrace.monitoring.shifts.shift import Shift, most_shifted
 from headrace.store.releases import Release
 from headrace.store.site import Site
 
@@ -25,10 +26,12 @@ _NEXT_TO_NOTHING = 1e-9
 
 
 def readings(loop: Loop, live: Release, memory: Memory) -> dict[str, tuple[Reading, ...]]:
-    """Return what monitors measured of the live model, window by window, oldest first: `drift`, and `quality` with a limit."""
+    """Return what monitors measured of the live model, window by window, oldest first: `drift`; `shifts` and `quality` with a limit."""
     zone, monitors = ZoneInfo(loop.site.product.timezone), loop.monitors
     drifted = _rows_of(loop.site, "drift", live, memory)
     found = {"drift": drift_readings([_moved(row) for row in drifted], monitors.drift, zone)}
+    if monitors.drift.shift_checks:
+        found["shifts"] = shift_readings([_shift(row) for row in _rows_of(loop.site, "shifts", live, memory)], zone)
     if monitors.quality.has_limit:
         realized = [Realized(**row) for row in _rows_of(loop.site, "quality", live, memory)]
         found["quality"] = quality_readings(realized, monitors.quality, zone)
@@ -40,6 +43,23 @@ def drift_readings(moved: Sequence[Moved], policy: Drift, zone: ZoneInfo) -> tup
     heard = sorted((m for m in moved if m.column not in policy.ignore), key=lambda m: m.day)
     found = ((day, worst(list(of_day))) for day, of_day in groupby(heard, key=lambda m: m.day))
     return tuple(Reading(end_of(day, zone), most.value / most.limit, str(most)) for day, most in found if most)
+
+
+def shift_readings(shifts: Sequence[Shift], zone: ZoneInfo) -> tuple[Reading, ...]:
+    """Return for each day how far that kind is beyond its limit that is farthest; what is known of a kind holds until its next day.
+
+    Labels are known of days that are long over for all other kinds.
+    """
+    newest: dict[str, Shift] = {}
+    found = []
+    for day, of_day in groupby(sorted(shifts, key=lambda s: s.day), key=lambda s: s.day):
+        known = sorted(of_day, key=lambda s: s.kind)
+        each = {kind: most_shifted(list(of_kind)) for kind, of_kind in groupby(known, key=lambda s: s.kind)}
+        newest |= {kind: most for kind, most in each.items() if most}
+        most = most_shifted(list(newest.values()))
+        if most:
+            found.append(Reading(end_of(day, zone), most.ratio, str(most)))
+    return tuple(found)
 
 
 def quality_readings(days: Sequence[Realized], policy: Quality, zone: ZoneInfo) -> tuple[Reading, ...]:
@@ -137,6 +157,11 @@ def _read(site: Site, table: str, model: str) -> list[dict[str, Any]]:
 
 def _moved(row: Mapping[str, Any]) -> Moved:
     return Moved(**{name: value for name, value in row.items() if name != "model"})
+
+
+def _shift(row: Mapping[str, Any]) -> Shift:
+    told = {name: value for name, value in row.items() if name != "model"}
+    return Shift(**{**told, "told_by": tuple(row["told_by"] or ())})
 
 
 def _other(then: Parts, now: Parts) -> list[str]:

@@ -9,8 +9,16 @@ from headrace.serving.declaration import Serve
 def verify_triggers(retrain: Retrain, monitors: Monitors, serve: Serve) -> None:
     """Raise DeclarationError for a trigger that was asked for and has no limit to fire at, or a budget that nobody can count."""
     asked = {trigger.on for trigger in retrain.when} if "when" in retrain.model_fields_set else set()
-    needs = {"quality": monitors.quality.has_limit or None, "freshness": monitors.freshness}
-    examples = {"quality": "monitors: {quality: {floor: 0.7}}", "freshness": "monitors: {freshness: 60d}"}
+    needs = {
+        "shifts": monitors.drift.shift_checks or None,
+        "quality": monitors.quality.has_limit or None,
+        "freshness": monitors.freshness,
+    }
+    examples = {
+        "shifts": "monitors: {drift: {multivariate: {domain_classifier: {auc: 0.65}}}}",
+        "quality": "monitors: {quality: {floor: 0.7}}",
+        "freshness": "monitors: {freshness: 60d}",
+    }
     for trigger, limit in needs.items():
         if trigger in asked and limit is None:
             raise DeclarationError(

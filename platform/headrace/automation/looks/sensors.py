@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey
@@ -22,6 +22,7 @@ from headrace.automation.patience import AWAITED_MOST_S, Patience
 from headrace.core.days import Days
 from headrace.core.errors import HeadraceError
 from headrace.models.words import MEASURED
+from headrace.monitoring.shifts.shift import Kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,9 +32,10 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 Key = tuple[str, str, str]
 """Layer, name and check."""
 ESTIMATED: Key = ("monitoring", "estimated", "estimated")
-SIGNALS: dict[Key, Literal["drift", "quality", "estimated", "freshness"]] = {
+SIGNALS: dict[Key, Literal["drift", "shifts", "quality", "estimated", "freshness"]] = {
     ("monitoring", "drift", "features"): "drift",
     ("monitoring", "drift", "predictions"): "drift",
+    **{("monitoring", "shifts", kind): "shifts" for kind in get_args(Kind)},
     **{("monitoring", "quality", metric): "quality" for metrics in MEASURED.values() for metric in metrics},
     ESTIMATED: "estimated",
     ("model", "champion", "freshness"): "freshness",

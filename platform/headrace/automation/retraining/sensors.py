@@ -111,7 +111,7 @@ def see(loop: Loop, instance: dg.DagsterInstance, known: Remembered, memory: Mem
     failed = failed_checks(said)
     busy = instance.get_runs(RunsFilter(tags={PRODUCT: product.product}, statuses=UNDER_WAY), limit=1)
     known = _heard(loop, instance, known, live, said.get(ESTIMATED)) if "estimated" in asked else known
-    measured = readings(loop, live, memory) if live and asked & {"drift", "quality"} else {}
+    measured = readings(loop, live, memory) if live and asked & {"drift", "shifts", "quality"} else {}
     seen = Seen(
         live_since=live.at if live else None,
         signals=tuple(_signals(failed, known)),
