@@ -1,8 +1,9 @@
 """The journal of predictions: a request hands over what it was answered and goes on; a thread of its own writes.
 
-Whoever hands over the last of a batch makes that batch of Arrow, in about a millisecond: a thread that did it beside the others would take
-the interpreter from them again and again, and keep it while another process has its processor. Record batches of Arrow in segments, `<name>.open` while they are written, `<name>.arrows` from then on: `gather.py` takes them into
-the table. What is not written yet when a process is killed is one batch at most; what a full buffer cannot take is counted.
+Whoever hands over the last of a batch makes it a record batch of Arrow, in less than a millisecond: a thread beside those that answer
+would take the interpreter from them again and again. Batches lie in segments, `<name>.open` while they are written,
+`<name>.arrows` from then on: `gather.py` takes them into the table. What is not written yet when a process is killed is one
+batch at most; what a full buffer cannot take is counted.
 """
 
 import logging
@@ -117,7 +118,7 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """How many predictions wait to be written, or a few less."""
+        """About how many predictions wait to be written."""
         return len(self._waiting) + BATCH * len(self._made)
 
     def close(self) -> None:
