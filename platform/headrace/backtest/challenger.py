@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.backtest.history import History
+from headrace.backtest.once import Once
 from headrace.core.errors import DataError, NoRows
 from headrace.evaluation.declaration import Gate
 from headrace.evaluation.duel import Duel, compare
@@ -49,8 +50,9 @@ class Challenger:
     rows: int
     """How many labelled rows were known."""
     cpu_seconds: float
-    scores: dict[date, Scores] = field(default_factory=dict)
-    profiles: dict[date, Profile] = field(default_factory=dict)
+    """Of the thread that trained it: no other helps."""
+    scores: Once[Scores] = field(default_factory=Once)
+    profiles: Once[Profile] = field(default_factory=Once)
 
 
 @dataclass(frozen=True)
@@ -87,56 +89,53 @@ class Challengers:
 
     def __init__(self, history: History, judging: Judging, say: Callable[[str], None]) -> None:
         self._history, self._judging, self._say = history, judging, say
-        self._made: dict[datetime, Challenger | str] = {}
-        self._verdicts: dict[tuple[datetime, datetime | None], list[Verdict]] = {}
-        self._references: dict[datetime, tuple[Profile, Limits]] = {}
+        self._made: Once[Challenger | str] = Once()
+        self._verdicts: Once[list[Verdict]] = Once()
+        self._references: Once[tuple[Profile, Limits]] = Once()
 
     def __len__(self) -> int:
         return len(self._made)
 
     def at(self, now: datetime) -> Challenger | str:
         """Return the model of what is known at a moment; in words why there is none, where it cannot be trained."""
-        if now not in self._made:
-            self._say(f"training {len(self) + 1}: what was known at {now:%Y-%m-%d %H:%M} UTC")
-            self._made[now] = self._train(now)
-        return self._made[now]
+        return self._made.of(now, lambda: self._train(now))
 
     def verdicts(self, challenger: Challenger, champion: Challenger | None) -> list[Verdict]:
         """Return what the gates say, relative ones on the rows that neither could have seen."""
         key = (challenger.at, champion.at if champion else None)
-        if key not in self._verdicts:
-            test, measuring = self._split(challenger.at).test, self._judging.measuring
-            evaluation = evaluation_of(test, self._sampled(challenger, test), measuring)
-            duel = self._duel(challenger, champion, test) if champion else None
-            self._verdicts[key] = judge(self._judging.replayed, evaluation, duel)
-        return self._verdicts[key]
+        return self._verdicts.of(key, lambda: self._judged(challenger, champion))
 
     def scores(self, challenger: Challenger, day: date) -> Scores:
         """Return what a model says of the rows of a day."""
-        if day not in challenger.scores:
-            challenger.scores[day] = challenger.predictor.predict(self._rows(day))
-        return challenger.scores[day]
+        return challenger.scores.of(day, lambda: challenger.predictor.predict(self._rows(day)))
 
     def day_profile(self, challenger: Challenger, day: date, policy: Drift, *, own: bool) -> DayProfile:
         """Return what the rows of a day look like over the bins of a model's training set, with its scores if it gave them."""
-        if day not in challenger.profiles:
-            rows = self._rows(day).append_column(SCORE, pa.array(self.scores(challenger, day)))
-            reference, _ = self.reference(challenger, policy)
-            challenger.profiles[day] = profile_of(rows, [*challenger.predictor.inputs, SCORE_INPUT], reference)
-        profile = challenger.profiles[day]
+        profile = challenger.profiles.of(day, lambda: self._profiled(challenger, day, policy))
         return DayProfile(day, profile if own else {name: one for name, one in profile.items() if name != SCORE})
 
     def reference(self, challenger: Challenger, policy: Drift) -> tuple[Profile, Limits]:
         """Return the profile of the rows that a model was trained on, with its scores of test rows, and calibrated limits."""
-        if challenger.at not in self._references:
-            split, inputs = self._split(challenger.at), challenger.predictor.inputs
-            scored = split.test.append_column(SCORE, pa.array(challenger.predictor.predict(split.test)))
-            reference = profile_of(split.train, inputs) | profile_of(scored, [SCORE_INPUT])
-            limits: Limits = {}
-            if policy.threshold == "calibrated":
-                limits = calibrate(self._by_day(split.train, inputs, reference), reference, policy).limits
-            self._references[challenger.at] = (reference, limits)
-        return self._references[challenger.at]
+        return self._references.of(challenger.at, lambda: self._referred(challenger, policy))
+
+    def _judged(self, challenger: Challenger, champion: Challenger | None) -> list[Verdict]:
+        test, measuring = self._split(challenger.at).test, self._judging.measuring
+        evaluation = evaluation_of(test, self._sampled(challenger, test), measuring)
+        duel = self._duel(challenger, champion, test) if champion else None
+        return judge(self._judging.replayed, evaluation, duel)
+
+    def _profiled(self, challenger: Challenger, day: date, policy: Drift) -> Profile:
+        rows = self._rows(day).append_column(SCORE, pa.array(self.scores(challenger, day)))
+        reference, _ = self.reference(challenger, policy)
+        return profile_of(rows, [*challenger.predictor.inputs, SCORE_INPUT], reference)
+
+    def _referred(self, challenger: Challenger, policy: Drift) -> tuple[Profile, Limits]:
+        split, inputs = self._split(challenger.at), challenger.predictor.inputs
+        scored = split.test.append_column(SCORE, pa.array(challenger.predictor.predict(split.test)))
+        reference = profile_of(split.train, inputs) | profile_of(scored, [SCORE_INPUT])
+        if policy.threshold != "calibrated":
+            return reference, {}
+        return reference, calibrate(self._by_day(split.train, inputs, reference), reference, policy).limits
 
     def _by_day(self, rows: pa.Table, inputs: Sequence[Input], reference: Profile) -> list[DayProfile]:
         days = local_days(rows[self._history.label.time], self._history.zone.key).to_numpy()
@@ -156,14 +155,15 @@ class Challengers:
 
     def _train(self, now: datetime) -> Challenger | str:
         judging, known = self._judging, self._history.known_at(now)
-        began = time.process_time()
+        self._say(f"training {len(self) + 1}: what was known at {now:%Y-%m-%d %H:%M} UTC")
+        began = time.thread_time()
         try:
             split = self._split(now)
             fit = fit_model(split.train, self._history.label, judging.model, _silent, judging.beside)
         except (NoRows, DataError) as error:
             return str(error)
         newest = pc.max(split.test[self._history.label.time]).as_py()
-        return Challenger(now, fit.predictor, newest, known.num_rows, time.process_time() - began)
+        return Challenger(now, fit.predictor, newest, known.num_rows, time.thread_time() - began)
 
     def _duel(self, challenger: Challenger, champion: Challenger, test: pa.Table) -> Duel | None:
         metas = [challenger.predictor.meta, champion.predictor.meta]
