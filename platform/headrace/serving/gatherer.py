@@ -8,9 +8,7 @@ deltalake 1.6 keeps some memory of each commit: in a supervisor that commits eve
 """
 
 import multiprocessing
-import os
 import signal
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,15 +16,14 @@ from pathlib import Path
 
 from headrace.core.declaration import Identity
 from headrace.core.errors import StoreError
-from headrace.core.orphans import die_with_parent
 from headrace.core.place import Place
 from headrace.serving.gather import Gathered, gather_predictions
 from headrace.serving.journal import journal_folder, segments
+from headrace.serving.spare import spare_time
 from headrace.store.site import Site
 
 ROUNDS = 60
 """After how many gatherings the process is replaced."""
-NICE = 10
 PATIENCE_S = 60.0
 """How long predictions may wait for time that nobody else wants."""
 
@@ -76,23 +73,13 @@ class Gatherer:
         if self._pool is None:
             self._patience = 0.0 if self._is_late() else PATIENCE_S
             spawning = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, spawning, initializer=_begin, initargs=(self._patience,))
+            self._pool = ProcessPoolExecutor(1, spawning, initializer=spare_time, initargs=(self._patience,))
         self._rounds += 1
         return self._pool.submit(_gather, self._product, self._folder, self._place, self._patience).result()
 
     def _is_late(self) -> bool:
         now = time.time()
         return any(now - path.stat().st_mtime > PATIENCE_S for path in segments(self._waiting))
-
-
-def _begin(patience: float) -> None:
-    """Let the supervisor alone end this process: what ends all of a server's processes at once would cut short its last round."""
-    die_with_parent()
-    os.nice(NICE)
-    if patience and sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_IGN)
 
 
 def _gather(product: str, folder: Path, place: Place, patience: float) -> Gathered:

@@ -1,6 +1,6 @@
 """The journal of predictions: a request hands over what it was answered and goes on; a thread of its own writes.
 
-Whoever hands over the last of a batch makes it a record batch of Arrow, in less than a millisecond: a thread beside those that answer
+Whoever hands over the last of a batch makes it a record batch of Arrow, in a fraction of a millisecond: a thread beside those that answer
 would take the interpreter from them again and again. Batches lie in segments, `<name>.open` while they are written,
 `<name>.arrows` from then on: `gather.py` takes them into the table. What is not written yet when a process is killed is one
 batch at most; what a full buffer cannot take is counted.
@@ -27,7 +27,7 @@ from headrace.store.publish import make_folder
 
 ROOM = 100_000
 """How many predictions wait to be written at most."""
-BATCH = 256
+BATCH = 64
 """How many are written at once, unless they have waited long enough: few, so that nobody waits long for who makes the batch."""
 WAIT_SECONDS = 0.25
 """How long a prediction waits to be written."""
