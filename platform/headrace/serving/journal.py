@@ -27,7 +27,7 @@ from headrace.store.publish import make_folder
 
 ROOM = 100_000
 """How many predictions wait to be written at most."""
-BATCH = 64
+BATCH = 128
 """How many are written at once, unless they have waited long enough: few, so that nobody waits long for who makes the batch."""
 WAIT_SECONDS = 0.25
 """How long a prediction waits to be written."""
