@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.access.guard import Direct, Headers
-from headrace.access.line import MOST_TOGETHER
+from headrace.access.line import MOST_TOGETHER, WIDEST
 from headrace.access.problem import problem
 from platform_tests.access.server import Echo, Running, eventually, one_answer, request, serving, statuses
 from platform_tests.access.test_protocol import deny_all_but_open, make_limits
@@ -219,11 +219,24 @@ def test_who_waits_in_line_and_goes_away_is_not_answered_and_who_sends_nonsense_
         assert statuses(errs.recv(1000)) == [400]
 
 
+def test_what_one_turn_has_time_for_is_not_shed_however_many_come_at_once(server: Running, direct: Answerer) -> None:
+    with several(server, 41) as lines:
+        server.guard.most_waiting = 32
+        for _ in range(5):
+            for line in lines[:40]:
+                line.sendall(of(b"xx"))
+            assert {statuses(one_answer(line))[0] for line in lines[:40]} == {200}
+
+
 def test_who_waits_in_line_is_counted_as_waiting(server: Running, direct: Answerer) -> None:
     with several(server, 6) as lines:
-        server.guard.most_waiting = 1
+        server.guard.most_waiting, direct.takes_s = 1, 0.01
+        for _ in range(WIDEST.bit_length()):
+            lines[0].sendall(of(b"xx"))
+            assert told(one_answer(lines[0])) == b"direct 2"
+        direct.seen_by_then.clear()
         ask_behind_the_first(lines, direct).release(10)
-        assert sorted(statuses(one_answer(line))[0] for line in lines) == [200, 200, 503, 503, 503, 503]
+        assert sorted(statuses(one_answer(line))[0] for line in lines) == [200, 200, 200, 503, 503, 503]
 
 
 def test_a_server_that_ends_answers_what_is_under_way_and_says_that_the_connection_ends(server: Running) -> None:

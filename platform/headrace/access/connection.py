@@ -73,7 +73,7 @@ class GuardedConnection(HttpToolsProtocol):
     def _waiting(self) -> int:
         """Return how many requests of all connections are read, and not answered yet."""
         guard = self.guard
-        return len(self.tasks) + len(guard.turns) + len(guard.line) - guard.bodies_under_way - guard.answered
+        return len(self.tasks) + len(guard.turns) + guard.line.behind - guard.bodies_under_way - guard.answered
 
     def _begin_answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if not cycle.disconnected:

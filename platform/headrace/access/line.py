@@ -17,6 +17,7 @@ from headrace.core.attempt import Attempt
 
 LONGEST_TURN_S = 0.002
 MOST_TOGETHER = 16
+WIDEST = 64
 Asked = Sequence[tuple[Headers, bytes]]
 _log = logging.getLogger("headrace.access")
 
@@ -50,9 +51,16 @@ class Line:
         self._waiting: deque[Waiting] = deque()
         self._since = 0.0
         """When this turn began; 0 between turns."""
+        self._width = WIDEST
+        """How many answers a turn has time for, by what turns had lately: one that is held up halves it."""
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def behind(self) -> int:
+        """How many will wait for more than this turn: the others are answered as soon as all is read."""
+        return max(0, len(self._waiting) - self._width)
 
     @property
     def has_time(self) -> bool:
@@ -79,11 +87,13 @@ class Line:
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer those that wait, as many as a turn has time for."""
-        self._since = perf_counter()
+        self._since, before = perf_counter(), len(self._waiting)
         try:
             while self._waiting and self.has_time:
                 self.answer([self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))])
         finally:
+            answered = before - len(self._waiting)
+            self._width = max(answered, self._width if self.has_time else self._width // 2)
             if self._waiting:
                 loop.call_soon(self._end_turn, loop)
             else:
