@@ -55,7 +55,7 @@ def test_a_budget_may_be_written_as_a_text_or_key_by_key_for_the_editor_too() ->
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"when": ["drfit"]}, "'drfit' is no trigger; there are drift, quality, estimated"),
+        ({"when": ["drfit"]}, "'drfit' is no trigger; there are drift, shifts, quality, estimated"),
         ({"when": ["rows > -1"]}, "'rows > -1' is no trigger"),
         ({"when": ["rows > 0"]}, "greater than or equal to 1"),
         ({"budget": "often"}, "'often' is no budget: write <number> per <duration>"),
