@@ -1,6 +1,5 @@
 """Predictions are taken in once, whoever gathers at the same moment; days that are over lie in few files, with the same rows."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -261,14 +260,14 @@ def test_a_server_gathers_in_a_process_of_its_own_that_is_replaced_and_ends_when
     for number in range(3):
         serve(site, [at(NOON, f"r{number}")])
         assert gatherer() == Gathered(1, 0)
-        seen += [process.pid for process in multiprocessing.active_children()]
+        seen.append(gatherer.pid or 0)
     assert (len(seen), len(set(seen))) == (3, 2)
     assert seen[0] == seen[1]
     serve(site, [at(NOON, "r3")])
     os.kill(seen[-1], signal.SIGKILL)
     assert gatherer() == Gathered(1, 0)
     gatherer.close()
-    assert not multiprocessing.active_children()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in seen)
     assert requests(site) == Counter(["r0", "r1", "r2", "r3"])
 
 
@@ -279,16 +278,14 @@ def test_who_gathers_takes_time_that_nobody_wants_until_predictions_have_waited_
     gatherer = Gatherer(site)
     serve(site, [at(NOON, "r0")])
     assert gatherer() == Gathered(1, 0)
-    [patient] = multiprocessing.active_children()
-    assert os.sched_getscheduler(patient.pid or 0) == os.SCHED_IDLE
+    assert os.sched_getscheduler(gatherer.pid or 0) == os.SCHED_IDLE
     gatherer.close()
     # A round that does not end in time is ended: nothing is lost, and another process goes on.
     serve(site, [at(NOON, "r1")])
     monkeypatch.setattr("headrace.serving.gatherer.PATIENCE_S", 0.02)
     monkeypatch.setattr(gatherer, "_is_late", iter([False, True]).__next__)
     assert gatherer() == Gathered(1, 0)
-    [late] = multiprocessing.active_children()
-    assert os.sched_getscheduler(late.pid or 0) == os.SCHED_OTHER
+    assert os.sched_getscheduler(gatherer.pid or 0) == os.SCHED_OTHER
     gatherer.close()
     assert requests(site) == Counter(["r0", "r1"])
 

@@ -7,21 +7,18 @@ So predictions that have waited too long are gathered by a process that is only 
 deltalake 1.6 keeps some memory of each commit: in a supervisor that commits every few seconds that was 250 MB an hour.
 """
 
-import multiprocessing
-import signal
+import json
+import subprocess
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from headrace.core.declaration import Identity
 from headrace.core.errors import StoreError
-from headrace.core.place import Place
-from headrace.serving.gather import Gathered, gather_predictions
+from headrace.serving.gather import Gathered
 from headrace.serving.journal import journal_folder, segments
-from headrace.serving.spare import spare_time
 from headrace.store.site import Site
 
+PROGRAM = "headrace.serving.spare"
 ROUNDS = 60
 """After how many gatherings the process is replaced."""
 PATIENCE_S = 60.0
@@ -32,10 +29,9 @@ class Gatherer:
     """Gathers what servers of a product have written, in a process that lasts for so many rounds."""
 
     def __init__(self, site: Site) -> None:
-        self._product, self._folder, self._place = site.product.product, site.folder, site.place
-        self._pool: ProcessPoolExecutor | None = None
+        self._product, self._place = site.product.product, site.place
+        self._process: subprocess.Popen[str] | None = None
         self._rounds = 0
-        self._patience = 0.0
 
     def __call__(self) -> Gathered:
         """Take in all segments that nobody writes to any more, as `gather_predictions` does, and raise what it raises.
@@ -44,48 +40,60 @@ class Gatherer:
         """
         if not any(segments(self._waiting)):
             return Gathered(0, 0)
-        try:
-            return self._gathered()
-        except BrokenProcessPool:
-            # The one before ends with the thread that began it, as it does at the end of a server.
-            self.close()
-        try:
-            return self._gathered()
-        except BrokenProcessPool as error:
-            self.close()
+        gathered = self._gathered() or self._gathered()
+        if not gathered:
             raise StoreError(
                 "The process that takes in predictions was ended twice: is there memory for it? They wait on the disk."
-            ) from error
+            )
+        return gathered
 
     def close(self) -> None:
         """End the process, once it has done what it does."""
-        if self._pool:
-            self._pool.shutdown()
-        self._pool, self._rounds = None, 0
+        if self._process:
+            self._process.communicate()
+        self._process, self._rounds = None, 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process that gathers, while there is one."""
+        return self._process.pid if self._process else None
 
     @property
     def _waiting(self) -> Path:
         return journal_folder(self._place, self._product)
 
-    def _gathered(self) -> Gathered:
+    def _gathered(self) -> Gathered | None:
+        """Return what a round of the process took in; None if it has ended, whatever ended it."""
         if self._rounds >= ROUNDS:
             self.close()
-        if self._pool is None:
-            self._patience = 0.0 if self._is_late() else PATIENCE_S
-            spawning = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, spawning, initializer=spare_time, initargs=(self._patience,))
+        self._process = process = self._process or self._begun()
         self._rounds += 1
-        return self._pool.submit(_gather, self._product, self._folder, self._place, self._patience).result()
+        answer = _asked(process)
+        if not answer.endswith("\n"):
+            self.close()
+            return None
+        said = json.loads(answer)
+        if "error" in said:
+            raise StoreError(said["error"])
+        return Gathered(**said)
+
+    def _begun(self) -> "subprocess.Popen[str]":
+        patience = 0.0 if self._is_late() else PATIENCE_S
+        told = [self._product, self._place.root, self._place.home, patience]
+        command = [sys.executable, "-m", PROGRAM, *map(str, told)]
+        return subprocess.Popen(  # noqa: S603  our own program, by our own interpreter
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def _is_late(self) -> bool:
         now = time.time()
         return any(now - path.stat().st_mtime > PATIENCE_S for path in segments(self._waiting))
 
 
-def _gather(product: str, folder: Path, place: Place, patience: float) -> Gathered:
-    # The signal ends this process, wherever it is: the next one goes on, and waits for nobody.
-    signal.setitimer(signal.ITIMER_REAL, patience)
+def _asked(process: "subprocess.Popen[str]") -> str:
+    """Return what a process says to a line; nothing, or half of it, if it ends before."""
     try:
-        return gather_predictions(Site(Identity(product=product), folder, place))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        print(file=process.stdin, flush=True)
+    except BrokenPipeError:
+        return ""
+    return process.stdout.readline() if process.stdout else ""
