@@ -58,6 +58,8 @@ FIXED = pa.schema(
     ]
 )
 """What is kept of each prediction; the columns of the request and the features that it was served stand beside it."""
+_FIXED_TYPES = dict(zip(FIXED.names, FIXED.types, strict=True))
+"""A schema makes its names and types anew each time that it is asked for them."""
 
 
 class Entry(NamedTuple):
@@ -102,6 +104,7 @@ class Journal:
         self._worker = f"{os.getpid()}"
         self._wake, self._over = threading.Event(), threading.Event()
         self._segment: _Segment | None = None
+        self._form: _Form | None = None
         self._thread = threading.Thread(target=self._write, name="headrace-predictions", daemon=True)
         self._thread.start()
 
@@ -206,19 +209,27 @@ class Journal:
             "worker": pa.repeat(self._worker, count),
             "dropped": pa.array([dropped, *[0] * (count - 1)], pa.int64()),
         }
-        arrays = [made[f.name] if f.name in made else pa.array(told[f.name], f.type) for f in FIXED]
-        fields, rows = list(FIXED), told["values"]
-        # A field makes its name anew each time that it is asked for.
-        for name, type_ in zip(types.names, types.types, strict=True):
+        arrays = [made[name] if name in made else pa.array(told[name], kind) for name, kind in _FIXED_TYPES.items()]
+        if self._form is None or self._form.types is not types:
+            self._form = _Form(types, self._hashed)
+        rows = told["values"]
+        for name, kind in self._form.kinds.items():
             values = [row.get(name) for row in rows]
-            is_hidden = name in self._hashed
-            kind = pa.string() if is_hidden else type_
-            arrays.append(pa.array(map(self._hidden, values) if is_hidden else values, kind))
-            fields.append(pa.field(column_name(name), kind))
-        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+            arrays.append(pa.array(map(self._hidden, values) if name in self._hashed else values, kind))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._form.schema)
 
     def _hidden(self, value: Any) -> str | None:
         return None if value is None else hidden(value, self._secret)
+
+
+class _Form:
+    """How batches of some columns are written: made once, as it takes longer than the rows of a batch."""
+
+    def __init__(self, types: pa.Schema, hashed: Sequence[str]) -> None:
+        self.types = types
+        told = zip(types.names, types.types, strict=True)
+        self.kinds = {name: pa.string() if name in hashed else kind for name, kind in told}
+        self.schema = pa.schema([*FIXED, *((column_name(name), kind) for name, kind in self.kinds.items())])
 
 
 def column_name(name: str) -> str:

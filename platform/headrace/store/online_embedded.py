@@ -22,6 +22,8 @@ _MOST_KEYS = 1000
 """How many keys one statement asks for."""
 _WAIT_SECONDS = 600
 """How long a publication waits for another one to end."""
+_TIDY_MILLISECONDS = 2000
+"""How long a publication waits for readers until its log is empty: the next one tries again."""
 _MAPPED = 1 << 30
 _STATEMENTS = 1024
 
@@ -173,7 +175,9 @@ class _Transaction:
         failpoint("online_uncommitted")
         with self._fences.holding(self._fence):
             self._connection.execute("commit")
-        self._connection.execute("pragma wal_checkpoint(passive)")
+        # Readers map the file; what stands in the log they would copy page by page, for as long as it is there.
+        self._connection.execute(f"pragma busy_timeout = {_TIDY_MILLISECONDS}")
+        self._connection.execute("pragma wal_checkpoint(truncate)")
         return version
 
 
