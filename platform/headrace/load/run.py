@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.core.errors import StoreError
+from headrace.load.alarm import Alarm
 from headrace.load.line import Answered, Line
 
 LATE, CUT = 0, -1
@@ -92,6 +93,8 @@ class _Loop:
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = 0.0
+        self._next = 0
+        """The request that is due next."""
 
     async def run(self) -> Seen:
         try:
@@ -103,9 +106,11 @@ class _Loop:
             ) from None
         self._began = time.perf_counter()
         self._do(self._give_up())
-        await self._send()
+        self._alarm = Alarm(self._ask_due)
+        self._ask_due()
         if self._left:
             await self._over.wait()
+        self._alarm.close()
         self._connections = 0
         for task in self._tasks:
             task.cancel()
@@ -123,19 +128,21 @@ class _Loop:
         self._lines.add(line)
         self._take(line)
 
-    async def _send(self) -> None:
-        at_once = 0
-        for number, due in enumerate(self._due):
-            while (wait := due - self._now()) > 0:
-                await asyncio.sleep(wait)
-                at_once = 0
-            self._late[number] = -wait * 1000
-            self._waiting.append(number)
+    def _ask_due(self) -> None:
+        """Ask what is due, and come back when the next one is; among many at once, to read answers."""
+        late = 0.0
+        for _ in range(AT_ONCE):
+            if self._next == len(self._due):
+                return
+            late = self._now() - self._due[self._next]
+            if late < 0:
+                break
+            self._late[self._next] = late * 1000
+            self._waiting.append(self._next)
+            self._next += 1
             if self._free:
                 self._take(self._free.pop())
-            at_once += 1
-            if at_once % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        self._alarm.set(max(0.0, -late))
 
     def _take(self, line: Line) -> None:
         """Let a free connection ask what has waited longest; else it waits itself, and the last to come goes first."""
