@@ -1,10 +1,11 @@
 """The front door to Dagster: what a platform's folder declares, and what its instance is doing."""
 
+import multiprocessing
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,8 @@ from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._grpc.types import ExecuteExternalJobArgs, ExecuteRunArgs, ExecuteStepArgs
+from dagster._serdes import deserialize_value
 from dagster.components.core.component_tree import ComponentTreeException
 
 from headrace.automation.looks.sensors import PRODUCT, REASON
@@ -23,20 +26,79 @@ from headrace.core.days import Days
 from headrace.core.document import is_declaration, read_document
 from headrace.core.errors import DataError
 from headrace.declaration import ProductDeclaration
+from headrace.incidents.resources import products_of
 from headrace.resources import UNDER_WAY
 from headrace.store.site import Site
+from headrace.workspace import Mention, mentions
 
+RUN_PRODUCTS = "HEADRACE_RUN_PRODUCTS"
+"""Tells the processes of a run's steps what the run has found out."""
+RunArguments = ExecuteExternalJobArgs | ExecuteRunArgs | ExecuteStepArgs
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 
 def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:
     """Return the products and plain assets below `folder`; short steps share one process by default.
 
-    Declarations are read strictly before Dagster reads them. Raises DeclarationError with file and line. Dagster asks
-    several times in one process; while neither a file nor the environment has changed, the answer is the first one.
+    A process that carries out a run gets what the run is about. Declarations are read strictly before Dagster reads them. Raises
+    DeclarationError with file and line. Dagster asks several times in one process; while neither a file nor the environment has
+    changed, the answer is the first one.
     """
     quiet()
-    return _loaded(folder, executor, _state_of(folder), tuple(os.environ.items()))
+    parts = _needed_folders(folder.parents[1])
+    return _loaded(folder, executor, tuple(parts or [folder]), _state_of(folder), tuple(os.environ.items()))
+
+
+def _needed_folders(root: Path) -> list[Path] | None:
+    """Return the folders of the products that this process' run needs; None where it may need all that is declared.
+
+    That is the case in a process that carries out no run, and for a run that is about something else than products.
+    """
+    about = _products_of_run()
+    if not about:
+        return None
+    declared = mentions(root)
+    names = {mention.product for mention in declared.values()}
+    if not about <= names:
+        return None
+    needed = _with_owners(about, {mention.product: mention for mention in declared.values()})
+    return [file.parent for file, mention in declared.items() if mention.product in needed]
+
+
+def _with_owners(about: Iterable[str], declared: Mapping[str, Mention]) -> set[str]:
+    """Return products, and those whose feature tables they use."""
+    needed, waiting = set[str](), [*about]
+    while waiting:
+        product = waiting.pop()
+        if product not in needed and product in declared:
+            needed.add(product)
+            waiting += declared[product].uses.values()
+    return needed
+
+
+def _products_of_run() -> set[str]:
+    if told := os.environ.get(RUN_PRODUCTS):
+        return set(told.split(","))
+    arguments = next(_arguments(), None)
+    if arguments is None or arguments.instance_ref is None:
+        return set()
+    with dg.DagsterInstance.from_ref(arguments.instance_ref) as instance:
+        run = instance.get_run_by_id(arguments.run_id)
+    if run is None:
+        return set()
+    found = products_of(run)
+    os.environ[RUN_PRODUCTS] = ",".join(sorted(found))
+    return found
+
+
+def _arguments() -> Iterator[RunArguments]:
+    """Yield what Dagster told a process that it began for a run: as an argument of the process, or of its command."""
+    # There is no public way to see what a process of multiprocessing was begun with; without it all products are loaded.
+    for text in [*getattr(multiprocessing.current_process(), "_args", ()), *sys.argv]:
+        if isinstance(text, str) and text.startswith('{"__class__": "Execute'):
+            said = deserialize_value(text)
+            if isinstance(said, RunArguments):
+                yield said
 
 
 def _state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -45,17 +107,18 @@ def _state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, executor: dg.ExecutorDefinition, *_: object) -> dg.Definitions:
-    for file in sorted(folder.glob("**/defs.yaml")):
+def _loaded(folder: Path, executor: dg.ExecutorDefinition, parts: Sequence[Path], *_: object) -> dg.Definitions:
+    for file in sorted(file for part in parts for file in part.glob("**/defs.yaml")):
         if is_declaration(file):
             read_document(file)
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))
     try:
-        declared = dg.load_from_defs_folder(path_within_project=folder)
+        tree = dg.ComponentTree.for_project(folder)
+        declared = [tree.build_defs(None if part == folder else part.relative_to(folder)) for part in parts]
     except ComponentTreeException as error:
         raise dg.DagsterInvalidDefinitionError(_first_cause(error)) from None
-    return dg.Definitions.merge(declared, dg.Definitions(executor=executor))
+    return dg.Definitions.merge(*declared, dg.Definitions(executor=executor))
 
 
 def _first_cause(error: BaseException) -> str:

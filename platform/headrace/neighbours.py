@@ -13,7 +13,7 @@ from headrace.declaration import ProductDeclaration
 from headrace.features.declaration import Feature
 from headrace.features.shared import Home, SharedFeature, shared_feature
 from headrace.store.site import Site
-from headrace.workspace import attributes_of, declared_files
+from headrace.workspace import attributes_of, declared_files, mentions
 
 
 def declared_product(document: Any, file: Path) -> ProductDeclaration:
@@ -46,11 +46,10 @@ def with_shared(declared: ProductDeclaration, site: Site) -> ProductDeclaration:
 def users_of(root: Path, product: str) -> dict[str, list[str]]:
     """Return for each feature table of a product the other products that use it."""
     found: dict[str, list[str]] = {}
-    for user, file in declared_files(root).items():
-        features = (attributes_of(read_document(file)) or {}).get("features")
-        for name, feature in features.items() if isinstance(features, dict) else ():
-            if isinstance(feature, dict) and feature.get("shared") == product:
-                found.setdefault(str(name), []).append(user)
+    for mention in mentions(root).values():
+        for name, owner in mention.uses.items():
+            if owner == product:
+                found.setdefault(name, []).append(mention.product)
     return found
 
 

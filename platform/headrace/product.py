@@ -90,12 +90,12 @@ def build(declared: ProductDeclaration, site: Site) -> dg.Definitions:
             *(online_assets(site, declared.features, declared.label, online) if online else ()),
         ],
         sensors=[
-            *data_automation(loop),
             *incident_automation(site, declared.incidents),
             *alert_automation(site, declared.alerts),
         ],
     )
-    return with_freshness(dg.Definitions.merge(data, modelled, store_automation(site, declared.keep)), loop)
+    parts = data, data_automation(loop), modelled, store_automation(site, declared.keep)
+    return with_freshness(dg.Definitions.merge(*parts), loop)
 
 
 def loop_of(declared: ProductDeclaration, site: Site) -> Loop:

@@ -19,9 +19,15 @@ INGESTING = "headrace/ingesting"
 """Tag of runs that ingest, for their product."""
 
 
-def data_automation(loop: Loop) -> list[dg.SensorDefinition]:
-    """Return the sensor that ingests what lands."""
-    return [_files_sensor(loop)]
+def data_automation(loop: Loop) -> dg.Definitions:
+    """Return the sensor that ingests what lands, and the one job of a product, which all that runs by itself takes its assets from.
+
+    A selection as a target would make a job for each sensor and schedule; the daemon reads all jobs of all products each minute.
+    """
+    product = loop.site.product.product
+    described = "All assets of the product. What runs by itself takes those that it needs."
+    job = dg.define_asset_job(product, dg.AssetSelection.key_prefixes([product]), description=described)
+    return dg.Definitions(jobs=[job], sensors=[_files_sensor(loop)])
 
 
 def model_automation(loop: Loop) -> dg.Definitions:
@@ -34,7 +40,7 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{product}__files",
-        target=dg.AssetSelection.key_prefixes([product]),
+        job_name=product,
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ingests files that have landed and are stable, and scores their days if a model is live.",
@@ -111,7 +117,7 @@ def _daily_schedule(loop: Loop) -> dg.ScheduleDefinition:
         name=f"{product.product}__daily",
         cron_schedule=loop.serve.batch.cron,
         execution_timezone=product.timezone,
-        target=dg.AssetSelection.key_prefixes([product.product]),
+        job_name=product.product,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Scores the last whole day with the model that is live.",
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions, version
+from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -89,27 +90,29 @@ def _add_code(item: Any, seen: dict[str, str]) -> None:
 
 def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the global names that a function uses, and what it uses of the modules among them that are its own."""
-    used = set(_code_names(function.__code__))
-    yield from _used_of(used, function.__globals__, function.__module__)
+    yield from _used_of(_code_names(function.__code__), function.__globals__, function.__module__)
 
 
-def _used_of(used: set[str], there: Mapping[str, Any], caller: str) -> Iterator[tuple[str, Any]]:
-    for name in sorted(used & set(there)):
+def _used_of(used: Sequence[str], there: Mapping[str, Any], caller: str) -> Iterator[tuple[str, Any]]:
+    for name in used:
+        if name not in there:
+            continue
         value = there[name]
         if inspect.ismodule(value) and _is_apart(value.__name__, caller):
             continue
         if inspect.ismodule(value) and value.__name__.split(".")[0] == caller.split(".", maxsplit=1)[0]:
-            of_module = ((of, found) for of, found in _used_of(used - {name}, vars(value), caller))
+            others = [other for other in used if other != name]
+            of_module = ((of, found) for of, found in _used_of(others, vars(value), caller))
             yield from ((f"{name}.{of}", found) for of, found in of_module)
         else:
             yield name, inspect.unwrap(value) if callable(value) else value
 
 
-def _code_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _code_names(constant)
+@cache
+def _code_names(code: CodeType) -> Sequence[str]:
+    """Return the names that a piece of code and what is defined in it use, in order; each platform asks thousands of times."""
+    inner = (_code_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return sorted({*code.co_names, *chain.from_iterable(inner)})
 
 
 def _is_own(value: Any, caller: Any) -> bool:

@@ -42,7 +42,7 @@ class Place:
         spark_url: str | None = None,
     ) -> "Place":
         """Return the place of the project at `root`; `home` defaults to `<root>/.headrace`."""
-        folder = Path(home).resolve() if home else root.resolve() / ".headrace"
+        folder = Path(home or root / ".headrace").resolve()
         return cls(root.resolve(), folder, mlflow_server, online_server, spark_url)
 
     @classmethod

@@ -59,8 +59,10 @@ def check_news(
     Dagster gives an evaluation the number that its run was planned with: one that is under way holds the mark before it.
     """
     records, marks = [], dict(seen)
-    for key in keys:
+    for key, newest in instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys)).items():
         name = f"{'/'.join(key.asset_key.path)}:{key.name}"
+        if newest.id <= seen.get(name, 0):
+            continue
         new = _behind(instance, key, seen.get(name, 0))
         records += [record for record in new if record.status in (CheckStatus.SUCCEEDED, CheckStatus.FAILED)]
         for record in new:
@@ -126,6 +128,8 @@ def run_news(
     records = instance.get_run_records(wanted, order_by="update_timestamp", ascending=True)
     news: list[Alarm | Passed] = []
     for record in records:
+        if site.product.product not in (products_of(record.dagster_run) or {site.product.product}):
+            continue
         run, at = record.dagster_run, moment(site, record.end_time or record.update_timestamp.timestamp())
         if run.status == DagsterRunStatus.FAILURE:
             news += _failed(site, instance, run, at, known)
@@ -134,6 +138,12 @@ def run_news(
             news.append(Passed("failed_run", "", f"Run {run.run_id[:8]} has done that.", at, made))
     newest = max((record.update_timestamp.timestamp() for record in records), default=since)
     return news, newest
+
+
+def products_of(run: dg.DagsterRun) -> set[str]:
+    """Return which products a run is about, as far as it says so: by its tag, and by the assets that it is to make and check."""
+    keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+    return {key.path[0] for key in keys} | ({run.tags[PRODUCT]} if PRODUCT in run.tags else set())
 
 
 def _done(instance: dg.DagsterInstance, run_id: str, steps: Mapping[str, str]) -> frozenset[str]:

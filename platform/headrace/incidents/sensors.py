@@ -4,12 +4,14 @@ Nothing is skipped: the cursor moves behind what was noted, each alarm carries w
 not noted again. So a look that was killed is looked again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from json import dumps, loads
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from headrace.core.errors import HeadraceError
 from headrace.incidents.decisions import decision_alarms, evidence_of
@@ -60,12 +62,9 @@ def look_once(site: Site, policy: Incidents, context: dg.SensorEvaluationContext
     seen, instance = Seen(**loads(context.cursor or "{}")), context.instance
     assert context.repository_def, "a sensor looks for its own code"
     graph, product = context.repository_def.asset_graph, site.product.product
-    steps = {
-        "__".join(key.path): "/".join(key.path[1:]) for key in graph.get_all_asset_keys() if key.path[0] == product
-    }
+    steps, checks = _own(graph, product)
     now = datetime.now(UTC)
     decisions = site.releases.all(product)
-    checks = sorted(key for key in graph.asset_check_keys if key.asset_key.path[0] == product)
     said, marks = check_news(site, instance, checks, seen.checks)
     refused = {evidence_of(decision): decision.why for decision in decisions if decision.outcome == "refused"}
     ended, looked = run_news(site, instance, seen.runs, Known(steps, refused))
@@ -78,6 +77,14 @@ def look_once(site: Site, policy: Incidents, context: dg.SensorEvaluationContext
     found = [*decided, *said, *ended, *tick_news(site, instance)]
     known = keep(site, found, policy.recovered_after, moment(site, now.timestamp()), background)
     return known, Seen(len(decisions), marks, looked)
+
+
+@cache
+def _own(graph: AssetGraph, product: str) -> tuple[Mapping[str, str], Sequence[dg.AssetCheckKey]]:
+    """Return the asset of each step of a product, and its checks: a graph of many products takes long to look through."""
+    keys = (key for key in graph.get_all_asset_keys() if key.path[0] == product)
+    checks = sorted(key for key in graph.asset_check_keys if key.asset_key.path[0] == product)
+    return {"__".join(key.path): "/".join(key.path[1:]) for key in keys}, checks
 
 
 def _decided(found: Alarm | Release) -> Alarm | Passed:

@@ -74,7 +74,7 @@ def retrain_sensor(loop: Loop) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=name,
-        target=dg.AssetSelection.key_prefixes([loop.site.product.product]),
+        job_name=loop.site.product.product,
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Trains for one of the reasons of `retrain: when:`, unless something forbids it, and says why or why not.",
