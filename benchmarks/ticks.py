@@ -3,20 +3,24 @@
 Usage: python -m benchmarks.ticks [products] [seconds of the daemon]. One product is trained in this process and copied under
 other names: declaration, tables, logs, and what its checks said. A look is Dagster's own `evaluate_tick` on an instance on
 disk. Beside it stands an empty sensor, looked at in the same run: what Dagster itself takes. Then, where seconds are given, a
-real daemon works over all of them, and its own record of ticks is read.
+real daemon works over all of them, on a code server that stays, as `dagster dev` has one; its own record of ticks is read. Each
+sensor knows what it has seen in the looks before: the copies never ran, and their first look would ask for a run.
 """
 
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData, TickStatus
 
 from headrace.demo.run import daemon
 from headrace.product import build, loop_of
@@ -42,9 +46,9 @@ def main(products: int, seconds: float) -> None:
             _train(project, instance)
             names = [FIRST, *(f"{FIRST}_{number}" for number in range(1, products))]
             _copy(project, instance, names[1:])
-            _looks(project, instance, names)
+            cursors = _looks(project, instance, names)
             if seconds:
-                _daemon(project, instance, seconds)
+                _daemon(project, instance, seconds, cursors)
 
 
 def _train(project: Project, instance: dg.DagsterInstance) -> None:
@@ -92,7 +96,8 @@ def _checks(project: Project, instance: dg.DagsterInstance) -> list[dg.AssetChec
     return [one for one in said if isinstance(one, dg.AssetCheckEvaluation)]
 
 
-def _looks(project: Project, instance: dg.DagsterInstance, names: list[str]) -> None:
+def _looks(project: Project, instance: dg.DagsterInstance, names: list[str]) -> dict[str, str | None]:
+    """Print what looks take, and return the cursor that each sensor has then."""
     began = time.process_time()
     repositories = {name: build(*project.load(name)).get_repository_def() for name in names}
     print(f"{len(names)} products; loaded in {time.process_time() - began:.1f} s of processor time")
@@ -118,6 +123,7 @@ def _looks(project: Project, instance: dg.DagsterInstance, names: list[str]) -> 
     print(
         f"  a round over {len(sensors)} sensors: {statistics.median(walls):.1f} s, {statistics.median(cpus):.1f} s of one processor"
     )
+    return cursors
 
 
 def _look(
@@ -133,35 +139,79 @@ def _look(
     return took
 
 
-def _daemon(project: Project, instance: dg.DagsterInstance, seconds: float) -> None:
-    """Print how often a real daemon looks by each sensor, how long a look takes, and the processor time of all its processes."""
+def _daemon(project: Project, instance: dg.DagsterInstance, seconds: float, cursors: dict[str, str | None]) -> None:
+    """Print how often a real daemon looks by each sensor, how long a look takes, and the processor time of daemon and code server."""
     log = project.place.home / "daemon.log"
-    with daemon(project.root, log) as process:
-        _wait_for_ticks(instance)
-        began, used = time.time(), _used_by(process.pid)
-        time.sleep(seconds)
-        spent, passed = _used_by(process.pid) - used, time.time() - began
-        states = [s for s in instance.all_instigator_state() if "__" in s.instigator_name]
-        ticks = [
-            tick
-            for s in states
-            for tick in instance.get_ticks(s.instigator_origin_id, s.selector_id, after=began)
-            if tick.end_timestamp and tick.status != TickStatus.STARTED
-        ]
-    took = sorted((tick.end_timestamp or 0) - tick.timestamp for tick in ticks)
-    failed = sum(tick.status == TickStatus.FAILURE for tick in ticks)
-    each = passed * len(states) / max(1, len(ticks))
-    print(
-        f"  daemon: {len(ticks)} looks in {passed:.0f} s, {failed} failed; each of {len(states)} about every {each:.1f} s"
-    )
-    print(
-        f"  daemon: a look takes {statistics.median(took) * 1e3:.0f} ms in the middle; {spent / passed:.2f} processors busy"
-    )
+    with _code_server(project) as (server, workspace):
+        with daemon(project.root, log, workspace):
+            _wait_for_looks(instance, 0.0)
+        _remember(instance, cursors)
+        began = time.time()
+        with daemon(project.root, log, workspace) as process:
+            _wait_for_looks(instance, began)
+            began, used = time.time(), _used_by(process.pid) + _used_by(server.pid)
+            time.sleep(seconds)
+            spent, passed = _used_by(process.pid) + _used_by(server.pid) - used, time.time() - began
+    states = [s for s in instance.all_instigator_state() if s.instigator_name in cursors]
+    looks: dict[str, list[InstigatorTick]] = {}
+    for state in states:
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=began, before=began + passed)
+        kind = state.instigator_name.rpartition("__")[2]
+        looks.setdefault(kind, []).extend(t for t in ticks if t.end_timestamp and t.status != TickStatus.STARTED)
+    for kind, made in looks.items():
+        took = [((tick.end_timestamp or 0) - tick.timestamp) * 1e3 for tick in made]
+        number = sum(s.instigator_name.endswith(f"__{kind}") for s in states)
+        failed = sum(tick.status == TickStatus.FAILURE for tick in made)
+        each = f"each of {number} about every {passed * number / len(made):.0f} s" if made else "none of them ended"
+        print(
+            f"  daemon: {kind:<10} {len(made)} looks in {passed:.0f} s, {failed} failed, {statistics.median(took or [0]):.0f} ms in the middle; {each}"
+        )
+    print(f"  daemon and code server: {spent / passed:.2f} processors busy")
 
 
-def _wait_for_ticks(instance: dg.DagsterInstance) -> None:
+@contextmanager
+def _code_server(project: Project) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """Yield a process that has loaded all products, and the workspace that leads to it."""
+    socket, workspace = project.place.home / "code.sock", project.place.home / "workspace.yaml"
+    workspace.write_text(f"load_from: [{{grpc_server: {{socket: {socket}, location_name: platform}}}}]\n")
+    told = ["-m", "definitions", "-d", "platform", "--socket", str(socket), "--location-name", "platform"]
+    program = str(Path(sys.executable).parent / "dagster")
+    with (project.place.home / "code.log").open("ab") as words:
+        began = time.monotonic()
+        server = subprocess.Popen([program, "api", "grpc", *told], cwd=project.root, stdout=words, stderr=words)
+        try:
+            while not socket.exists():
+                if server.poll() is not None or time.monotonic() > began + 900:
+                    raise SystemExit(f"the code server does not come up: {project.place.home / 'code.log'}")
+                time.sleep(0.2)
+            print(f"  code server: up after {time.monotonic() - began:.0f} s")
+            yield server, str(workspace)
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def _remember(instance: dg.DagsterInstance, cursors: dict[str, str | None]) -> None:
+    """Let the daemon's sensors go on from where those of this process have come."""
+    known = {state.instigator_name: state for state in instance.all_instigator_state()}
+    one = next(state for name, state in known.items() if name in cursors)
+    for name, cursor in cursors.items():
+        state = InstigatorState(
+            one.origin._replace(instigator_name=name),
+            one.instigator_type,
+            one.status,
+            SensorInstigatorData(cursor=cursor),
+        )
+        (instance.update_instigator_state if name in known else instance.add_instigator_state)(state)
+
+
+def _wait_for_looks(instance: dg.DagsterInstance, since: float) -> None:
     deadline = time.monotonic() + 900
-    while not any("__" in state.instigator_name for state in instance.all_instigator_state()):
+    while not any(
+        isinstance(state.instigator_data, SensorInstigatorData)
+        and (state.instigator_data.last_tick_timestamp or 0.0) > since
+        for state in instance.all_instigator_state()
+    ):
         if time.monotonic() > deadline:
             raise SystemExit("the daemon has not looked at anything for 15 minutes")
         time.sleep(1)

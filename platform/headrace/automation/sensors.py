@@ -13,6 +13,7 @@ from headrace.automation.looks.sensors import PRODUCT, in_words, request, steady
 from headrace.automation.loop import Loop
 from headrace.automation.retraining.sensors import retrain_sensor
 from headrace.core.days import Days
+from headrace.core.resources import instance_of
 from headrace.sources.pending import pending_files
 
 INGESTING = "headrace/ingesting"
@@ -52,7 +53,7 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
         pending = pending_files(loop.site, loop.sources, seen, time(), looked)
         for trouble in pending.troubles:
             context.log.warning(trouble)
-        before = _before(context.instance, remembered(known.get("asks", [])))
+        before = _before(instance_of(context), remembered(known.get("asks", [])))
         failed = remembered(known.get("failed", [])) + before.failed
         asks = before.again + (with_sources(files_asks(loop, pending), failed) if pending.files else [])
         ended, tried = known.get("ended", False) or before.ended, Tried(**known.get("tried", {}))

@@ -1,9 +1,12 @@
-"""What Dagster shows beside an asset: what making it has cost, and where its columns came from."""
+"""What Dagster shows beside an asset, what making it has cost and where its columns came from; and the instance that looks share."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._serdes import deserialize_value, serialize_value
 
 from headrace.core.declaration import Identity
 from headrace.core.spent import spent
@@ -43,3 +46,13 @@ def column_lineage(
             for column, found in lineage.items()
         }
         yield "dagster/column_lineage", dg.TableColumnLineage(deps)
+
+
+def instance_of(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+    """Return the instance that a look is about, opened once a process: Dagster opens one for each look, which takes longer than most looks."""
+    return _opened(serialize_value(context.instance_ref)) if context.instance_ref else context.instance
+
+
+@lru_cache(maxsize=1)
+def _opened(reference: str) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_ref(deserialize_value(reference, InstanceRef))

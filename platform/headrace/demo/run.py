@@ -26,10 +26,10 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def daemon(root: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(root: Path, log: Path, workspace: str = "workspace.yaml") -> Iterator[subprocess.Popen[bytes]]:
     """Run Dagster's own daemon on the project for a while; its words go to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml"]
+    command = [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace]
     with log.open("ab") as words:
         process = subprocess.Popen(command, cwd=root, stdout=words, stderr=words, env=dict(os.environ))
         try:

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from headrace.core.errors import HeadraceError
+from headrace.core.resources import instance_of
 from headrace.incidents.decisions import decision_alarms, evidence_of
 from headrace.incidents.declaration import Incidents
 from headrace.incidents.incident import Incident, Line, Moment
@@ -59,7 +60,7 @@ def incident_automation(site: Site, policy: Incidents) -> list[dg.SensorDefiniti
 
 def look_once(site: Site, policy: Incidents, context: dg.SensorEvaluationContext) -> tuple[list[Incident], Seen]:
     """Note all that is new to a sensor's cursor, and return the incidents and how far the look has come."""
-    seen, instance = Seen(**loads(context.cursor or "{}")), context.instance
+    seen, instance = Seen(**loads(context.cursor or "{}")), instance_of(context)
     assert context.repository_def, "a sensor looks for its own code"
     graph, product = context.repository_def.asset_graph, site.product.product
     steps, checks = _own(graph, product)

@@ -32,6 +32,7 @@ from headrace.automation.looks.sensors import (
 from headrace.automation.loop import Loop
 from headrace.automation.memory import Memory
 from headrace.core.days import Days
+from headrace.core.resources import instance_of
 from headrace.resources import UNDER_WAY
 from headrace.sources.freshness import freshness, freshness_of, newest_row
 from headrace.store.releases import Release, live_of, waiting_of
@@ -81,11 +82,12 @@ def retrain_sensor(loop: Loop) -> dg.SensorDefinition:
     )
     @steady(loop, name)
     def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        lost = _lost_training(loop, context.instance)
+        instance = instance_of(context)
+        lost = _lost_training(loop, instance)
         if lost:
             return dg.SensorResult(run_requests=[_training_request(loop, **lost)], cursor=context.cursor)
         now, known = loop.site.clock.now(), Remembered.of(context.cursor)
-        seen, known = see(loop, context.instance, known, memory)
+        seen, known = see(loop, instance, known, memory)
         decision = decide(loop.retrain, seen, now)
         if decision.train and seen.live_since:
             decision = decide(loop.retrain, replace(seen, lacks=loop.lacks()), now)
