@@ -24,23 +24,30 @@ class Alarm:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring, self._loop = ring, asyncio.get_running_loop()
         self._clock = _clock() if sys.platform == "linux" else -1
+        self._later: asyncio.TimerHandle | None = None
         if self._clock >= 0:
             self._loop.add_reader(self._clock, self._rung)
 
     def set(self, seconds: float) -> None:
         """Ring after so many seconds, once; what was set before is forgotten."""
         if self._clock < 0:
-            self._loop.call_later(seconds, self._ring)
+            self._forget()
+            self._later = self._loop.call_later(seconds, self._ring)
             return
         after = _Times(0, 0, *divmod(max(int(seconds * _BILLION), _SOONEST_NS), _BILLION))
         _libc.timerfd_settime(self._clock, 0, ctypes.byref(after), None)
 
     def close(self) -> None:
         """Ring no more."""
+        self._forget()
         if self._clock >= 0:
             self._loop.remove_reader(self._clock)
             os.close(self._clock)
             self._clock = -1
+
+    def _forget(self) -> None:
+        if self._later:
+            self._later.cancel()
 
     def _rung(self) -> None:
         with suppress(BlockingIOError):
