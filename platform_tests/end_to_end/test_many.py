@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -63,6 +64,9 @@ def test_the_daemon_of_the_docs_works_on_a_code_server_that_stays_and_runs_load_
         finally:
             os.killpg(daemon.pid, signal.SIGTERM)
             daemon.wait(60)
+            # A code server waits for who asked it to come back.
+            with suppress(ProcessLookupError):
+                os.killpg(daemon.pid, signal.SIGKILL)
         jobs = {run.job_name for run in instance.get_runs()}
     loaded = [path.read_text() for path in (tmp_path / "platform").glob("loaded-*")]
     assert set(loaded) == {f"returns {OTHER}", "returns", OTHER}
