@@ -59,6 +59,18 @@ def test_the_files_of_a_version_hold_its_rows_and_no_others_for_engines_that_rea
     assert sorted(value for each in held for value in each) == [3, 4]
 
 
+def test_what_repeats_is_written_with_a_dictionary_and_what_does_not_without(tables: Tables) -> None:
+    measured, kinds = [n / 7 for n in range(5000)], [f"kind {n % 5}" for n in range(5000)]
+    rows = pa.table({"measured": [None, *measured], "kind": [*kinds, None], "nothing": pa.nulls(5001, pa.int64())})
+    tables.replace("shop/raw/kinds", rows)
+    [file] = tables.files("shop/raw/kinds")
+    written = pq.read_metadata(file).row_group(0)
+    encodings = {written.column(n).path_in_schema: written.column(n).encodings for n in range(written.num_columns)}
+    assert {name for name, used in encodings.items() if "RLE_DICTIONARY" in used} >= {"kind"}
+    assert "RLE_DICTIONARY" not in encodings["measured"]
+    assert tables.read("shop/raw/kinds").equals(rows)
+
+
 def test_the_month_that_rows_lie_in_is_not_shown(tables: Tables) -> None:
     assert tables.schema("t").names == tables.read("t").column_names == ["v", "_day"]
 

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
+import pyarrow.compute as pc
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    WriterProperties,
+    write_deltalake,
+)
 
 from headrace.store.layout import fitted, month_of, with_month, without_month
 from headrace.store.snapshot import Snapshot, snapshot_of
@@ -12,8 +20,33 @@ from headrace.store.snapshot import Snapshot, snapshot_of
 KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 """Delta's own habit is to forget log entries after 30 days, and with them versions that a model was trained on."""
 
-PIECES = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)
+PIECE = 122_880
 """Rows are handed to the disk, and read again, so many at once: a writer holds those of each month until it has as many."""
+_SAMPLE = 4096
+_REPEATING = 0.5
+"""The share of different values in a sample from which on a dictionary costs more than it saves."""
+
+
+def pieces_of(rows: pa.Table) -> WriterProperties:
+    """Return how rows are written: columns whose values hardly repeat without a dictionary.
+
+    A dictionary of such values is made and given up anew in each piece: a million rows of 22 measured numbers took 3.5 s and 213 MiB, and
+    0.6 s and 171 MiB without.
+    """
+    first = rows.slice(0, _SAMPLE)
+    plain = [field.name for field in rows.schema if _hardly_repeats(first[field.name])]
+    return WriterProperties(
+        compression="SNAPPY",
+        max_row_group_size=PIECE,
+        column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain},
+    )
+
+
+def _hardly_repeats(values: pa.ChunkedArray) -> bool:
+    kind, known = values.type, len(values) - values.null_count
+    if not (pa.types.is_primitive(kind) or pa.types.is_string(kind)) or not known:
+        return False
+    return bool(pc.count_distinct(values, mode="only_valid").as_py() > _REPEATING * known)
 
 
 def create(folder: Path, rows: pa.Table, properties: CommitProperties) -> Snapshot:
@@ -27,7 +60,7 @@ def create(folder: Path, rows: pa.Table, properties: CommitProperties) -> Snapsh
         partition_by=month_of(rows),
         commit_properties=properties,
         post_commithook_properties=KEEP_LOG,
-        writer_properties=PIECES,
+        writer_properties=pieces_of(rows),
     )
     return snapshot_of(DeltaTable(str(folder), version=0))
 
@@ -38,7 +71,6 @@ def write_onto(table: DeltaTable, rows: pa.Table, predicate: str | None, propert
         "mode": "append" if predicate == "" else "overwrite",
         "commit_properties": properties,
         "post_commithook_properties": KEEP_LOG,
-        "writer_properties": PIECES,
     }
     if predicate is None:
         kind["schema_mode"] = "overwrite"
@@ -49,7 +81,7 @@ def write_onto(table: DeltaTable, rows: pa.Table, predicate: str | None, propert
     if predicate is not None:
         rows = fitted(rows, without_month(columns_of(table)), table.table_uri)
     rows = with_month(rows)
-    write_deltalake(table, rows, partition_by=month_of(rows), **kind)
+    write_deltalake(table, rows, partition_by=month_of(rows), writer_properties=pieces_of(rows), **kind)
     # The table knows the version that it has written; whoever wrote next is not in it.
     return snapshot_of(table)
 
