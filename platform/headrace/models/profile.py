@@ -10,9 +10,11 @@ category the reference does not have, of which some are named: those with the lo
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import sha256
+from itertools import chain
 from math import frexp, isfinite
 from typing import Any
 
@@ -33,6 +35,7 @@ NEW_NAMES = 20
 FARTHEST = 2**22
 """How many steps of the grid a number may lie from the middle: squares of 122,880 of them fit into 64 bits."""
 ROWS_AT_ONCE = 122_880
+NO_NUMBERS = np.array([])
 FINENESS = 12
 """Powers of two: the distance between the quartiles has 2,048 to 4,096 steps."""
 WITHOUT_SIGN = 0.0
@@ -70,8 +73,13 @@ def profile_of(rows: pa.Table, inputs: Sequence[Input], against: Mapping[str, An
     Raises DataError where the rows lack a column, or have it in another kind.
     """
     encode(rows.schema.empty_table(), inputs)
-    bins = {i.name: against[i.name] if against else _own_bins(rows[i.name], i) for i in inputs}
-    return {i.name: merged(list(_counted(rows[i.name], i, bins[i.name]))) for i in inputs}
+
+    def profiled(column: Input) -> Counted:
+        of = _texts_profiled if column.kind == "categorical" else _numbers_profiled
+        return merged(list(of(rows[column.name], column, against[column.name] if against else None)))
+
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        return dict(zip((column.name for column in inputs), pool.map(profiled, inputs), strict=True))
 
 
 def merged_profiles(parts: Sequence[Profile]) -> Profile:
@@ -121,39 +129,29 @@ def lowest_names(names: Mapping[str, int]) -> dict[str, int]:
     return {name: names[name] for name in kept}
 
 
-def _own_bins(values: pa.ChunkedArray, column: Input) -> dict[str, Any]:
-    if column.kind == "categorical":
-        rows: dict[str, int] = {}
-        for chunk in values.chunks:
-            rows = _sum(rows, _texts(chunk))
-        return {"categories": top_categories(column.categories, [rows.get(c, 0) for c in column.categories])}
-    numbers = [_numbers(chunk) for chunk in values.chunks]
-    ordered = np.sort(np.concatenate(numbers)) if numbers else np.array([])
-    return {"edges": _edges(ordered[: np.searchsorted(ordered, np.nan)]).tolist()}
+def _numbers_profiled(values: pa.ChunkedArray, _: Input, bins: Mapping[str, Any] | None) -> Iterator[Counted]:
+    """Yield what is counted of each piece of a column of numbers, of no rows first; over its own bins it is put in order once."""
+    pieces: Iterator[Any] = (
+        np.sort(_numbers(chunk.slice(start, ROWS_AT_ONCE)))
+        for chunk in values.chunks
+        for start in range(0, len(chunk), ROWS_AT_ONCE)
+    )
+    if bins is None:
+        ordered = np.sort(np.concatenate([NO_NUMBERS, *map(_numbers, values.chunks)]))
+        bins = {"edges": _edges(ordered[: np.searchsorted(ordered, np.nan)]).tolist()}
+        pieces = (ordered[start : start + ROWS_AT_ONCE] for start in range(0, len(ordered), ROWS_AT_ONCE))
+    told: list[float] = bins["edges"]
+    edges, grid = np.asarray(told, np.float64), grid_of(told)
+    for piece in chain([NO_NUMBERS], pieces):
+        yield {"edges": told, **_numbers_counted(piece, edges, grid)}
 
 
 def _edges(ordered: Any) -> Any:
     """Return the lower quantiles of numbers in order, each once."""
     if not len(ordered):
-        return np.array([])
+        return NO_NUMBERS
     at = np.floor(np.linspace(0, 1, BINS + 1)[1:-1] * (len(ordered) - 1)).astype(np.int64)
     return np.unique(ordered[at]) + WITHOUT_SIGN
-
-
-def _counted(values: pa.ChunkedArray, column: Input, bins: Mapping[str, Any]) -> Iterator[Counted]:
-    """Yield what is counted of each piece of a column; of none, a profile of no rows first."""
-    if column.kind == "categorical":
-        known = frozenset(column.categories)
-        yield _texts_counted({}, 0, bins["categories"], known)
-        for chunk in values.chunks:
-            yield _texts_counted(_texts(chunk), chunk.null_count, bins["categories"], known)
-        return
-    edges = np.asarray(bins["edges"], np.float64)
-    grid = grid_of(bins["edges"])
-    yield _numbers_counted(np.array([]), edges, grid, bins["edges"])
-    for chunk in values.chunks:
-        for start in range(0, len(chunk), ROWS_AT_ONCE):
-            yield _numbers_counted(_numbers(chunk.slice(start, ROWS_AT_ONCE)), edges, grid, bins["edges"])
 
 
 def _numbers(chunk: pa.Array) -> Any:
@@ -163,9 +161,8 @@ def _numbers(chunk: pa.Array) -> Any:
     return pl.Series(pl.from_arrow(chunk)).cast(pl.Float64).to_numpy()
 
 
-def _numbers_counted(values: Any, edges: Any, grid: Grid, told: list[float]) -> Counted:
-    """Return what is counted of numbers: once in order, each edge is looked for among them, not each of them among the edges."""
-    ordered = np.sort(values)
+def _numbers_counted(ordered: Any, edges: Any, grid: Grid) -> Counted:
+    """Return what is counted of numbers in order: each edge is looked for among them, not each of them among the edges."""
     present = int(np.searchsorted(ordered, np.nan))
     ends = np.concatenate(([0], np.searchsorted(ordered[:present], edges, side="right"), [present]))
     with np.errstate(over="ignore"):
@@ -176,14 +173,24 @@ def _numbers_counted(values: Any, edges: Any, grid: Grid, told: list[float]) -> 
     whole = np.rint(steps, out=steps).astype(np.int64)
     sums = np.concatenate(([0], np.cumsum(whole)))[ends]
     return {
-        "edges": told,
         "counts": np.diff(ends).tolist(),
-        "missing": len(values) - present,
+        "missing": len(ordered) - present,
         "sums": np.diff(sums).tolist(),
         "squares": int(np.dot(whole, whole)),
         "least": float(ordered[0] + WITHOUT_SIGN) if present else None,
         "most": float(ordered[present - 1] + WITHOUT_SIGN) if present else None,
     }
+
+
+def _texts_profiled(values: pa.ChunkedArray, column: Input, bins: Mapping[str, Any] | None) -> Iterator[Counted]:
+    """Yield what is counted of each piece of a column of texts, of no rows first."""
+    if bins is None:
+        rows: dict[str, int] = reduce(_sum, map(_texts, values.chunks), {})
+        bins = {"categories": top_categories(column.categories, [rows.get(c, 0) for c in column.categories])}
+    known = frozenset(column.categories)
+    yield _texts_counted({}, 0, bins["categories"], known)
+    for chunk in values.chunks:
+        yield _texts_counted(_texts(chunk), chunk.null_count, bins["categories"], known)
 
 
 def _texts(chunk: pa.Array) -> dict[str, int]:
