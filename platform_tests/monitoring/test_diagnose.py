@@ -12,12 +12,14 @@ import pytest
 from headrace.core.days import DAY
 from headrace.core.errors import StoreError
 from headrace.features.graph import Graph
+from headrace.models.meta import load_meta
 from headrace.monitoring.cause import Causes
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.diagnose import diagnosed
 from headrace.monitoring.drift_words import because, drift_text
 from headrace.monitoring.kept import known_causes, remember_causes
 from headrace.monitoring.watch import live_drift
+from headrace.store.releases import Release
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL
 from platform_tests.monitoring.watched import FIRST, LAST, SOURCES, monitors, shifted, watched_shop, without_price
@@ -26,9 +28,14 @@ GRAPH = Graph(SOURCES, {}, {}, LABEL)
 POLICY = monitors().drift
 
 
-def causes_of(site: Site, policy: Drift = POLICY) -> Causes:
+def live_of(site: Site) -> Release:
     live = site.releases.live("shop")
     assert live
+    return live
+
+
+def causes_of(site: Site, policy: Drift = POLICY) -> Causes:
+    live = live_of(site)
     moved = live_drift(site, live, policy)
     return diagnosed(site, GRAPH, live, [m for m in moved if m.day == LAST], policy)
 
@@ -64,6 +71,16 @@ def test_a_shift_in_one_country_names_the_country_and_the_day(tmp_path: Path) ->
     assert (cause.since, cause.until) == (FIRST + DAY * 6, None)
     assert cause.carries is not None
     assert cause.carries > 0.8
+
+
+def test_what_is_ignored_is_neither_a_cause_nor_where_one_is(tmp_path: Path) -> None:
+    site = watched_shop(tmp_path, dearer_in_portugal)
+    [cause] = causes_of(site, monitors(drift={"window": "6d", "psi": 0.25, "ignore": ["country"]}).drift).causes
+    assert (cause.columns, cause.slice) == (["price"], [])
+    inputs = [column.name for column in load_meta(site.models, live_of(site).model).inputs]
+    for ignored, note in ((["price"], ""), (inputs, "no cause can be looked for: every feature is ignored")):
+        found = causes_of(site, monitors(drift={"window": "6d", "psi": 0.25, "ignore": ignored}).drift)
+        assert (found.causes, found.note) == ([], note)
 
 
 def test_what_goes_missing_has_an_unknown_effect_where_no_test_row_lacks_it(tmp_path: Path) -> None:

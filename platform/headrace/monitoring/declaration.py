@@ -102,7 +102,7 @@ class Drift(Declaration):
     false_alarms: FalseAlarmsText = FalseAlarms(days=1, per=timedelta(days=30))
     """On how many days the features together may alarm although nothing happened, with `threshold: calibrated`."""
     ignore: list[str] = Field(default=[])
-    """Features that are shown but never alarm, such as the month."""
+    """Features that are shown but neither alarm nor are named as a cause, such as the month."""
     multivariate: Multivariate = Multivariate()
     """Drift of all features together, in monitoring/shifts."""
     by: list[str] = Field(default=[])

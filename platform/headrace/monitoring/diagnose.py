@@ -61,7 +61,9 @@ def diagnosed(site: Site, graph: Graph, live: Release, now: Sequence[Moved], pol
         asked = _Asked(site, graph, live.model, load_meta(site.models, live.model), _trained_on(site, live.model))
     except StoreError as error:
         return told.model_copy(update={"note": f"no cause can be looked for: {error}"})
-    compared = _compared(asked, Days(first, day), policy.psi)
+    if all(one.name in policy.ignore for one in asked.meta.inputs):
+        return told.model_copy(update={"note": "no cause can be looked for: every feature is ignored"})
+    compared = _compared(asked, Days(first, day), policy)
     if compared is None:
         return told.model_copy(update={"note": "no row of the window or of the training set can be compared"})
     return told.model_copy(update={"causes": list(_completed(asked, compared, explained(compared)))})
@@ -77,7 +79,7 @@ def _trained_on(site: Site, model: str) -> pa.Table:
     return _evenly(site.tables.scan(table, version=version), count, 2 * SEARCHED)
 
 
-def _compared(asked: _Asked, window: Days, limit: float) -> Compared | None:
+def _compared(asked: _Asked, window: Days, policy: Drift) -> Compared | None:
     site, meta, times = asked.site, asked.meta, asked.known[asked.meta.time]
     span = [pa.scalar(moment, times.type) for moment in (meta.train_from, meta.train_to)]
     before = asked.known.filter(pc.and_(pc.greater_equal(times, span[0]), pc.less_equal(times, span[1])))
@@ -91,8 +93,8 @@ def _compared(asked: _Asked, window: Days, limit: float) -> Compared | None:
         after=after,
         days=_days_since(after, window.first),
         first=window.first,
-        inputs=meta.inputs,
-        limit=limit,
+        inputs=[one for one in meta.inputs if one.name not in policy.ignore],
+        limit=policy.psi,
         importance=importance_of(site, asked.model),
         origins=origins_of(site, asked.graph),
         earlier=earlier,

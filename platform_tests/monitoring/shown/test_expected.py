@@ -68,6 +68,13 @@ def test_what_came_true_is_held_against_the_band(watched: ProductFacts) -> None:
     assert expected_words(with_estimates(watched, 0.75, 0.6))[-1] == DIFFERS
 
 
+def test_a_model_that_has_scored_nothing_yet_leaves_what_came_true_of_those_before(watched: ProductFacts) -> None:
+    before = replace(watched, estimated=estimates("m" * 64, [0.6, None]))
+    assert expected_words(before)[0] == NOTHING
+    assert expected_words(before)[1].startswith("Of 1 windows whose labels came since, 0 came true")
+    assert expected_words(replace(watched, estimated=estimates("m" * 64, [None]))) == [NOTHING]
+
+
 def test_band_and_what_came_true_are_in_one_picture_and_end_at_one(watched: ProductFacts) -> None:
     plain = report_charts(watched)["quality"].axes[0]
     charts = report_charts(with_estimates(watched, 0.75, None))

@@ -7,7 +7,8 @@ from typing import Any
 from headrace.core.names import duration_text
 from headrace.monitoring.facts import ProductFacts
 
-NOTHING = "No window has been scored yet whose quality could be estimated."
+NOTHING = "The live model has scored no window yet whose quality could be estimated."
+UNKNOWN = "No labels of these windows are known yet: nobody knows how far off the estimate is."
 NEVER = "What {task} will come true is not estimated without labels: only classification and regression are."
 AGREES = (
     "What came true of the newest of them lies within its band: nothing says that rows come true otherwise than on "
@@ -20,14 +21,15 @@ DIFFERS = (
 
 
 def expected_words(facts: ProductFacts) -> list[str]:
-    """Return sentences on the newest estimate of the live model, and on those whose labels came since."""
+    """Return sentences on the newest estimate of the live model, and on those, of any model, whose labels came since."""
     policy = facts.monitors.quality
     if not policy.estimated_metric:
         return [NEVER.format(task=f"a {policy.task}")]
     own = [row for row in facts.estimated if facts.live and row["model"] == facts.live.release.model]
+    known = [row for row in facts.estimated if row["value"] is not None and row["realized"] is not None]
     if not own:
-        return [NOTHING]
-    return [_newest(own[-1], facts), *_against(facts.estimated)]
+        return [NOTHING, *(_against(known) if known else [])]
+    return [_newest(own[-1], facts), *(_against(known) if known else [UNKNOWN])]
 
 
 def _newest(row: dict[str, Any], facts: ProductFacts) -> str:
@@ -45,10 +47,7 @@ def _newest(row: dict[str, Any], facts: ProductFacts) -> str:
     )
 
 
-def _against(rows: Sequence[dict[str, Any]]) -> list[str]:
-    known = [row for row in rows if row["value"] is not None and row["realized"] is not None]
-    if not known:
-        return ["No labels of these windows are known yet: nobody knows how far off the estimate is."]
+def _against(known: Sequence[dict[str, Any]]) -> list[str]:
     within = [row for row in known if row["low"] <= row["realized"] <= row["high"]]
     off = fmean(row["difference"] for row in known)
     counted = (
