@@ -127,6 +127,31 @@ def test_broken_rows_stay_outside_and_a_worse_model_is_refused(root: Path, tmp_p
     assert bytes_below(root) == before
 
 
+def test_a_release_that_no_gate_holds_up_goes_back_by_itself(root: Path, tmp_path: Path) -> None:
+    declare(root, "  retrain:", "  serve: {online: {}, canary: {steps: [5%]}}\n  retrain:")
+    before = bytes_below(root)
+    done, found = drill(tmp_path / "box", "bad_model")
+    assert done.exit_code == 0, done.output
+    assert set(states(found).values()) == {"reacted"}
+    assert "shift" in found["bad_model", "rollout goes back"]["evidence"]
+    assert "did harm in step 1 of its rollout" in found["bad_model", "incident rolled_back"]["evidence"]
+    assert "rows of the training set, by it and by the model before it" in done.output
+    assert bytes_below(root) == before
+
+
+def test_a_canary_that_tolerates_everything_is_reported_as_silence(root: Path, tmp_path: Path) -> None:
+    tolerant = "{errors: null, latency: null, shift: null, quality: null}"
+    declare(root, "  retrain:", f"  serve: {{online: {{}}, canary: {{tolerance: {tolerant}}}}}\n  retrain:")
+    done, found = drill(tmp_path / "box", "bad_model")
+    assert done.exit_code == 1
+    assert states(found) == {
+        "gate": "reacted",
+        "incident gate_failed": "reacted",
+        "rollout goes back": "silent",
+        "incident rolled_back": "silent",
+    }
+
+
 def test_a_contract_that_only_warns_and_a_product_that_trains_regardless_are_told(root: Path, tmp_path: Path) -> None:
     declare(root, "retrain: {when: [drift],", "retrain: {when: [drift], unless: [late_source],")
     declare(

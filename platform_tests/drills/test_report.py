@@ -22,7 +22,6 @@ def report(*reactions: Reaction) -> Report:
     [
         ("reacted", True),
         ("not declared", True),
-        ("not tried", True),
         ("silent", False),
         ("stood before", False),
         ("also when healthy", False),

@@ -6,6 +6,7 @@ once all have spoken.
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from itertools import chain
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from headrace.core.days import DAY, Days, last_whole_day, whole_days
 from headrace.core.errors import Refused
 from headrace.drills.declaration import Drill, Fault
 from headrace.drills.guards import KEPT_OUT, late_name
+from headrace.drills.harmful import harmful_release
 from headrace.drills.land import NextDay, land
 from headrace.drills.outage import outage
 from headrace.drills.resources import Stage
@@ -214,5 +216,5 @@ _PLANT: dict[Fault, Callable[[Stage, Drill], Iterator[str]]] = {
     "late_source": _late_source,
     "broken_rows": _broken_rows,
     "outage": lambda stage, _: outage(stage, lambda: land_next_day(stage, lambda _, rows: rows)),
-    "bad_model": lambda stage, _: bad_model(stage),
+    "bad_model": lambda stage, _: chain(bad_model(stage), harmful_release(stage)),
 }

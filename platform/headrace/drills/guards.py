@@ -8,12 +8,12 @@ from headrace.drills.declaration import Fault
 from headrace.drills.resources import Stage
 from headrace.drills.rows import daily_sources
 from headrace.incidents.kinds import Kind
+from headrace.rollout.state import rollouts_log
 
 CHECK, DECISION, WAITS, INCIDENT = "check", "decision to retrain", "retraining waits", "incident"
 KEPT_OUT, TRIED_AGAIN, NOTHING_LOST, RECOVERY = "bad rows kept out", "tried again", "nothing lost", "recovery"
 FAILS, GATE, ROLLBACK = "failure in words", "gate", "rollout goes back"
 CANARY = "serve: {online: {}, canary: {}}"
-NO_REQUESTS = "a rollout is judged by requests that people make, and nobody asks a copy"
 NO_MODEL = "model: {split: {by: time, test: 14d}}"
 
 
@@ -26,8 +26,6 @@ class Guard:
     """Returns its own words where it has noticed something that still stands, else an empty text."""
     lacks: str = ""
     """The line that declares it; empty where it is declared."""
-    untried: str = ""
-    """Why a drill cannot wake it, though it is declared."""
 
 
 def guards_of(fault: Fault, stage: Stage) -> list[Guard]:
@@ -90,11 +88,14 @@ def _outage(stage: Stage) -> list[Guard]:
 def _bad_model(stage: Stage) -> list[Guard]:
     declared, known = stage.declared, len(stage.site.releases.all(stage.sandbox.product))
     model = "" if declared.model else NO_MODEL
+    canary = model or ("" if declared.serve.canary else CANARY)
+    noted, written = len(rollouts_log(stage.site).entries()), len(stage.incidents())
     gates = "" if declared.gates else f"gates: [{declared.monitors.quality.metric} >= champion - 0.01]"
     return [
         Guard(GATE, lambda stage: _refused(stage, known), model or gates),
         Guard(f"{INCIDENT} gate_failed", _incident("gate_failed"), model or gates),
-        Guard(ROLLBACK, lambda _: "", model or ("" if declared.serve.canary else CANARY), NO_REQUESTS),
+        Guard(ROLLBACK, lambda stage: _went_back(stage, noted), canary),
+        Guard(f"{INCIDENT} rolled_back", lambda stage: _incident_of_return(stage, written), canary),
     ]
 
 
@@ -169,3 +170,15 @@ def _refused(stage: Stage, known: int) -> str:
     if not refused or went_live:
         return ""
     return f"decision {refused[-1].number}: model {refused[-1].model[:12]} {refused[-1].why}"
+
+
+def _went_back(stage: Stage, noted: int) -> str:
+    """Return why a release went back, if one has since there were `noted` entries of rollouts."""
+    entries = rollouts_log(stage.site).entries()[noted:]
+    return next((f"release {one['release']}: {one['why']}" for one in entries if one["what"] == "rolled back"), "")
+
+
+def _incident_of_return(stage: Stage, written: int) -> str:
+    """Return the incident of a release that went back, if there is one beyond the first `written`; it is over at once."""
+    found = [one for one in stage.incidents()[written:] if one.kind == "rolled_back"]
+    return f"incident {found[-1].number}: {found[-1].what}" if found else ""

@@ -81,16 +81,14 @@ def _planted(stage: Stage, fault: Fault, plan: Drill, say: Say) -> tuple[list[Re
 
 def _steps(fault: Fault, stage: Stage, plan: Drill, guards: Sequence[Guard]) -> Iterator[str]:
     """Yield the steps of a fault; none where nothing that is declared could notice it."""
-    if not all(guard.lacks or guard.untried for guard in guards):
+    if not all(guard.lacks for guard in guards):
         yield from plant(fault, stage, plan)
 
 
 def _before(fault: Fault, guard: Guard, stage: Stage) -> Reaction | None:
-    """Return what is known of a guard before a fault is planted: it is not declared or tried, or stands already; else None."""
+    """Return what is known of a guard before a fault is planted: it is not declared, or stands already; else None."""
     if guard.lacks:
         return Reaction(fault, guard.name, "not declared", guard.lacks)
-    if guard.untried:
-        return Reaction(fault, guard.name, "not tried", guard.untried)
     stands = guard.look(stage)
     return Reaction(fault, guard.name, "stood before", stands) if stands else None
 

@@ -11,14 +11,13 @@ from typing import Any, Literal
 from headrace.core.columns import in_columns
 from headrace.drills.declaration import Fault
 
-State = Literal["reacted", "silent", "not declared", "not tried", "stood before", "also when healthy"]
+State = Literal["reacted", "silent", "not declared", "stood before", "also when healthy"]
 HEAD = ("fault", "expected", "reacted", "product time", "seconds", "evidence")
 SHOWN = 110
 _WORDS: dict[State, str] = {
     "reacted": "yes",
     "silent": "NO",
     "not declared": "not declared",
-    "not tried": "not tried",
     "stood before": "NO: it failed before the fault",
     "also when healthy": "NO: it fails on healthy days, too",
 }
@@ -32,7 +31,7 @@ class Reaction:
     expected: str
     state: State
     evidence: str = ""
-    """The guard's own words; of one that is not declared, the line that declares it; of one that was not tried, why."""
+    """The guard's own words; of one that is not declared, the line that declares it."""
     after: timedelta | None = None
     """How long after the fault began, by the product's clock."""
     seconds: float | None = None
@@ -40,8 +39,8 @@ class Reaction:
 
     @property
     def is_well(self) -> bool:
-        """Whether it has reacted, or could not, as it is not declared or was not tried."""
-        return self.state in ("reacted", "not declared", "not tried")
+        """Whether it has reacted, or could not, as it is not declared."""
+        return self.state in ("reacted", "not declared")
 
 
 @dataclass(frozen=True)

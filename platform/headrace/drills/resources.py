@@ -67,7 +67,8 @@ class Stage:
     @cached_property
     def _loaded(self) -> tuple[ProductDeclaration, Site]:
         declared, site = self.sandbox.load()
-        return declared.model_copy(update=self.changes), site
+        changed = declared.model_copy(update=self.changes)
+        return changed, replace(site, product=changed)
 
     @property
     def loop(self) -> Loop:

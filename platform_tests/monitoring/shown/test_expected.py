@@ -71,7 +71,7 @@ def test_what_came_true_is_held_against_the_band(watched: ProductFacts) -> None:
 def test_a_model_that_has_scored_nothing_yet_leaves_what_came_true_of_those_before(watched: ProductFacts) -> None:
     before = replace(watched, estimated=estimates("m" * 64, [0.6, None]))
     assert expected_words(before)[0] == NOTHING
-    assert expected_words(before)[1].startswith("Of 1 windows whose labels came since, 0 came true")
+    assert expected_words(before)[1].startswith("Of 1 window whose labels came since, 0 came true")
     assert expected_words(replace(watched, estimated=estimates("m" * 64, [None]))) == [NOTHING]
 
 

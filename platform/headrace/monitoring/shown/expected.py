@@ -51,7 +51,7 @@ def _against(known: Sequence[dict[str, Any]]) -> list[str]:
     within = [row for row in known if row["low"] <= row["realized"] <= row["high"]]
     off = fmean(row["difference"] for row in known)
     counted = (
-        f"Of {len(known)} windows whose labels came since, {len(within)} came true within the band; the estimates were "
+        f"Of {len(known)} window{'s' if len(known) > 1 else ''} whose labels came since, {len(within)} came true within the band; the estimates were "
         f"{abs(off):.3f} too {'high' if off > 0 else 'low'} on average. Windows share days: they are no separate trials."
     )
     return [counted, AGREES if known[-1] in within else DIFFERS]
