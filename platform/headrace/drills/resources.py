@@ -158,6 +158,8 @@ def staged(sandbox: Sandbox) -> Iterator[Stage]:
     quiet()
     home = sandbox.root / INSTANCE
     home.mkdir(exist_ok=True)
+    # Without one Dagster says that it has none.
+    (home / "dagster.yaml").touch()
     quietly = {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(home), overrides=quietly) as instance, warnings.catch_warnings():
         # Charts of a few days have few dates on their axes: nobody looks at them here.

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.arrow import NO_CAST
 from headrace.features.declaration import Label
 from headrace.features.join import FeatureTable, join_features
 from headrace.features.training import Features, with_requests
@@ -157,5 +158,5 @@ def value_of(value: Any, kind: pa.DataType) -> Any:
         if pa.types.is_floating(kind):
             return float(value)
         return pa.scalar(value).cast(kind).as_py()
-    except (ValueError, TypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except (ValueError, TypeError, *NO_CAST):
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.core.arrow import NO_CAST
 from headrace.core.clock import MINUTE
 from headrace.core.errors import DataError, Refused, StoreError
 from headrace.core.names import did_you_mean
@@ -202,7 +203,7 @@ class View:
         chosen = rows.select(self._columns.names)
         try:
             return chosen.cast(self._columns)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except NO_CAST as error:
             types = ", ".join(f"{c.name}: {c.type}" for c in chosen.schema)
             raise DataError(f"The requests are not as they are in training: {error}. They have {types}.") from None
 

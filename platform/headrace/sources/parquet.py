@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from headrace.core.arrow import NO_CAST
 from headrace.core.errors import FileRefused
 from headrace.sources.declaration import Limits
 from headrace.sources.delimited import checked_names
@@ -33,7 +34,7 @@ def read_parquet(name: str, data: bytes, limits: Limits) -> Parsed:
         names = checked_names(name, file.schema_arrow.names)
         _refuse_claims(name, file, len(data), limits)
         batches = list(_batches(name, file, len(data), limits))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (*NO_CAST, OSError) as error:
         raise FileRefused(f"{name} cannot be read as Parquet: {error}. Land it again.") from None
     rows = pa.Table.from_batches(batches, file.schema_arrow) if batches else file.schema_arrow.empty_table()
     plain = pa.table({column: _plain(name, column, rows[column]) for column in names if column})
@@ -73,7 +74,7 @@ def _plain(name: str, column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
         return values
     try:
         return values.cast(kind, safe=not pa.types.is_timestamp(kind))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except NO_CAST as error:
         raise FileRefused(
             f"{name}: column '{column}' is {values.type}, which does not fit {kind}: {error}. Write it as another type."
         ) from None

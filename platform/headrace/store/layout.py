@@ -6,6 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.arrow import NO_CAST
 from headrace.core.days import Days
 from headrace.core.errors import StoreError
 from headrace.core.names import quoted_text
@@ -74,7 +75,7 @@ def fitted(rows: pa.Table, types: pa.Schema, name: str) -> pa.Table:
     columns = [types.field(column.name) if column.name in there else column for column in rows.schema]
     try:
         return rows.cast(pa.schema(columns))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except NO_CAST as error:
         mine = {c.name: c.type for c in rows.schema}
         changed = ", ".join(
             f"{c.name} (was {c.type}, is {mine[c.name]})" for c in columns if _kind(c.type) != _kind(mine[c.name])

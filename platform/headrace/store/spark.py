@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.arrow import NO_CAST
 from headrace.core.errors import DataError, SqlError, StoreError
 from headrace.core.names import quoted_text
 from headrace.core.spark_sql import carried, schema_of
@@ -104,7 +105,7 @@ def as_shaped(rows: pa.Table, shape: pa.Schema, origin: str) -> pa.Table:
     renamed = rows.rename_columns(shape.names)
     try:
         columns = [_as(renamed[field.name], field.type) for field in shape]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except NO_CAST as error:
         raise DataError(f"{origin}: Spark gave values that do not fit: {error}") from None
     return pa.table(columns, schema=shape)
 
