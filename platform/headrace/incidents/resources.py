@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -59,6 +60,7 @@ def check_news(
     Dagster gives an evaluation the number that its run was planned with: one that is under way holds the mark before it.
     """
     records, marks = [], dict(seen)
+    is_under_way = cache(partial(_is_under_way, instance))
     for key, newest in instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys)).items():
         name = f"{'/'.join(key.asset_key.path)}:{key.name}"
         if newest.id <= seen.get(name, 0):
@@ -66,7 +68,7 @@ def check_news(
         new = _behind(instance, key, seen.get(name, 0))
         records += [record for record in new if record.status in (CheckStatus.SUCCEEDED, CheckStatus.FAILED)]
         for record in new:
-            if record.status == CheckStatus.PLANNED and _is_under_way(instance, record.run_id):
+            if record.status == CheckStatus.PLANNED and is_under_way(record.run_id):
                 break
             marks[name] = record.id
     records.sort(key=lambda record: record.event.timestamp if record.event else 0.0)
