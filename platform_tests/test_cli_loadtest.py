@@ -16,7 +16,8 @@ from headrace.evaluation.underload import recorded_load
 from headrace.models.candidate import the_candidate
 from headrace.project import Project
 from headrace.store.site import Site
-from platform_tests.serving.bar import CONTRACT, FILES, bar, free_port, released, running
+from platform_tests.ports import free_port
+from platform_tests.serving.bar import CONTRACT, FILES, bar, released, running
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--rates", "20", "--seconds", "1", "--connections", "8"]

@@ -3,8 +3,7 @@
 import re
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import uvicorn
 from headrace.access.declaration import Limits
 from headrace.access.guard import Admit, Guard
 from headrace.access.protocol import GuardedProtocol, guarded
+from platform_tests.waiting import eventually
 
 DEADLINE_S = 10.0
 
@@ -52,13 +52,6 @@ def serving(app: Any, limits: Limits, admit: Admit = let_all_in, **config: Any) 
     finally:
         server.should_exit = True
         thread.join()
-
-
-def eventually(holds: Callable[[], bool], within_s: float = DEADLINE_S) -> bool:
-    until = time.monotonic() + within_s
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.005)
-    return holds()
 
 
 def until_closed(line: socket.socket) -> bytes:

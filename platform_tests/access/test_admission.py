@@ -11,7 +11,8 @@ from headrace.access.admission import Admission, Open, Rule
 from headrace.access.declaration import Limits
 from headrace.access.keys import Keys
 from headrace.access.limits import Limiter
-from platform_tests.access.server import Echo, Running, eventually, one_answer, request, serving, statuses
+from platform_tests.access.server import Echo, Running, one_answer, request, serving, statuses
+from platform_tests.waiting import eventually
 
 GENEROUS = Limits(per_key=10_000.0, per_address=None, burst=1000)
 ROUTES = ("/predict", "/explain", "/metrics", "/live", "/new")

@@ -13,8 +13,9 @@ import pytest
 from headrace.access.guard import Direct, Headers
 from headrace.access.line import MOST_TOGETHER, WIDEST
 from headrace.access.problem import problem
-from platform_tests.access.server import Echo, Running, eventually, one_answer, request, serving, statuses
+from platform_tests.access.server import Echo, Running, one_answer, request, serving, statuses
 from platform_tests.access.test_protocol import deny_all_but_open, make_limits
+from platform_tests.waiting import eventually
 
 AT_ONCE = "/open"
 

@@ -4,8 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -30,6 +28,7 @@ from headrace.access.keys import (
 from headrace.core.errors import Refused, StoreError
 from headrace.core.place import Place
 from headrace.store.leftovers import staged_leftovers
+from platform_tests.waiting import eventually
 
 NOW = datetime(2024, 7, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -50,13 +49,6 @@ def bearer(issued: Issued) -> bytes:
 
 def checked(path: Path, header: bytes | None, scope: str = "predict", now: datetime = NOW) -> Key | Denied:
     return Keys(path).check(header, scope, now)
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 2.0) -> bool:
-    until = time.monotonic() + within_s
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.01)
-    return holds()
 
 
 def test_a_key_lets_its_holder_in_to_its_scopes_and_no_others(path: Path) -> None:

@@ -18,13 +18,13 @@ from platform_tests.access.server import (
     Echo,
     Running,
     answer,
-    eventually,
     one_answer,
     request,
     serving,
     statuses,
     until_closed,
 )
+from platform_tests.waiting import eventually
 
 MIB = 1024 * 1024
 DENIED = problem(401, "key_missing", "Send a key.")

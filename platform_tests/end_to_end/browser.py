@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from platform_tests.waiting import eventually
 
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -73,10 +74,8 @@ class Browser:
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until something is so."""
-        end = time.monotonic() + DEADLINE_S
-        while not (found := condition()):
-            assert time.monotonic() < end, f"waited {DEADLINE_S:.0f} s for {what}: {self.troubles}"
-            time.sleep(0.1)
+        found = eventually(condition, DEADLINE_S)
+        assert found, f"waited {DEADLINE_S:.0f} s for {what}: {self.troubles}"
         return found
 
     def picture(self) -> bytes:
@@ -100,10 +99,7 @@ def browsing(folder: Path) -> Iterator[Browser]:
 
 
 def _tab(told: Path) -> str:
-    end = time.monotonic() + DEADLINE_S
-    while not (told.exists() and told.read_text().strip()):
-        assert time.monotonic() < end, "the browser does not start"
-        time.sleep(0.1)
+    assert eventually(lambda: told.exists() and told.read_text().strip(), DEADLINE_S), "the browser does not start"
     port = told.read_text().splitlines()[0]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
         tabs = json.load(answer)

@@ -20,6 +20,7 @@ from headrace.project import Project
 from headrace.store.log import Log
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
+from platform_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 A_MINUTE_S = 60
@@ -36,10 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def within_a_minute(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + A_MINUTE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within a minute: {what}"
-        time.sleep(0.5)
+    assert eventually(condition, A_MINUTE_S), f"not within a minute: {what}"
 
 
 def test_no_way_round_the_gate_stays_unnoticed_for_a_minute(project: Project) -> None:
@@ -118,10 +116,7 @@ def by_a_backfill(project: Project, instance: dg.DagsterInstance) -> None:
         found = instance.get_backfill("roundabout")
         return found is not None and found.status in ended
 
-    end = time.monotonic() + 3 * A_MINUTE_S
-    while not is_over():
-        assert time.monotonic() < end, "the backfill does not end"
-        time.sleep(0.5)
+    assert eventually(is_over, 3 * A_MINUTE_S), "the backfill does not end"
     runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": "roundabout"}))
     assert [run.status for run in runs] == [dg.DagsterRunStatus.FAILURE]
 

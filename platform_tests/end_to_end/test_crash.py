@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from headrace.project import Project
 from headrace.store.digest import rows_digest
 from headrace.store.site import Site
 from platform_tests.end_to_end.shop import land_days, make_project
+from platform_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 DAYS = 30
@@ -67,10 +67,7 @@ def materialize(project: Project, select: str = REPORT, **more: str) -> int:
 
 
 def wait_for(condition: Callable[[], object], what: str, deadline_s: float = 60) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"waited {deadline_s} s for {what}"
-        time.sleep(0.1)
+    assert eventually(condition, deadline_s), f"waited {deadline_s} s for {what}"
 
 
 @pytest.fixture

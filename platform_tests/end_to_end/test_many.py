@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from dagster import DagsterRunStatus
 
 from headrace.project import Project
 from headrace.starter.start import start_project
+from platform_tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 OTHER = "returns_elsewhere"
@@ -24,10 +24,7 @@ LOADED = "(Path(__file__).parent / f'loaded-{os.getpid()}').write_text(' '.join(
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
+    assert eventually(holds, seconds), what
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from headrace.project import Project
 from headrace.sources.pending import SETTLE_S
 from platform_tests.end_to_end.shop import land_days, make_project
 from platform_tests.sources.postgres import running_postgres
+from platform_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 DATABASE = '    visits: {database: {url: "env:SHOP_DB", table: visits, cursor: seen_at, lag: 1m, key: id}, time: seen_at, partition: day, every: 10s}\n'
@@ -48,10 +49,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> Pr
 
 
 def wait_for(condition: Callable[[], Any], what: str, log: Path, deadline_s: float = 180) -> Any:
-    end = time.monotonic() + deadline_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {deadline_s} s for {what}\n{log.read_text()[-3000:]}"
-        time.sleep(0.1)
+    found = eventually(condition, deadline_s)
+    assert found, f"waited {deadline_s} s for {what}\n{log.read_text()[-3000:]}"
     return found
 
 

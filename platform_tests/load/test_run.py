@@ -13,7 +13,7 @@ from headrace.load.line import Answered, Line
 from headrace.load.run import CUT, Seen, Target, arrivals, ask_open_loop
 from headrace.load.step import step_of
 from platform_tests.load.slow_server import slow_server
-from platform_tests.serving.bar import free_port
+from platform_tests.ports import free_port
 
 
 def asked(port: int, rate: float, seconds: float, bodies: tuple[bytes, ...] = (b"{}",), connections: int = 64) -> Seen:

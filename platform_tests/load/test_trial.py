@@ -22,7 +22,8 @@ from headrace.serving.declaration import Sla
 from headrace.serving.journal import journal_folder
 from headrace.store.site import Site
 from platform_tests.models.shop import gates, judged, model, trained
-from platform_tests.serving.bar import ROW, bar, free_port, released, running, served
+from platform_tests.ports import free_port
+from platform_tests.serving.bar import ROW, bar, released, running, served
 
 pytestmark = pytest.mark.slow
 

@@ -1,15 +1,16 @@
 """A real Redis for tests: started in a folder of its own, on a free port, with a password."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from platform_tests.ports import free_port, listens
+from platform_tests.waiting import eventually
 
 PASSWORD = "not-to-be-shown"
 
@@ -22,7 +23,7 @@ def running_redis(*options: str) -> Iterator[str]:
         pytest.skip(
             "NOTICE: Redis is not installed: the tests of online features in it are SKIPPED (.ci/system-packages)"
         )
-    home, port = Path(tempfile.mkdtemp(prefix="headrace-redis-")), _free_port()
+    home, port = Path(tempfile.mkdtemp(prefix="headrace-redis-")), free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--save", "", *options]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen([*command, "--requirepass", PASSWORD], stdout=log, stderr=log)
@@ -36,17 +37,4 @@ def running_redis(*options: str) -> Iterator[str]:
 
 
 def _wait_for(port: int, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError(log.read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    assert eventually(lambda: listens(port)), log.read_text()

@@ -78,6 +78,7 @@ def test_every_value_of_every_step_comes_back(rows: list[dict[str, Any]], cut: i
             lying.append(payload)
     columns = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, lying), np.array(found)))
     assert [column.type for column in columns] == SCHEMA.types
+    assert all(column.buffers()[1].address % 8 == 0 for column in columns)
     for column, kept in zip(columns, table.columns, strict=True):
         assert all(map(same, column.to_pylist(), kept.to_pylist()))
     nothing = ManySteps(layout).columns(ManySteps(layout).find_all(spots(layout, [None]), np.array([0])))

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from headrace.packages.write import Package, write_package
 from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import gates, judged, plain, trained
+from platform_tests.ports import free_port
 from platform_tests.serving.bar import Running, answers, bar, released, served, until
 
 ROOT = Path(__file__).parents[2]
@@ -56,14 +56,6 @@ def packaged(site: Site, folder: Path, word: str = "", **declared: Any) -> Packa
     """Write a package of the live model, or of a named release."""
     release = site.releases.named_or_live("shop", word)
     return write_package(site, served(site, **declared), release, folder)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def bare(**more: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,8 @@ from headrace.store.site import Site
 from platform_tests.end_to_end.test_crash import state, wait_for
 from platform_tests.models.shop import orders, relabelled, shop
 from platform_tests.models.test_assets import Way, check, empty_mlflow, failure, instance, metadata
+from platform_tests.ports import free_port, listens
+from platform_tests.waiting import eventually
 
 __all__ = ["empty_mlflow", "instance"]  # fixtures
 DEADLINE_S = 120
@@ -34,6 +35,7 @@ from headrace.core.declaration import Identity
 from headrace.core.place import Place
 from headrace.store.site import Site
 from platform_tests.models.test_assets import Way
+from platform_tests.waiting import eventually
 folder = Path(sys.argv[1])
 with dg.DagsterInstance.ephemeral() as instance:
     result = Way(Site(Identity(product="shop"), folder, Place.at(folder, mlflow_server=sys.argv[2])), instance).run()
@@ -46,11 +48,6 @@ sys.exit(not result.success)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait longer for a server that is there, on a machine that may be busy."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def site_with(folder: Path, address: str) -> Site:
@@ -78,13 +75,7 @@ def mlflow_server(folder: Path, port: int, store: str = "") -> Iterator[subproce
 
 
 def wait_until_it_answers(port: int) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("MLflow's server does not listen")
+    assert eventually(lambda: listens(port), DEADLINE_S), "MLflow's server does not listen"
 
 
 def alias(site: Site) -> list[str]:

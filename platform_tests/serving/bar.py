@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -38,6 +36,7 @@ from headrace.sources.declaration import Source
 from headrace.store.online import open_online
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, SPRING, gates, judged, model, orders, shop, trained
+from platform_tests.waiting import eventually
 
 CUSTOMERS = 50
 FEATURES = {"habit": Feature.model_validate({"sql": "habit.sql", "entity": "customer"})}
@@ -195,14 +194,6 @@ def running(
                 server.stop()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def answers(server: Running) -> bool:
     """Return whether a server answers; raises AssertionError with its log where it has ended."""
     assert server.process.poll() is None, server.log.read_text()
@@ -214,10 +205,7 @@ def answers(server: Running) -> bool:
 
 def until(holds: Any, seconds: float = DEADLINE) -> None:
     """Wait until a condition holds; raises AssertionError when the time is over."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold in time"
-        time.sleep(0.02)
+    assert eventually(holds, seconds), "it did not come to hold in time"
 
 
 def main(root: Path, port: int, workers: int, *, keys: bool, facts: str) -> None:

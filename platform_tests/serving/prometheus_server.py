@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from platform_tests.serving.bar import DEADLINE, free_port, until
+from platform_tests.ports import free_port
+from platform_tests.serving.bar import DEADLINE, until
 
 needs_prometheus = pytest.mark.skipif(
     not (shutil.which("prometheus") and shutil.which("promtool")),

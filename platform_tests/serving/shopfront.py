@@ -1,20 +1,13 @@
 """A shop that is open: its server, which other processes can ask."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from headrace.store.site import Site
+from platform_tests.ports import free_port
 from platform_tests.serving.bar import Running, bar, released, running, served
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextmanager

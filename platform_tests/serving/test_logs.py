@@ -18,8 +18,9 @@ from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.service import Service
 from headrace.store.site import Site
+from platform_tests.ports import free_port
 from platform_tests.serving.asgi import ask
-from platform_tests.serving.bar import ROW, Running, bar, free_port, released, running, served, until
+from platform_tests.serving.bar import ROW, Running, bar, released, running, served, until
 
 CANARIES = [f"canary{number:02d}" for number in range(20)]
 

@@ -16,7 +16,8 @@ from headrace.serving.opened import open_service
 from headrace.serving.service import Service
 from headrace.store.measured import MeasuredDrift, MovedColumn, read_drift, write_drift
 from headrace.store.site import Site
-from platform_tests.serving.bar import ROW, Running, bar, free_port, released, running, served, until
+from platform_tests.ports import free_port
+from platform_tests.serving.bar import ROW, Running, bar, released, running, served, until
 from platform_tests.serving.prometheus_server import needs_prometheus, promtool
 
 PRICED = {"price": {"cpu_hour": 0.04, "currency": "EUR"}, "sla": {"p99": "80ms", "errors": "1%", "features_age": "2h"}}

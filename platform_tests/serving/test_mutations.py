@@ -15,8 +15,8 @@ from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.service import Service
 from headrace.store.site import Site
+from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, Reply, bar, released, running, served
-from platform_tests.serving.shopfront import free_port
 
 FULL = {"order_id": "o1", "at": "2026-05-31T12:00:00Z", **ROW}
 TOKENS = [

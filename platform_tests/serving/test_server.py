@@ -20,12 +20,12 @@ import pytest
 from headrace.serving.gather import gather_predictions
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
+from platform_tests.ports import free_port
 from platform_tests.serving.bar import (
     DEADLINE,
     ROW,
     Running,
     bar,
-    free_port,
     published,
     released,
     running,

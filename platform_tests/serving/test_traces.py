@@ -20,8 +20,9 @@ from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.traces import Traces, open_traces
 from headrace.store.site import Site
+from platform_tests.ports import free_port
 from platform_tests.serving.asgi import ask
-from platform_tests.serving.bar import ROW, bar, free_port, released, running, served, until
+from platform_tests.serving.bar import ROW, bar, released, running, served, until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from platform_tests.ports import free_port
 
 
 def programs() -> Path | None:
@@ -30,7 +31,7 @@ def running_postgres() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="headrace-pg-"))
     if user:
         shutil.chown(home, **user)
-    data, port = home / "data", _free_port()
+    data, port = home / "data", free_port()
 
     def run(program: str, *arguments: str) -> None:
         command = [str(folder / program), "-D", str(data), *arguments]
@@ -47,10 +48,3 @@ def running_postgres() -> Iterator[str]:
             run("pg_ctl", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(home)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

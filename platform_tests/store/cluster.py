@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from pyspark.find_spark_home import _find_spark_home
+
+from platform_tests.ports import free_port
 
 SOURCE = Path(__file__).parents[2] / "platform"
 PATIENCE_S = 120.0
@@ -43,7 +44,7 @@ def running_cluster() -> Iterator[str]:
     os.environ |= _environment(home)
     programs: list[subprocess.Popen[bytes]] = []
     try:
-        port = _free_port()
+        port = free_port()
         master = ["deploy.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
         programs.append(_start(master, home / "master.log"))
         url = f"spark://127.0.0.1:{port}"
@@ -76,7 +77,7 @@ def running_cluster() -> Iterator[str]:
 def running_connect_server(master: str) -> Iterator[str]:
     """Yield the address of a Spark Connect server on a cluster."""
     home = Path(tempfile.mkdtemp(prefix="headrace-connect-"))
-    port = _free_port()
+    port = free_port()
     settings = [f"--conf=spark.connect.grpc.binding.port={port}", "--conf=spark.connect.grpc.binding.address=127.0.0.1"]
     connect = "org.apache.spark.sql.connect.service.SparkConnectServer"
     program = ["deploy.SparkSubmit", f"--master={master}", *settings, f"--class={connect}", "spark-internal"]
@@ -122,10 +123,3 @@ def _wait_for(log: Path, words: str, times: int, programs: list[subprocess.Popen
         assert all(program.poll() is None for program in programs), log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -72,8 +72,13 @@ def arrow_column(cells: Any, kind: pa.DataType, empty: Any) -> pa.Array:
         return pa.Array.from_buffers(kind, len(cells), [valid, pa.py_buffer(cells.tobytes())])
     if pa.types.is_boolean(kind):
         return pa.array(cells.astype(bool), mask=empty)
-    plain = pa.array(np.ascontiguousarray(cells), mask=empty)
+    plain = pa.array(aligned(cells), mask=empty)
     return plain if plain.type == kind else plain.cast(_storage(kind)).view(kind)
+
+
+def aligned(cells: Any) -> Any:
+    """Return numbers side by side and where processors read them, as Arrow wants them: those of one payload lie anywhere in its bytes."""
+    return np.require(cells, requirements=["C", "A"])
 
 
 def raw(cells: pa.Array) -> Any:

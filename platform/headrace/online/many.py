@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.core.errors import StoreError
-from headrace.online.cells import arrow_column, is_number, is_varied
+from headrace.online.cells import aligned, arrow_column, is_number, is_varied
 from headrace.online.payload import FORMAT, HEAD, MARK, OTHER, TIMED_HEAD, Layout
 
 _FIRST_STEP = np.dtype([("head", "<u8"), ("since", "<i8")])
@@ -118,7 +118,7 @@ class ManySteps:
             if width == 1:
                 yield self._column(steps, rows, first, None)
             else:
-                flat = pa.array(together[f"{first}"].T.ravel())
+                flat = pa.array(aligned(together[f"{first}"].T.ravel()))
                 yield from (flat.slice(number * count, count) for number in range(width))
 
     def _column(self, steps: Steps, rows: Any, number: int, empty: Any) -> pa.Array:

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from headrace.models.trainer import Beside
 from headrace.models.trainers.xgboost import params_of
 from platform_tests.models.federated.flower import beside, federated, flower_python, relaying
 from platform_tests.models.shop import LABEL, orders, silent
+from platform_tests.waiting import eventually
 
 CANARY = 1234567.890625
 PATIENCE_S = 120.0
@@ -46,6 +46,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from headrace.models.federated.site import app
+from platform_tests.waiting import eventually
 TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
 context = Context(run_id=1, node_id=1, node_config=json.loads(sys.argv[1]), state=RecordDict(), run_config={})
 config = ConfigRecord({"params": json.dumps({"seed": 0}), "steps": [2], "weight": 100.0, "server-round": 1})
@@ -80,10 +81,7 @@ def asked(*steps: int) -> dict[str, Any]:
 
 
 def until(is_so: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert eventually(is_so, PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

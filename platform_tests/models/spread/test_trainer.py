@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -45,6 +44,7 @@ from platform_tests.models.shop import LABEL, SAMPLED, graded, model, orders, pr
 from platform_tests.models.test_assets import Way, table
 from platform_tests.models.tuning.cluster import running_cluster
 from platform_tests.models.tuning.test_search import found_by, searched
+from platform_tests.waiting import eventually
 
 PATIENCE_S = 60.0
 TOGETHER = {"lightgbm": {"on": "ray", "workers": 2}}
@@ -54,6 +54,7 @@ import sys
 from pathlib import Path
 from platform_tests.models.shop import trained
 from platform_tests.models.spread.test_trainer import on_ray_again, together
+from platform_tests.waiting import eventually
 trained(on_ray_again(Path(sys.argv[1]), sys.argv[2]), together())
 """
 
@@ -101,10 +102,8 @@ def left_in(site: Site) -> list[Path]:
 
 
 def wait_for(ready: Callable[[], int | None]) -> int:
-    deadline = time.monotonic() + PATIENCE_S
-    while (found := ready()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    found = eventually(ready, PATIENCE_S)
+    assert found
     return found
 
 

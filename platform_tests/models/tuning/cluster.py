@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from platform_tests.store.cluster import _BORN_TO_DIE, SOURCE, _free_port
+from platform_tests.ports import free_port
+from platform_tests.store.cluster import _BORN_TO_DIE, SOURCE
 
 PATIENCE_S = 120.0
 SMALL = ["--num-cpus=1", "--object-store-memory=100000000", "--memory=500000000", "--block"]
@@ -27,7 +28,7 @@ def running_cluster() -> Iterator[str]:
     if find_spec("ray") is None:
         pytest.skip("NOTICE: Ray is not installed: its tests are SKIPPED (pip install 'headrace[ray]')")
     home = Path(tempfile.mkdtemp(prefix="hr-ray-"))  # a short path: Ray's sockets lie in it
-    address = f"127.0.0.2:{_free_port()}"
+    address = f"127.0.0.2:{free_port()}"
     programs: list[subprocess.Popen[bytes]] = []
     try:
         head = [
