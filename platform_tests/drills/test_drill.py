@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from headrace.automation.decide import Seen, decide
 from headrace.cli import main
 from headrace.product import loop_of
 from platform_tests.end_to_end.shop import land_days, make_project
@@ -20,11 +21,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop of thirty days whose model is live and has scored its newest day."""
+    """A shop of thirty days, one row of which breaks the contract; its model is live, as its sensor asked, and has scored the newest day."""
     shop = Shop(make_project(tmp_path_factory.mktemp("live") / "shop"))
     shop.land(0, 29)
+    with (shop.project.root / "landing/orders/2024-01-05.csv").open("a") as file:
+        file.write("odd,c1,2024-01-05T12:00:00+00:00,2024-01-06T12:00:00+00:00,-1,false\n")
+    shop.ingest()
+    loop = loop_of(*shop.project.load("shop"))
+    loop.record_training(decide(loop.retrain, Seen(), loop.site.clock.now()))
     shop.train()
-    shop.run(loop_of(*shop.project.load("shop")).live_keys, {})
+    shop.run(loop.live_keys, {})
     return shop.project.root
 
 

@@ -43,6 +43,7 @@ def drill(project: Project, product: str, plan: Drill, folder: Path, say: Say) -
 
 def _bring_to_life(stage: Stage, say: Say) -> None:
     """Let the product take in what has landed, and train, release and score where nothing is live yet."""
+    stage.remember_training()
     for run in stage.look("files"):
         require(run, "Taking in what has landed")
     if stage.declared.model:

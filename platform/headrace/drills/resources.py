@@ -12,7 +12,7 @@ import dagster as dg
 from dagster import AssetCheckKey, AssetKey, DagsterEventType
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 
-from headrace.automation.looks.sensors import diary_of
+from headrace.automation.looks.sensors import PRODUCT, TRAINING, diary_of
 from headrace.automation.loop import Loop
 from headrace.core.errors import Refused
 from headrace.declaration import ProductDeclaration
@@ -80,6 +80,13 @@ class Stage:
         """The moment by the product's clock."""
         return self.site.clock.now()
 
+    def remember_training(self) -> None:
+        """Let the copy's Dagster know of the newest training: it has no runs of the original, and would ask for that one again."""
+        entries, product = self.site.trainings.entries(), self.sandbox.product
+        if entries:
+            tags = {PRODUCT: product, TRAINING: str(entries[-1]["number"])}
+            self.instance.add_run(dg.DagsterRun(job_name=product, tags=tags, status=dg.DagsterRunStatus.SUCCESS))
+
     def change(self, **declared: Any) -> None:
         """Declare something otherwise from now on."""
         self.changes |= declared
@@ -119,12 +126,12 @@ class Stage:
         ends = {f"dagster/asset_partition_range_{end}": newest for end in ("start", "end")}
         return self._run({AssetKey(key) for key in keys}, ends | (tags or {}))
 
-    def failed_check(self, layer: str, name: str, check: str) -> str:
-        """Return what a check has said last, if it failed; else an empty text."""
+    def failed_check(self, layer: str, name: str, check: str, *, severely: bool = False) -> str:
+        """Return what a check has said last, if it failed, `severely` as an error and not as a warning; else an empty text."""
         key = AssetCheckKey(AssetKey(self.site.product.key(layer, name)), check)
         told = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_COMPLETED)
         said = told[0].evaluation if told else None
-        if said is None or said.passed:
+        if said is None or said.passed or (severely and said.severity != dg.AssetCheckSeverity.ERROR):
             return ""
         return said.description or f"{check} failed"
 
