@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,8 @@ def test_the_daemon_of_the_docs_works_on_a_code_server_that_stays_and_runs_load_
     Project(tmp_path).instance_home()
     home = tmp_path / ".headrace" / "dagster"
     monkeypatch.setenv("DAGSTER_HOME", str(home))
+    # Whoever types these lines has activated the environment.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     found = BLOCK.search((ROOT / "docs" / "how-to.md").read_text())
     assert found
     # Whoever opens an instance first makes its databases; Dagster lets nobody else do so at the same time.

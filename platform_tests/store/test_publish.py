@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.store.publish import publish, staged
+from headrace.core.errors import StoreError
+from headrace.store.publish import make_folder, publish, staged
 
 ROOT = Path(__file__).parents[2]
 PUBLISH = """
@@ -87,3 +88,20 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, may_trace:
         killed.append(done.returncode == -signal.SIGKILL)
         assert path.read_bytes() == (b"old" if killed[-1] and (call, nth) != ("fsync", 2) else b"new")
     assert killed == [True, call == "fsync", False]
+
+
+def test_those_who_make_a_folder_at_the_same_moment_all_find_it_made(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(300):
+            folder = tmp_path / str(number) / "below"
+            list(pool.map(make_folder, [folder] * 8))
+            assert folder.is_dir()
+
+
+@pytest.mark.parametrize("below", [".", "below", "far/below"])
+def test_a_file_or_a_link_to_nowhere_in_the_place_of_a_folder_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(StoreError, match=f"/{name} is no folder: nothing can be kept in it"):
+            make_folder(tmp_path / name / below)

@@ -55,11 +55,14 @@ def make_folder(folder: Path) -> None:
 
     Raises StoreError where something else stands in its place, as when a disk is not mounted.
     """
-    if not folder.is_dir():
-        if folder.exists():
-            raise StoreError(
-                f"{folder} is no folder: nothing can be kept in it. Is its disk mounted? Then run this again."
-            )
-        make_folder(folder.parent)
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        # Another process may have made it by now; what is there already and is no folder is an error.
         folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+    except FileExistsError:
+        raise StoreError(
+            f"{folder} is no folder: nothing can be kept in it. Is its disk mounted? Then run this again."
+        ) from None
+    sync_folder(folder.parent)
