@@ -134,7 +134,7 @@ def test_broken_rows_stay_outside_and_a_worse_model_is_refused(root: Path, tmp_p
 
 
 def test_a_release_that_no_gate_holds_up_goes_back_by_itself(root: Path, tmp_path: Path) -> None:
-    declare(root, "  retrain:", "  serve: {online: {}, canary: {steps: [5%]}}\n  retrain:")
+    declare(root, "  retrain:", "  serve: {online: {}, canary: {steps: [5%]}}\n  approval: required\n  retrain:")
     before = bytes_below(root)
     done, found = drill(tmp_path / "box", "bad_model")
     assert done.exit_code == 0, done.output

@@ -18,7 +18,7 @@ from headrace.serving.gather import gather_predictions
 from headrace.serving.prepare import served_of
 
 REASON = "drill: a model of raised labels, which no gate holds up"
-ROUNDS, RATE, ROUND_S, CONNECTIONS = 6, 100.0, 5.0, 8
+ROUNDS, RATE, ROUND_S, CONNECTIONS = 4, 100.0, 5.0, 8
 """How often a server is asked, how many requests a second, for how long, and over how many connections."""
 
 
@@ -29,6 +29,10 @@ def harmful_release(stage: Stage) -> Iterator[str]:
         return
     _let_through(stage, canary)
     learned = judge_model_of(stage, raised, REASON)
+    decision = stage.site.releases.all(stage.sandbox.product)[-1]
+    if decision.why.startswith(REASON) and not decision.goes_live:
+        yield f"a model of raised labels was {decision.outcome}, also without gates: {decision.why}"
+        return
     yield f"a model of {learned:,} rows with raised labels went live in the shadow: in this copy no gate holds it up"
     try:
         asked = _ask(stage)
@@ -45,10 +49,10 @@ def raised(labels: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _let_through(stage: Stage, canary: Canary) -> None:
-    """Take the gates away, and let a release begin in the shadow, where few requests show much."""
+    """Take gates and approval away, and let a release begin in the shadow, where few requests show much."""
     steps = [SHADOW, *(step for step in canary.steps if step != SHADOW)]
-    serve = stage.declared.serve
-    stage.change(gates=[], serve=serve.model_copy(update={"canary": canary.model_copy(update={"steps": steps})}))
+    serve = stage.declared.serve.model_copy(update={"canary": canary.model_copy(update={"steps": steps})})
+    stage.change(gates=[], approval="none", serve=serve)
 
 
 def _ask(stage: Stage) -> int:
