@@ -30,8 +30,8 @@ def harmful_release(stage: Stage) -> Iterator[str]:
     _let_through(stage, canary)
     learned = judge_model_of(stage, raised, REASON)
     decision = stage.site.releases.all(stage.sandbox.product)[-1]
-    if decision.why.startswith(REASON) and not decision.goes_live:
-        yield f"a model of raised labels was {decision.outcome}, also without gates: {decision.why}"
+    if not (decision.goes_live and decision.why.startswith(REASON)):
+        yield f"a model of raised labels was not released, also without gates; the last decision: {decision.why}"
         return
     yield f"a model of {learned:,} rows with raised labels went live in the shadow: in this copy no gate holds it up"
     try:
