@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from headrace.core.ports import free_port
 from platform_tests.packages.shop import packaged, shop
 from platform_tests.serving.bar import ROW
 
@@ -38,13 +38,6 @@ def environment_of(folder: Path, requirements: Path) -> str:
 def bare() -> dict[str, str]:
     """Return this environment without what leads to Headrace."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def asked(port: int) -> bool:

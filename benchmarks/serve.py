@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from headrace.access.keys import keys_of
 from headrace.contracts.declaration import Contract
 from headrace.core.declaration import Identity
 from headrace.core.place import Place
+from headrace.core.ports import free_port
 from headrace.features.declaration import Feature, Label
 from headrace.features.graph import Graph
 from headrace.load.run import Target, arrivals, ask_open_loop
@@ -92,14 +92,6 @@ class Contender:
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = ROOT
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def rows(seed: int = 0) -> pa.Table:

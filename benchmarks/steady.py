@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from headrace.core.ports import free_port
 from headrace.load.crowd import Crowd, crowd
 from headrace.load.requests import requests_of
 from headrace.load.run import Target, ask_open_loop
 from headrace.load.step import OK, Step
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import bar, released, running, served
 
 MOST_MB_AN_HOUR = 1.0

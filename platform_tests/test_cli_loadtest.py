@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from benchmarks.project import copy_settings
 from headrace.access.keys import keys_of
 from headrace.cli import main
+from headrace.core.ports import free_port
 from headrace.evaluation.underload import recorded_load
 from headrace.models.candidate import the_candidate
 from headrace.project import Project
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import CONTRACT, FILES, bar, released, running
 
 ROOT = Path(__file__).parents[1]

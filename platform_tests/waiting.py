@@ -1,4 +1,4 @@
-"""Waiting until something holds: the one place where tests sleep for another process or thread."""
+"""Waiting until something holds, with a deadline."""
 
 import time
 from collections.abc import Callable

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +21,6 @@ ROOT = Path(__file__).parents[2]
 OTHER = "returns_elsewhere"
 BLOCK = re.compile(r"## Run many products.*?```bash\n(.*?)```", re.DOTALL)
 LOADED = "(Path(__file__).parent / f'loaded-{os.getpid()}').write_text(' '.join(sorted({k.path[0] for k in made.resolve_asset_graph().executable_asset_keys})))"
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    assert eventually(holds, seconds), what
 
 
 @pytest.mark.slow
@@ -60,7 +55,7 @@ def test_the_daemon_of_the_docs_works_on_a_code_server_that_stays_and_runs_load_
             return {run.tags["headrace/product"] for run in ended} == {"returns", OTHER}
 
         try:
-            until(both_have_run, "both products are ingested")
+            assert eventually(both_have_run, 240), "both products are ingested"
         finally:
             os.killpg(daemon.pid, signal.SIGTERM)
             daemon.wait(60)

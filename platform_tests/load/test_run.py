@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import StoreError
+from headrace.core.ports import free_port
 from headrace.load.line import Answered, Line
 from headrace.load.run import CUT, Seen, Target, arrivals, ask_open_loop
 from headrace.load.step import step_of
 from platform_tests.load.slow_server import slow_server
-from platform_tests.ports import free_port
 
 
 def asked(port: int, rate: float, seconds: float, bodies: tuple[bytes, ...] = (b"{}",), connections: int = 64) -> Seen:

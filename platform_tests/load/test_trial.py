@@ -10,6 +10,7 @@ import pytest
 from headrace.access.keyring import Key
 from headrace.access.keys import keys_of
 from headrace.core.errors import DataError, Refused, StoreError
+from headrace.core.ports import free_port
 from headrace.evaluation.underload import recorded_load
 from headrace.load.address import target_at
 from headrace.load.declaration import Plan
@@ -22,7 +23,6 @@ from headrace.serving.declaration import Sla
 from headrace.serving.journal import journal_folder
 from headrace.store.site import Site
 from platform_tests.models.shop import gates, judged, model, trained
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, bar, released, running, served
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_tests.ports import free_port, listens
+from headrace.core.ports import free_port, listens
 from platform_tests.waiting import eventually
 
 PASSWORD = "not-to-be-shown"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from headrace.core.place import Place
+from headrace.core.ports import free_port
 from headrace.packages.write import Package, write_package
 from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import gates, judged, plain, trained
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import Running, answers, bar, released, served, until
 
 ROOT = Path(__file__).parents[2]

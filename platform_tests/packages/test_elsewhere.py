@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.store.site import Site
 from platform_tests.packages.shop import bare, packaged, serving, shop
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import CUSTOMERS, Running, running
 
 pytestmark = pytest.mark.slow

@@ -16,13 +16,13 @@ import pytest
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 
 from headrace.core.place import Place
+from headrace.core.ports import free_port, listens
 from headrace.releases.assets import MIRRORED, RELEASED
 from headrace.releases.guard import guard
 from headrace.store.site import Site
 from platform_tests.end_to_end.test_crash import state, wait_for
 from platform_tests.models.shop import orders, relabelled, shop
 from platform_tests.models.test_assets import Way, check, empty_mlflow, failure, instance, metadata
-from platform_tests.ports import free_port, listens
 from platform_tests.waiting import eventually
 
 __all__ = ["empty_mlflow", "instance"]  # fixtures
@@ -35,7 +35,6 @@ from headrace.core.declaration import Identity
 from headrace.core.place import Place
 from headrace.store.site import Site
 from platform_tests.models.test_assets import Way
-from platform_tests.waiting import eventually
 folder = Path(sys.argv[1])
 with dg.DagsterInstance.ephemeral() as instance:
     result = Way(Site(Identity(product="shop"), folder, Place.at(folder, mlflow_server=sys.argv[2])), instance).run()
@@ -67,15 +66,11 @@ def mlflow_server(folder: Path, port: int, store: str = "") -> Iterator[subproce
         command, env=plain, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as server:
         try:
-            wait_until_it_answers(port)
+            assert eventually(lambda: listens(port), DEADLINE_S), "MLflow's server does not listen"
             yield server
         finally:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGKILL)
-
-
-def wait_until_it_answers(port: int) -> None:
-    assert eventually(lambda: listens(port), DEADLINE_S), "MLflow's server does not listen"
 
 
 def alias(site: Site) -> list[str]:

@@ -6,11 +6,11 @@ import dagster as dg
 import mlflow
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.releases.assets import MIRRORED
 from headrace.releases.guard import guard
 from platform_tests.models.shop import model
 from platform_tests.models.test_assets import Way, check, failure, instance
-from platform_tests.ports import free_port
 from platform_tests.releases.test_mlflow_away import alias, is_told_once, mlflow_server, patient, site_with
 from platform_tests.sources.postgres import running_postgres
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from platform_tests.ports import free_port
+from headrace.core.ports import free_port
 from platform_tests.serving.bar import DEADLINE, until
 
 needs_prometheus = pytest.mark.skipif(

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from headrace.core.ports import free_port
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import Running, bar, released, running, served
 
 

@@ -8,10 +8,10 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from headrace.core.ports import free_port
 from headrace.releases.release import Request, release_model
 from headrace.store.site import Site
 from platform_tests.models.shop import gates, judged, model, trained
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, Running, bar, released, running, served
 from platform_tests.serving.shopfront import open_shop
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.models.quick import Quick
 from headrace.serving.app import App
 from headrace.serving.cells import Series
@@ -18,7 +19,6 @@ from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.service import Service
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.asgi import ask
 from platform_tests.serving.bar import ROW, Running, bar, released, running, served, until
 

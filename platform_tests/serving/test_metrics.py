@@ -11,12 +11,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as families
 
+from headrace.core.ports import free_port
 from headrace.serving.metrics import Exposition, Refusals
 from headrace.serving.opened import open_service
 from headrace.serving.service import Service
 from headrace.store.measured import MeasuredDrift, MovedColumn, read_drift, write_drift
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, Running, bar, released, running, served, until
 from platform_tests.serving.prometheus_server import needs_prometheus, promtool
 

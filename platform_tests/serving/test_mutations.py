@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.serving.app import App
 from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.service import Service
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, Reply, bar, released, running, served
 
 FULL = {"order_id": "o1", "at": "2026-05-31T12:00:00Z", **ROW}

@@ -12,9 +12,9 @@ import yaml
 from click.testing import CliRunner
 
 from headrace.cli import main
+from headrace.core.ports import free_port
 from headrace.serving.ops import ALERTS, DASHBOARD, write_ops
 from headrace.store.measured import MeasuredDrift, write_drift
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import ROW, bar, released, running, served, until
 from platform_tests.serving.prometheus_server import Prometheus, needs_prometheus, prometheus, promtool
 

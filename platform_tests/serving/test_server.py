@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.serving.gather import gather_predictions
 from headrace.store.rollback import Return, roll_back
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import (
     DEADLINE,
     ROW,

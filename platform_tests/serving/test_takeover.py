@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace.core.ports import free_port
 from headrace.rollout.state import rollouts_log
 from headrace.store.log import Log
 from headrace.store.releases import Release
 from headrace.store.site import Site
 from platform_tests.models.shop import model, relabelled, trained_on
-from platform_tests.ports import free_port
 from platform_tests.serving.bar import bar, released, running, training_rows, until
 from platform_tests.serving.test_server import Load, loaded
 

@@ -14,13 +14,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from headrace.core.place import Place
+from headrace.core.ports import free_port
 from headrace.models.meta import load_training_run
 from headrace.serving.app import App
 from headrace.serving.opened import open_service
 from headrace.serving.routes import routes_of
 from headrace.serving.traces import Traces, open_traces
 from headrace.store.site import Site
-from platform_tests.ports import free_port
 from platform_tests.serving.asgi import ask
 from platform_tests.serving.bar import ROW, bar, released, running, served, until
 

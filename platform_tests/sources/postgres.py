@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_tests.ports import free_port
+from headrace.core.ports import free_port
 
 
 def programs() -> Path | None:

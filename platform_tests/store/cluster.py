@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 from pyspark.find_spark_home import _find_spark_home
 
-from platform_tests.ports import free_port
+from headrace.core.ports import free_port
+from platform_tests.waiting import eventually
 
 SOURCE = Path(__file__).parents[2] / "platform"
 PATIENCE_S = 120.0
@@ -118,8 +118,8 @@ def _start(arguments: list[str], log: Path, memory: str = "256m") -> subprocess.
 
 
 def _wait_for(log: Path, words: str, times: int, programs: list[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while len(re.findall(words, log.read_text())) < times:
+    def told() -> bool:
         assert all(program.poll() is None for program in programs), log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.05)
+        return len(re.findall(words, log.read_text())) >= times
+
+    assert eventually(told, PATIENCE_S), log.read_text()[-3000:]

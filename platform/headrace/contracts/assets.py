@@ -191,6 +191,8 @@ def _check_result(found: Verdict, contract: Contract, days: Days | None) -> dg.A
         severe=is_broken(found, contract),
         value=found.bad_share,
         limit=contract.max_bad,
+        rows=found.rows,
+        bad_rows=found.bad,
         failures=records(failures),
         days=str(days),
     )

@@ -126,14 +126,16 @@ class Stage:
         ends = {f"dagster/asset_partition_range_{end}": newest for end in ("start", "end")}
         return self._run({AssetKey(key) for key in keys}, ends | (tags or {}))
 
-    def failed_check(self, layer: str, name: str, check: str, *, severely: bool = False) -> str:
-        """Return what a check has said last, if it failed, `severely` as an error and not as a warning; else an empty text."""
-        key = AssetCheckKey(AssetKey(self.site.product.key(layer, name)), check)
-        told = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_COMPLETED)
-        said = told[0].evaluation if told else None
-        if said is None or said.passed or (severely and said.severity != dg.AssetCheckSeverity.ERROR):
-            return ""
-        return said.description or f"{check} failed"
+    def failed_check(self, layer: str, name: str, check: str) -> str:
+        """Return what a check has said last, if it failed; else an empty text."""
+        said = self._said(layer, name, check)
+        return "" if said is None or said.passed else said.description or f"{check} failed"
+
+    def broken_share(self, source: str) -> float:
+        """Return the share of rows, warned of or worse, that broke a source's contract when it was last held against it."""
+        said = self._said("validated", source, "contract")
+        rows, bad = (said.metadata[name].value if said else None for name in ("rows", "bad_rows"))
+        return bad / rows if isinstance(bad, int) and isinstance(rows, int) and rows else 0.0
 
     def last_decision(self) -> dict[str, Any]:
         """Return what was written down last of training again; nothing where nothing was."""
@@ -142,6 +144,11 @@ class Stage:
     def incidents(self) -> list[Incident]:
         """Return the product's incidents."""
         return incidents(self.site)
+
+    def _said(self, layer: str, name: str, check: str) -> dg.AssetCheckEvaluation | None:
+        key = AssetCheckKey(AssetKey(self.site.product.key(layer, name)), check)
+        told = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_COMPLETED)
+        return told[0].evaluation if told else None
 
     def _done(self, request: dg.RunRequest) -> Run:
         tags = {**request.tags, "dagster/run_key": request.run_key or ""}

@@ -1,7 +1,6 @@
 """A server of a test's own: the product's, on a free port of this machine, in a process of its own, which ends with the test."""
 
 import multiprocessing
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -15,12 +14,12 @@ from headrace.access.keys import keys_of
 from headrace.core.errors import StoreError
 from headrace.core.orphans import die_with_parent
 from headrace.core.place import Place
+from headrace.core.ports import HOST, free_port
 from headrace.load.run import Target
 from headrace.serving.opened import open_service
 from headrace.serving.served import Served
 from headrace.serving.server import Listening, serve
 
-HOST = "127.0.0.1"
 STARTS_S = 120.0
 ENDS_S = 40.0
 KEY_LASTS = timedelta(hours=6)
@@ -42,7 +41,7 @@ def own_server(served: Served, place: Place) -> Iterator[Target]:
     Raises Refused where nothing can be served, StoreError where the server does not come up.
     """
     _refuse_what_cannot_be_served(served, place)
-    port = _free_port()
+    port = free_port()
     keys = keys_of(place, served.product)
     issued = keys.create(f"loadtest_{token_hex(4)}", ["predict"], datetime.now(UTC), datetime.now(UTC) + KEY_LASTS)
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(served, place, Listening(HOST, port)))
@@ -71,13 +70,6 @@ def _refuse_what_cannot_be_served(served: Served, place: Place) -> None:
         service.verify()
     finally:
         service.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _await_answers(process: BaseProcess, port: int) -> None:

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,6 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from headrace.models.federated.site import app
-from platform_tests.waiting import eventually
 TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
 context = Context(run_id=1, node_id=1, node_config=json.loads(sys.argv[1]), state=RecordDict(), run_config={})
 config = ConfigRecord({"params": json.dumps({"seed": 0}), "steps": [2], "weight": 100.0, "server-round": 1})
@@ -78,10 +76,6 @@ def federation(folder: Path, rows: pa.Table | None = None, *, wait_s: float = 12
 def asked(*steps: int) -> dict[str, Any]:
     lesson = lesson_of(orders(300), LABEL, federated(), silent)
     return {"params": params_of(lesson.meta), "steps": list(steps)}
-
-
-def until(is_so: Callable[[], Any]) -> None:
-    assert eventually(is_so, PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +148,7 @@ def test_a_site_that_is_killed_ends_the_training_in_words_and_nothing_is_left_ru
     found = federation(tmp_path)
 
     def kill() -> None:
-        until((found.left / "round 1").exists)
+        assert eventually((found.left / "round 1").exists, PATIENCE_S)
         os.kill(found.running["site 'FR'"].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -184,7 +178,7 @@ def test_a_training_that_is_killed_takes_its_programs_with_it() -> None:
     training.kill()
     training.wait()
     training.stdout.close()
-    until(lambda: not list(working_in(folder)))
+    assert eventually(lambda: not list(working_in(folder)), PATIENCE_S)
     shutil.rmtree(folder)
 
 

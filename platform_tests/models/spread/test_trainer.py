@@ -54,7 +54,6 @@ import sys
 from pathlib import Path
 from platform_tests.models.shop import trained
 from platform_tests.models.spread.test_trainer import on_ray_again, together
-from platform_tests.waiting import eventually
 trained(on_ray_again(Path(sys.argv[1]), sys.argv[2]), together())
 """
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from platform_tests.ports import free_port
+from headrace.core.ports import free_port
 from platform_tests.store.cluster import _BORN_TO_DIE, SOURCE
+from platform_tests.waiting import eventually
 
 PATIENCE_S = 120.0
 SMALL = ["--num-cpus=1", "--object-store-memory=100000000", "--memory=500000000", "--block"]
@@ -73,13 +73,12 @@ def _of_session(leader: int) -> list[int]:
 
 def _wait_for(address: str, nodes: int, programs: list[subprocess.Popen[bytes]], log: Path) -> None:
     """Wait until so many nodes are alive."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
+
+    def alive() -> bool:
         assert all(program.poll() is None for program in programs), log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        if _nodes(address) >= nodes:
-            return
-        time.sleep(0.2)
+        return _nodes(address) >= nodes
+
+    assert eventually(alive, PATIENCE_S), log.read_text()[-3000:]
 
 
 def _nodes(address: str) -> int:

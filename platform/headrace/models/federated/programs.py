@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from headrace.core.errors import DeclarationError, StoreError
+from headrace.core.ports import HOST, free_port
 from headrace.core.processes import working_in
 from headrace.models.federated import confine
 from headrace.models.federated.carried import pack
 
 Say = Callable[[str], None]
-HOST = "127.0.0.1"
 """The only address that anything listens at: what is said there is not encrypted."""
 EVERY_S = 0.1
 SLACK_S = 60.0
@@ -146,14 +146,6 @@ def awaited(federation: Federation, say: Say) -> Answer:
             return Answer((left / "model.json").read_bytes(), json.loads((left / "facts").read_text()), confined)
         rounds += 1
         say(f"round {rounds} of all sites is over")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _refuse_without_flower(python: Path) -> None:
