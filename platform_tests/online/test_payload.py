@@ -118,3 +118,13 @@ def test_decimals_keep_their_places() -> None:
     step = layout.find(packed(rows, [0, 1])[0], microseconds(NOW))
     assert step
     assert str(layout.values(step)[0]) == "1.50"
+
+
+def test_a_date_that_python_does_not_have_is_named_by_its_column() -> None:
+    rows = pa.table({"n": [1], "until": pa.array([4_000_000], pa.int32()).view(pa.date32())})
+    [payload] = packed(rows, [0, 1])
+    layout = Layout(rows.schema, timed=True)
+    found = layout.find(payload, microseconds(NOW))
+    assert found
+    with pytest.raises(DataError, match="Column 'until' holds a date or time outside of the years 1 to 9999"):
+        layout.values(found)

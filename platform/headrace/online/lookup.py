@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.arrow import python_rows
 from headrace.core.errors import DataError, Refused
 from headrace.core.names import did_you_mean
 from headrace.online.keys import MANIFEST, typed
@@ -82,7 +83,7 @@ class OnlineFeatures:
 
     def _computed(self, request: Mapping[str, Any], at: datetime) -> Served:
         row, view = self._features(self.view.table_of([request], at))
-        served = Served(row.to_pylist()[0], view.version)
+        served = Served(python_rows(row)[0], view.version)
         if self._log and self._log.draws(view.manifest.log):
             self._log.offer(view.line(request, at, served.values, row.schema))
         return served

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.core.arrow import beyond
 from headrace.core.errors import DataError, StoreError
 from headrace.online.cells import EPOCH, code, heap, is_varied, raw, reader
 
@@ -126,7 +127,7 @@ class Layout:
         return None
 
     def values(self, found: Found) -> list[Any]:
-        """Return the values of one step, in the order of the columns."""
+        """Return the values of one step, in the order of the columns; raises DataError for one that Python has no place for."""
         data, at, texts, _ = found
         nulls, *cells = self._step.unpack_from(data, at) if self._nulls else (b"",)
         if self._plain:
@@ -164,10 +165,10 @@ class Layout:
                 value = data[start : start + cells[at + 1]]
                 at += 1
             at += 1
-            if empty >> number & 1:
-                yield None
-            else:
-                yield read(value) if read else value
+            try:
+                yield None if empty >> number & 1 else read(value) if read else value
+            except OverflowError:
+                raise beyond(self.schema.field(number).name) from None
 
     def _records(self, rows: pa.Table, starts: Sequence[int]) -> tuple[Any, list[tuple[Any, memoryview]]]:
         """Return the rows as records, and for each column of texts its offsets and bytes."""

@@ -1,10 +1,11 @@
 """How the rows of requests are looked up: by the version of the features that is published now, several by one read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from headrace.core.arrow import python_rows
 from headrace.core.errors import DataError
 from headrace.online.log import RequestLog
 from headrace.online.lookup import OnlineFeatures, Served
@@ -68,8 +69,8 @@ class Lookups:
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataError(f"A value is not what it is in training: {error}") from None
         found, view = online.features(pa.Table.from_arrays(columns, schema=asked))
-        told: list[Mapping[str, Any]] = found.to_pylist()
-        return [{**row.values, **features} for row, features in zip(rows, told, strict=True)], view.version
+        told = zip(rows, python_rows(found), strict=True)
+        return [{**row.values, **features} for row, features in told], view.version
 
     def _bind(self, view: View) -> Bound:
         requests: pa.Schema = view.manifest.requests
