@@ -4,7 +4,8 @@ Usage: python -m benchmarks.ticks [products] [seconds of the daemon]. One produc
 other names: declaration, tables, logs, and what its checks said. A look is Dagster's own `evaluate_tick` on an instance on
 disk. Beside it stands an empty sensor, looked at in the same run: what Dagster itself takes. Then, where seconds are given, a
 real daemon works over all of them, on a code server that stays, as `dagster dev` has one; its own record of ticks is read. Each
-sensor knows what it has seen in the looks before: the copies never ran, and their first look would ask for a run.
+sensor knows what it has seen in the looks before: the copies never ran, and their first look would ask for a run. The daemon's
+first round over assets, which writes of each how fresh it is, is waited for.
 """
 
 import os
@@ -48,7 +49,7 @@ def main(products: int, seconds: float) -> None:
             _copy(project, instance, names[1:])
             cursors = _looks(project, instance, names)
             if seconds:
-                _daemon(project, instance, seconds, cursors)
+                _daemon(project, instance, seconds, cursors, _assets(project, names))
 
 
 def _train(project: Project, instance: dg.DagsterInstance) -> None:
@@ -96,6 +97,12 @@ def _checks(project: Project, instance: dg.DagsterInstance) -> list[dg.AssetChec
     return [one for one in said if isinstance(one, dg.AssetCheckEvaluation)]
 
 
+def _assets(project: Project, names: list[str]) -> list[dg.AssetKey]:
+    """Return the assets of all products, each with those of the first."""
+    graph = build(*project.load(FIRST)).get_repository_def().asset_graph
+    return [dg.AssetKey([name, *key.path[1:]]) for name in names for key in graph.get_all_asset_keys()]
+
+
 def _looks(project: Project, instance: dg.DagsterInstance, names: list[str]) -> dict[str, str | None]:
     """Print what looks take, and return the cursor that each sensor has then."""
     began = time.process_time()
@@ -139,12 +146,19 @@ def _look(
     return took
 
 
-def _daemon(project: Project, instance: dg.DagsterInstance, seconds: float, cursors: dict[str, str | None]) -> None:
+def _daemon(
+    project: Project,
+    instance: dg.DagsterInstance,
+    seconds: float,
+    cursors: dict[str, str | None],
+    assets: list[dg.AssetKey],
+) -> None:
     """Print how often a real daemon looks by each sensor, how long a look takes, and the processor time of daemon and code server."""
     log = project.place.home / "daemon.log"
     with _code_server(project) as (server, workspace):
         with daemon(project.root, log, workspace):
             _wait_for_looks(instance, 0.0)
+            _wait_for_freshness(instance, assets)
         _remember(instance, cursors)
         began = time.time()
         with daemon(project.root, log, workspace) as process:
@@ -215,6 +229,16 @@ def _wait_for_looks(instance: dg.DagsterInstance, since: float) -> None:
         if time.monotonic() > deadline:
             raise SystemExit("the daemon has not looked at anything for 15 minutes")
         time.sleep(1)
+
+
+def _wait_for_freshness(instance: dg.DagsterInstance, assets: list[dg.AssetKey]) -> None:
+    """Wait until Dagster has written down of each asset how fresh it is, which it does once for one that it sees first."""
+    began = time.monotonic()
+    while len(instance.event_log_storage.get_freshness_state_records(assets)) < len(assets):
+        if time.monotonic() > began + 900:
+            raise SystemExit("the daemon has not told of all assets how fresh they are in 15 minutes")
+        time.sleep(5)
+    print(f"  daemon: of {len(assets)} assets it is known how fresh they are after {time.monotonic() - began:.0f} s")
 
 
 def _used_by(pid: int) -> float:

@@ -1,6 +1,9 @@
 """The event log in batches answers as Dagster's own does."""
 
+import gc
+import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 import yaml
 
 from headrace.project import EVENTS_AT_ONCE
-from headrace.resources import EventLog
+from headrace.resources import EventLog, RunStorage, ScheduleStorage
 
 ROOT = Path(__file__).parents[1]
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-02-01")
@@ -101,10 +104,12 @@ def test_what_is_written_in_batches_reads_as_what_dagster_writes_one_by_one(
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", EVENTS_AT_ONCE)
     with instance_at(tmp_path / "ours", settings(), monkeypatch) as instance:
         assert isinstance(instance.event_log_storage, EventLog)
+        assert isinstance(instance.run_storage, RunStorage)
+        assert isinstance(instance.schedule_storage, ScheduleStorage)
         runs = history(instance)
         ours = known(instance, runs)
 
-    theirs_settings = {name: value for name, value in settings().items() if name != "event_log_storage"}
+    theirs_settings = {name: value for name, value in settings().items() if not name.endswith("_storage")}
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "true")
     with instance_at(tmp_path / "theirs", theirs_settings, monkeypatch) as instance:
@@ -116,3 +121,37 @@ def test_what_is_written_in_batches_reads_as_what_dagster_writes_one_by_one(
     with instance_at(tmp_path / "ours", theirs_settings, monkeypatch) as instance:
         assert not isinstance(instance.event_log_storage, EventLog)
         assert known(instance, runs) == ours
+
+
+def open_files(home: Path) -> set[str]:
+    here = (os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
+    return {Path(path).name for path in here if path.startswith(f"{home}/") and path.endswith(".db")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed by Linux alone")
+def test_files_stay_open_until_the_instance_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with instance_at(tmp_path / "home", settings(), monkeypatch) as instance:
+        instance.get_runs()
+        instance.all_instigator_state()
+        instance.get_asset_keys()
+        assert open_files(tmp_path / "home") == {"runs.db", "schedules.db", "index.db"}
+    del instance
+    gc.collect()  # Dagster does not say to the storage of schedules that its instance is closed.
+    assert not open_files(tmp_path / "home")
+
+
+def test_threads_may_read_and_write_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        instance_at(tmp_path / "home", settings(), monkeypatch) as instance,
+        ThreadPoolExecutor(8) as threads,
+    ):
+
+        def note(number: int) -> None:
+            name = f"of {number}"
+            instance.run_storage.set_cursor_values({name: str(number)})
+            assert instance.run_storage.get_cursor_values({name}) == {name: str(number)}
+            instance.report_runless_asset_event(dg.AssetMaterialization(name.replace(" ", "_")))
+            assert not instance.all_instigator_state()
+
+        list(threads.map(note, range(40)))
+        assert len(instance.get_asset_keys()) == 40

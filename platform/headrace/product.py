@@ -25,6 +25,7 @@ from headrace.features.readers import readers_of
 from headrace.incidents.sensors import incident_automation
 from headrace.load.assets import loadtest_assets
 from headrace.load.verify import verify_load
+from headrace.models.resources import mlflow_resources
 from headrace.monitoring.assets import monitoring_assets, with_served
 from headrace.neighbours import users_of, with_shared
 from headrace.numbers.assets import numbers_assets
@@ -33,7 +34,6 @@ from headrace.online.assets import online_assets
 from headrace.recipes import graph_of, recipes_of
 from headrace.releases.assets import model_assets
 from headrace.releases.sensors import guard_automation
-from headrace.resources import mlflow_resources
 from headrace.rollout.evidence import Plan
 from headrace.rollout.sensors import rollout_automation
 from headrace.rollout.verify import verify_canary

@@ -1,12 +1,11 @@
-"""What Dagster works with here: the instance's event log, and a product's MLflow run."""
+"""What Dagster's instance works with here: its files, and how it starts runs and knows of lost ones."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus, EventLogEntry, RunsFilter
@@ -15,19 +14,16 @@ from dagster._core.events import ASSET_EVENTS
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sql import create_engine
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 
-from headrace.core.errors import Refused, StoreError
-from headrace.core.failpoints import failpoint
+from headrace.core.errors import Refused
 from headrace.core.processes import is_gone
-from headrace.store import runs
 from headrace.store.doctor import Finding
-from headrace.store.story import End, Origin, Story
-from headrace.store.tell import prepared, tell_waiting
-
-if TYPE_CHECKING:
-    from headrace.store.site import Site
 
 UNDER_WAY = [
     DagsterRunStatus.QUEUED,
@@ -37,16 +33,74 @@ UNDER_WAY = [
     DagsterRunStatus.CANCELING,
 ]
 
-ENDS: dict[DagsterRunStatus, End] = {
-    DagsterRunStatus.SUCCESS: "FINISHED",
-    DagsterRunStatus.FAILURE: "FAILED",
-    DagsterRunStatus.CANCELED: "KILLED",
-}
-"""How MLflow calls the ends of a Dagster run."""
+
+class OpenFile:
+    """A SQLite file of Dagster's that stays open.
+
+    Dagster's classes open one anew for whatever they read or write: SQL is compiled each time, and whoever closes a file
+    last has its journal written back and waits for the disk.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._engine = create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
+        """Yield a connection in a transaction of its own."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close what is open; the next to connect opens it again."""
+        self._engine.dispose()
+
+
+class RunStorage(SqliteRunStorage):
+    """Dagster's own SQLite file of runs, which stays open."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Return the runs of the instance in the folder `base_dir`, where Dagster looks for them too."""
+        return cls.from_local(str(Path(config_value["base_dir"], "history")), inst_data)
+
+    @cached_property
+    def _file(self) -> OpenFile:
+        return OpenFile(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
+        """Yield a connection in a transaction of its own."""
+        with self._file.connect() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class ScheduleStorage(SqliteScheduleStorage):
+    """Dagster's own SQLite file of what sensors and schedules have said, which stays open."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Return what was said in the instance in the folder `base_dir`, where Dagster looks for it too."""
+        opened = cls.from_local(str(Path(config_value["base_dir"], "schedules")), inst_data)
+        assert isinstance(opened, cls)
+        return opened
+
+    @cached_property
+    def _file(self) -> OpenFile:
+        return OpenFile(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
+        """Yield a connection in a transaction of its own."""
+        with self._file.connect() as connection:
+            yield connection
 
 
 class EventLog(SqliteEventLogStorage):
-    """Dagster's own SQLite event log, which writes a batch of events in one transaction.
+    """Dagster's own SQLite event log, which writes a batch of events in one transaction, and whose index stays open.
 
     A range of days has an event for each day of each table; Dagster's class opens, commits and closes two files for
     each of them. Files and tables stay as Dagster made them: either class reads what the other wrote. Batches are
@@ -66,6 +120,19 @@ class EventLog(SqliteEventLogStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Return the log of the instance in the folder `base_dir`, where Dagster looks for it too."""
         return cls(str(Path(config_value["base_dir"], "history", "runs")), inst_data)
+
+    @cached_property
+    def _index(self) -> OpenFile:
+        return OpenFile(self.conn_string_for_shard(INDEX_SHARD_NAME))
+
+    def index_connection(self) -> AbstractContextManager[Any]:
+        """Return a connection to what is known across runs, in a transaction of its own."""
+        return self._index.connect()
+
+    def dispose(self) -> None:
+        """Close the index, and watch no run any more."""
+        self._index.close()
+        super().dispose()
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events of one run: all those of assets at once, the others one by one."""
@@ -144,7 +211,7 @@ def lost_runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
         if pid is not None:
             why = f"Dagster calls it started, but its process {pid} is gone: killed, or the machine stopped"
             advice = "a daemon fails it by itself within seconds, or: headrace doctor --mend"
-            yield Finding(f"run {run.run_id[:8]}", why, advice, functools.partial(_fail, instance, run, pid))
+            yield Finding(f"run {run.run_id[:8]}", why, advice, partial(_fail, instance, run, pid))
 
 
 def refuse_while_running() -> None:
@@ -175,126 +242,3 @@ def _fail(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
     )
     if instance.event_log_storage.supports_global_concurrency_limits:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def mlflow_key(product: str) -> str:
-    """Return the resource key of a product's MLflow run: each product has its own experiment."""
-    return f"mlflow__{product}"
-
-
-def mlflow_resources(site: "Site") -> dict[str, dg.ResourceDefinition]:
-    """Return the resource through which a product's trainings reach MLflow."""
-    product = site.product.product
-
-    @dg.resource(description=f"MLflow experiment '{product}', one MLflow run a Dagster run.")
-    def mlflow(context: dg.InitResourceContext) -> Iterator[Tracking]:
-        tracking = Tracking(site, context)
-        yield tracking
-        tracking.close(failed=_has_failed(context))
-
-    return {mlflow_key(product): mlflow}
-
-
-@dataclass
-class Tracking:
-    """The MLflow run of a Dagster run: dagster-mlflow's own, begun by the first step that has something to log.
-
-    Importing MLflow takes seconds, which a run that has nothing to do should not spend. Whatever is told stands on the
-    disk first, so that it is told by the next one who comes by where MLflow does not answer now.
-    """
-
-    site: "Site"
-    context: dg.InitResourceContext
-    started: bool = False
-    """Whether dagster-mlflow has the run open."""
-    _is_open: bool = False
-    """Whether nobody has said how the run ended."""
-    _delegate: Any = None
-
-    @property
-    def origin(self) -> Origin:
-        """Who tells, and when."""
-        run = self.context.run
-        assert run, "a step has a run"
-        return Origin(run=run.run_id, job=run.job_name, at=datetime.now(UTC))
-
-    def start(self) -> None:
-        """Tell what waits, find or begin the run, and end those that killed runs have left; a warning where MLflow is away."""
-        self._is_open = True
-        try:
-            self._start()
-        except StoreError as error:
-            self._warn(error)
-
-    def tell(self, story: Story) -> str:
-        """Tell MLflow a story, now or later; return its model's version in the registry, or why there is none yet.
-
-        Raises DiskFull where it cannot even be kept.
-        """
-        self._is_open = story.end is None
-        self.site.spool.put(story)
-        try:
-            self._start()
-            told = tell_waiting(self.site)
-            if story.end:
-                self._let_go(story.end)
-        except StoreError as error:
-            self._warn(error)
-            return f"not told yet: {error}"
-        for trouble in told.troubles:
-            dg.get_dagster_logger().warning(trouble)
-        return told.versions.get(story.model, "none")
-
-    def close(self, *, failed: bool) -> None:
-        """Tell how the run ended, where nobody has yet."""
-        end: End = "FAILED" if failed else "FINISHED"
-        if self._is_open:
-            self.tell(Story(origin=self.origin, part="end", end=end))
-        try:
-            self._let_go(end)
-        except StoreError as error:
-            self._warn(error)
-
-    def _let_go(self, end: End) -> None:
-        """End the run that dagster-mlflow has open: it is nobody's active run from then on, even where MLflow is away."""
-        if self.started:
-            self.started = False
-            runs.finish(end)
-
-    def _start(self) -> None:
-        if self.started:
-            return
-        mlflow, product = prepared(self.site), self.site.product.product
-        tell_waiting(self.site)
-        runs.end_lost(product, self._end_of)
-        with runs.answering():
-            client = mlflow.MlflowClient()
-            run = runs.run_of(client, product, self.origin)
-        from dagster_mlflow import mlflow_tracking
-
-        uri = self.site.place.mlflow_uri
-        config = {"experiment_name": product, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}}
-        self._delegate = mlflow_tracking.resource_fn(self.context.replace_config(config))
-        self.started = True
-        with runs.answering():
-            next(self._delegate)
-            # dagster-mlflow gives a run the name of its job each time it opens it.
-            client.update_run(run.info.run_id, name=run.info.run_name)
-        failpoint("mlflow_started")
-
-    def _warn(self, error: StoreError) -> None:
-        dg.get_dagster_logger().warning(f"{error} What it is to be told waits on the disk, for whoever comes next.")
-
-    def _end_of(self, run_id: str) -> End | None:
-        """Return how a Dagster run ended; None while it is at work, and where this instance does not know it."""
-        instance = self.context.instance
-        run = instance.get_run_by_id(run_id) if instance and run_id else None
-        if instance is None or run is None or run_id == self.context.run_id:
-            return None
-        return ENDS.get(run.status) or ("KILLED" if lost_process(instance, run) else None)
-
-
-def _has_failed(context: dg.InitResourceContext) -> bool:
-    if context.instance is None or context.run is None:
-        return False
-    return bool(context.instance.all_logs(context.run.run_id, of_type=DagsterEventType.STEP_FAILURE))

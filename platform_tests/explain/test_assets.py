@@ -10,8 +10,8 @@ from headrace.explain.assets import explanation_assets
 from headrace.explain.declaration import Card
 from headrace.features.graph import Graph
 from headrace.models.declaration import Model
+from headrace.models.resources import mlflow_resources
 from headrace.releases.assets import model_assets
-from headrace.resources import mlflow_resources
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, plain, shop
 

@@ -13,10 +13,10 @@ from headrace.load.assets import BORNE, loadtest_assets, plan_of
 from headrace.load.recipe import loadtest_recipe
 from headrace.load.verify import verify_load
 from headrace.models.candidate import the_candidate
+from headrace.models.resources import mlflow_resources
 from headrace.product import build, loop_of
 from headrace.recipes import recipes_of
 from headrace.releases.assets import RELEASED, model_assets
-from headrace.resources import mlflow_resources
 from headrace.serving.declaration import Serve
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model

@@ -22,8 +22,8 @@ from headrace.models.encode import encode
 from headrace.models.meta import load_meta, load_training_run
 from headrace.models.origin import origin_of
 from headrace.models.predict import load_predictor, score_rows
+from headrace.models.resources import mlflow_resources
 from headrace.releases.assets import FRESHNESS, RELEASED, model_assets
-from headrace.resources import mlflow_resources
 from headrace.store.evaluations import recorded
 from headrace.store.site import Site
 from platform_tests.models.shop import LABEL, gates, model, orders, plain, relabelled, shop, trained

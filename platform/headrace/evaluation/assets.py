@@ -20,8 +20,8 @@ from headrace.features.declaration import Label
 from headrace.models.candidate import split_version, the_candidate
 from headrace.models.declaration import Model
 from headrace.models.origin import measured, record_cost
+from headrace.models.resources import mlflow_key
 from headrace.models.story import plots_of
-from headrace.resources import mlflow_key
 from headrace.store.site import Site
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from headrace.models.candidate import the_candidate
 from headrace.models.declaration import Model
 from headrace.models.encode import encode
 from headrace.models.meta import load_meta
+from headrace.models.resources import mlflow_key
 from headrace.models.story import plots_of
-from headrace.resources import mlflow_key
 from headrace.store import runs
 from headrace.store.releases import Release
 from headrace.store.site import Site

@@ -1,11 +1,12 @@
 """What Dagster's instance says to incidents: checks, runs, looks of sensors, and what was made before."""
 
 import re
+import time
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +31,8 @@ PAGE = 100
 PRODUCT = "headrace/product"
 OVERLAP = timedelta(minutes=10)
 """How far back runs are looked at again: two may end at once, and one of them is told later."""
+LISTED_S = 30
+"""How long it takes at the most until a new sensor is known."""
 SHOWN_DAYS = 3
 _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _CHANGES = re.compile(r"0x[0-9a-f]+|[0-9a-f]{6,}|\d+")
@@ -135,7 +138,7 @@ def run_news(
         run, at = record.dagster_run, moment(site, record.end_time or record.update_timestamp.timestamp())
         if run.status == DagsterRunStatus.FAILURE:
             news += _failed(site, instance, run, at, known)
-        made = _done(instance, run.run_id, known.steps)
+        made = frozenset(known.steps[step] for step in _done(instance, run.run_id) if step in known.steps)
         if made:
             news.append(Passed("failed_run", "", f"Run {run.run_id[:8]} has done that.", at, made))
     newest = max((record.update_timestamp.timestamp() for record in records), default=since)
@@ -148,11 +151,12 @@ def products_of(run: dg.DagsterRun) -> set[str]:
     return {key.path[0] for key in keys} | ({run.tags[PRODUCT]} if PRODUCT in run.tags else set())
 
 
-def _done(instance: dg.DagsterInstance, run_id: str, steps: Mapping[str, str]) -> frozenset[str]:
-    """Return the assets of which a run has done the steps."""
+@lru_cache(maxsize=1000)
+def _done(instance: dg.DagsterInstance, run_id: str) -> frozenset[str]:
+    """Return the steps that a run which has ended has done."""
     entries = instance.all_logs(run_id, of_type=DagsterEventType.STEP_SUCCESS)
-    keys = {entry.dagster_event.step_key for entry in entries if entry.dagster_event}
-    return frozenset(asset for step, asset in steps.items() if step in keys)
+    steps = (entry.dagster_event.step_key for entry in entries if entry.dagster_event)
+    return frozenset(step for step in steps if step)
 
 
 def _failed(site: Site, instance: dg.DagsterInstance, run: dg.DagsterRun, at: Moment, known: Known) -> Iterator[Alarm]:
@@ -191,19 +195,26 @@ def _innermost(error: SerializableErrorInfo) -> str:
 
 def tick_news(site: Site, instance: dg.DagsterInstance) -> Iterator[Alarm | Passed]:
     """Yield which sensors and schedules of a product failed when they looked last, and which did not."""
-    for state in instance.all_instigator_state():
-        if not state.name.startswith(f"{site.product.product}__"):
+    ended = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
+    for name, ids in _looking(instance, int(time.time() / LISTED_S)).items():
+        if not name.startswith(f"{site.product.product}__"):
             continue
-        ended = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
-        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=ended)
-        for tick in ticks:
+        for tick in instance.get_ticks(*ids, limit=1, statuses=ended):
             at, failed = moment(site, tick.timestamp), tick.status == TickStatus.FAILURE
             if failed:
                 error = _innermost(tick.error) if tick.error else "without a word"
-                what = f"{state.name} fails when it looks: {error}"
-                yield Alarm("failed_sensor", state.name, what, at, f"tick {state.name} {tick.tick_id}")
+                yield Alarm(
+                    "failed_sensor", name, f"{name} fails when it looks: {error}", at, f"tick {name} {tick.tick_id}"
+                )
             else:
-                yield Passed("failed_sensor", state.name, f"{state.name} looks again.", at)
+                yield Passed("failed_sensor", name, f"{name} looks again.", at)
+
+
+@lru_cache(maxsize=1)
+def _looking(instance: dg.DagsterInstance, period: int) -> Mapping[str, tuple[str, str]]:
+    """Return the ids of all sensors and schedules by name, asked for once in a period: those of all products come at once."""
+    del period
+    return {state.name: (state.instigator_origin_id, state.selector_id) for state in instance.all_instigator_state()}
 
 
 def upstream_lines(

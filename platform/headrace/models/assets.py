@@ -17,11 +17,11 @@ from headrace.models.harden import listed
 from headrace.models.origin import Trained, measured, record_origin, triggers_of
 from headrace.models.plots import importance_plot
 from headrace.models.recipe import candidate_parts, candidate_recipe
+from headrace.models.resources import mlflow_key
 from headrace.models.spread.trainer import cost_of
 from headrace.models.story import plots_of, training_story
 from headrace.models.trainer import kind_of
 from headrace.models.tuning.plots import tuning_plots
-from headrace.resources import mlflow_key
 from headrace.store.site import Site
 
 REASON_TAG, TRAINING_TAG = "headrace/reason", "headrace/training"
