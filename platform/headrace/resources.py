@@ -42,7 +42,7 @@ class OpenFile:
     """
 
     def __init__(self, address: str) -> None:
-        self._engine = create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+        self._engine = create_engine(address, max_overflow=-1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
