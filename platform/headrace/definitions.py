@@ -1,5 +1,7 @@
 """The front door to Dagster: what a platform's folder declares, and what its instance is doing."""
 
+import atexit
+import gc
 import multiprocessing
 import os
 import sys
@@ -35,6 +37,8 @@ RUN_PRODUCTS = "HEADRACE_RUN_PRODUCTS"
 """Tells the processes of a run's steps what the run has found out."""
 RunArguments = ExecuteExternalJobArgs | ExecuteRunArgs | ExecuteStepArgs
 STEP_ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
+# A process that ends would look once more at each of a million objects, for most of a second, before they go all the same.
+atexit.register(gc.freeze)
 
 
 def load_platform(folder: Path, executor: dg.ExecutorDefinition = dg.in_process_executor) -> dg.Definitions:

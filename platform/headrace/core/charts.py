@@ -152,6 +152,6 @@ def svg(figure: "Figure") -> str:
     return text[text.index("<svg") :]
 
 
-def markdown(figure: "Figure") -> str:
-    """Return the figure as a Markdown image that carries its own bytes, for the UI."""
-    return f"![plot](data:image/png;base64,{base64.b64encode(png(figure)).decode()})"
+def markdown(picture: bytes) -> str:
+    """Return a PNG as a Markdown image that carries its own bytes, for the UI."""
+    return f"![plot](data:image/png;base64,{base64.b64encode(picture).decode()})"

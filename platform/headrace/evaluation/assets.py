@@ -1,7 +1,7 @@
 """What is thought of a candidate, as an asset."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -23,10 +23,6 @@ from headrace.models.origin import measured, record_cost
 from headrace.models.resources import mlflow_key
 from headrace.models.story import plots_of
 from headrace.store.site import Site
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 GATES, BEHAVES = "gates", "behaviour"
 
@@ -63,13 +59,12 @@ def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gat
         with measured() as cost:
             judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
-        pictures = evaluation_plots(judgement.evaluation)
+        pictures = {name: png(figure) for name, figure in evaluation_plots(judgement.evaluation).items()}
         verdicts = judgement.verdicts(before_load(gates))
         rows = split_version(site, label, model, judgement.version).test
         story = evaluation_story(site, rows, judgement, verdicts, tracking.origin)
         # Nothing more is told. Left to the end of the run, it would stay RUNNING if a later step is killed.
-        files = plots_of({name: png(picture) for name, picture in pictures.items()})
-        tracking.tell(story.model_copy(update={"files": files}))
+        tracking.tell(story.model_copy(update={"files": plots_of(pictures)}))
         yield _gates_check(verdicts)
         yield _behaves(judgement.behaviours)
         contents = {ALL: code_version(judgement)}
@@ -91,7 +86,7 @@ def _behaves(found: Sequence[Behaviour]) -> dg.AssetCheckResult:
     return verdict(BEHAVES, not faults, what, tests=records([b.model_dump() for b in found]))
 
 
-def _evaluation_metadata(judgement: Judgement, pictures: "Mapping[str, Figure]") -> dict[str, Any]:
+def _evaluation_metadata(judgement: Judgement, pictures: Mapping[str, bytes]) -> dict[str, Any]:
     return {
         **judgement.facts(),
         **{name: records(rows) for name, rows in judgement.tables().items()},

@@ -71,11 +71,13 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
             site.ledger.note(recipe, work, {ALL: candidate.digest})
             yield from made(context, table, work, {ALL: candidate.digest}, {"not explained": str(error)})
             return
-        pictures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
+        figures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
+        pictures = {name: png(figure) for name, figure in figures.items()}
         tracking = getattr(context.resources, mlflow_key(product.product))
-        files = plots_of({name: png(picture) for name, picture in pictures.items()})
-        origin = tracking.origin
-        tracking.tell(Story(origin=origin, part="explanation", files=files, model=told.model, end="FINISHED"))
+        story = Story(
+            origin=tracking.origin, part="explanation", files=plots_of(pictures), model=told.model, end="FINISHED"
+        )
+        tracking.tell(story)
         contents = {ALL: code_version(told)}
         site.ledger.note(recipe, work, contents)
         plots = {name: dg.MetadataValue.md(markdown(picture)) for name, picture in pictures.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from headrace.core.assets import asset, is_forced, made, records, said_before, spec, verdict
-from headrace.core.charts import markdown
+from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL
 from headrace.evaluation.declaration import Gate, under_load
@@ -99,6 +99,6 @@ def _metadata(digest: str, report: Report) -> dict[str, Any]:
         "said": report.told,
         "rates": records([step.model_dump() for step in report.steps]),
         "promises": records([held.model_dump() for held in report.held]),
-        "curve": dg.MetadataValue.md(markdown(load_plot(report))),
+        "curve": dg.MetadataValue.md(markdown(png(load_plot(report)))),
         **({"note": report.note} if report.note else {}),
     }

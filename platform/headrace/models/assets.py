@@ -66,12 +66,12 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             record_origin(site, label, behind)
             trained_now = Candidate(digest, version, site.clock.now(), reason)
             commit = remember(site, trained_now)
-            pictures = {"importance": importance_plot(trained.importance)} | (
+            figures = {"importance": importance_plot(trained.importance)} | (
                 tuning_plots(tuning.found) if tuning else {}
             )
+            pictures = {name: png(figure) for name, figure in figures.items()}
             story = training_story(site, label, trained_now, trained, tracking.origin)
-            files = plots_of({name: png(picture) for name, picture in pictures.items()})
-            registered = tracking.tell(story.model_copy(update={"files": files}))
+            registered = tracking.tell(story.model_copy(update={"files": plots_of(pictures)}))
             metadata = {
                 "model": digest,
                 "reason": reason,

@@ -3,7 +3,9 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, distribution, distributions, packages_distributions
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution, distributions, packages_distributions, version
+from types import MappingProxyType
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -28,19 +30,25 @@ def locks_of(site: Site, libraries: Iterable[str]) -> dict[str, bytes]:
     """
     lock = _lock_file(site)
     if lock is None:
-        return {LOCK: _pinned(name for name in installed() if name != "headrace")}
+        return {LOCK: _pinned(item for item in installed().items() if item[0] != "headrace")}
     locked = {canonicalize_name(name) for name in _PIN.findall(lock.decode())}
     needed = with_what_they_need({"headrace", *libraries, *_imported(code_files(site.folder))})
     lacking = sorted(needed - locked - {"headrace"})
-    return {LOCK: lock} | ({BESIDE: _pinned(lacking)} if lacking else {})
+    return {LOCK: lock} | ({BESIDE: _pinned((name, version(name)) for name in lacking)} if lacking else {})
 
 
-def installed() -> dict[str, str]:
-    """Return the version of each library that is installed: of two of one name that which is imported."""
+@lru_cache(maxsize=1)
+def installed() -> Mapping[str, str]:
+    """Return the version of each library that is installed: of two of one name that which is imported.
+
+    They are looked at once: what a process has imported it does not change for what is installed later.
+    """
     found: dict[str, str] = {}
     for one in distributions():
-        found.setdefault(one.metadata["Name"], one.version)
-    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+        # Each look at the metadata reads their file.
+        told = one.metadata
+        found.setdefault(told["Name"], told["Version"])
+    return MappingProxyType(dict(sorted(found.items(), key=lambda item: item[0].casefold())))
 
 
 def _lock_file(site: Site) -> bytes | None:
@@ -48,8 +56,8 @@ def _lock_file(site: Site) -> bytes | None:
     return next((data for path in paths if path.is_file() and HASH in (data := path.read_bytes())), None)
 
 
-def _pinned(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}=={distribution(name).version}\n" for name in names).encode()
+def _pinned(versions: Iterable[tuple[str, str]]) -> bytes:
+    return "".join(f"{name}=={at}\n" for name, at in versions).encode()
 
 
 def _imported(files: Mapping[str, bytes]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def record_origin(site: Site, label: Label, trained: Trained) -> None:
         "parts": _parts(site, versions, before or {}) | {"the model": dict(trained.parts)},
         "code": site.code.put(code_files(site.folder)),
         "declaration": site.product.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-        "libraries": installed(),
+        "libraries": dict(installed()),
         "python": platform.python_version(),
         "labelled": _labelled(site, label, trained.version),
         "cost": {TRAINING: asdict(trained.cost) | {"rows": trained.rows}},

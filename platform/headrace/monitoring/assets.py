@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from headrace.core.assets import asset, records, spec, verdict
-from headrace.core.charts import bars, markdown
+from headrace.core.charts import bars, markdown, png
 from headrace.core.fingerprint import cluster_parts, code_parts, code_version, version_of
 from headrace.features.declaration import Label
 from headrace.features.graph import Graph
@@ -129,7 +129,8 @@ def _drift(site: Site, graph: Graph, policy: Drift) -> dg.AssetsDefinition:
 
 def _picture(now: Sequence[Moved], policy: Drift) -> str:
     psi = sorted((m for m in now if m.measure == PSI), key=lambda m: -m.value)
-    return markdown(bars("PSI against the training set", {m.column: m.value for m in psi}, policy.psi, most=BARS))
+    shown = bars("PSI against the training set", {m.column: m.value for m in psi}, policy.psi, most=BARS)
+    return markdown(png(shown))
 
 
 def _listed(now: Sequence[Moved]) -> dg.TableMetadataValue:

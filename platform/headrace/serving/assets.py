@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from headrace.core.assets import asset, daily, days_of, records, spec, table_metadata, verdict
-from headrace.core.charts import histogram, markdown
+from headrace.core.charts import histogram, markdown, png
 from headrace.core.fingerprint import cluster_parts, code_parts, code_version, version_of
 from headrace.features.assets import shared_dep
 from headrace.features.declaration import Label
@@ -69,7 +69,7 @@ def serving_assets(site: Site, features: Features, label: Label) -> list[dg.Asse
                 ),
                 "read": records([{"table": name, "version": version} for name, version in scored.versions.items()]),
                 "mean score": float(scores.mean()) if len(scores) else 0.0,
-                "scores": dg.MetadataValue.md(markdown(histogram(f"Scores of {days}", scores, "score"))),
+                "scores": dg.MetadataValue.md(markdown(png(histogram(f"Scores of {days}", scores, "score")))),
             },
         )
 

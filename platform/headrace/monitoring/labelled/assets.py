@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from headrace.core.assets import asset, records, spec, verdict
-from headrace.core.charts import markdown
+from headrace.core.charts import markdown, png
 from headrace.core.fingerprint import code_version
 from headrace.features.declaration import Label
 from headrace.models.declaration import Model
@@ -64,7 +64,7 @@ def quality_asset(site: Site, label: Label, model: Model, policy: Quality) -> dg
                 "verdict": words,
                 "metrics": _metrics([day for day in newest if not day.by]),
                 "slices": _metrics([day for day in newest if day.by and day.metric == policy.metric]),
-                "over time": dg.MetadataValue.md(markdown(quality_over_time(shown, policy, []))),
+                "over time": dg.MetadataValue.md(markdown(png(quality_over_time(shown, policy, [])))),
             },
             check_results=[_quality_check(found, policy, words, newest)] if policy.has_limit else [],
         )
