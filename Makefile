@@ -38,10 +38,10 @@ types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
 
 fast: $(VENV)/.dev ## the tests that are quick
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=10 --durations-min=3
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --durations=10 --durations-min=3
 
 slow: $(VENV)/.dev $(FLOWER)/.ready ## the tests that run whole products, kill processes or try hundreds of cases
-	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations=30 --durations-min=20
+	$(BIN)/pytest -n 3 --dist worksteal -m slow --durations=30 --durations-min=20
 
 bench: $(VENV)/.dev ## measure against plain scripts and limits, in this run
 	for of in benchmarks benchmarks.plan benchmarks.ingest benchmarks.validate benchmarks.join benchmarks.windows benchmarks.spill benchmarks.online benchmarks.train benchmarks.batch benchmarks.drift benchmarks.evaluate benchmarks.explain benchmarks.releases benchmarks.rollouts benchmarks.meter benchmarks.causes benchmarks.backtest benchmarks.steady benchmarks.package benchmarks.serve; do $(BIN)/python -m $$of || exit 1; done
