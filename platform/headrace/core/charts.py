@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -139,6 +139,11 @@ def png(figure: "Figure") -> bytes:
     with mpl.rc_context(STYLE):
         figure.savefig(data, format="png", dpi=110)
     return data.getvalue()
+
+
+def pngs(figures: "Mapping[str, Figure]") -> dict[str, bytes]:
+    """Return each figure as PNG: drawing takes long, and both MLflow and the UI show them."""
+    return {name: png(figure) for name, figure in figures.items()}
 
 
 def svg(figure: "Figure") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from headrace.core.assets import asset, is_forced, made, records, said_before, spec, verdict
-from headrace.core.charts import markdown, png
+from headrace.core.charts import markdown, pngs
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL
 from headrace.evaluation.behaviour import Behaviour, faults_of
@@ -59,7 +59,7 @@ def evaluation_asset(site: Site, label: Label, model: Model, gates: Sequence[Gat
         with measured() as cost:
             judgement = judge_candidate(site, label, model, the_candidate(site), gates)
         record_cost(site, judgement.model, "evaluation", cost, judgement.evaluation.overall.rows)
-        pictures = {name: png(figure) for name, figure in evaluation_plots(judgement.evaluation).items()}
+        pictures = pngs(evaluation_plots(judgement.evaluation))
         verdicts = judgement.verdicts(before_load(gates))
         rows = split_version(site, label, model, judgement.version).test
         story = evaluation_story(site, rows, judgement, verdicts, tracking.origin)

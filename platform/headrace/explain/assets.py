@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from headrace.core.assets import asset, is_forced, made, records, said_before, spec, verdict
-from headrace.core.charts import markdown, png
+from headrace.core.charts import markdown, pngs
 from headrace.core.errors import Refused, StoreError
 from headrace.core.fingerprint import code_version, version_of
 from headrace.core.recipe import ALL
@@ -71,8 +71,7 @@ def _explanation(site: Site, label: Label, model: Model, slices: Sequence[str]) 
             site.ledger.note(recipe, work, {ALL: candidate.digest})
             yield from made(context, table, work, {ALL: candidate.digest}, {"not explained": str(error)})
             return
-        figures = explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs))
-        pictures = {name: png(figure) for name, figure in figures.items()}
+        pictures = pngs(explanation_plots(told, shown, encode(rows, load_meta(site.models, candidate.digest).inputs)))
         tracking = getattr(context.resources, mlflow_key(product.product))
         story = Story(
             origin=tracking.origin, part="explanation", files=plots_of(pictures), model=told.model, end="FINISHED"

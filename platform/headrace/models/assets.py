@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from headrace.core.assets import asset, is_forced, made, records, spec
-from headrace.core.charts import markdown, png
+from headrace.core.charts import markdown, pngs
 from headrace.core.fingerprint import version_of
 from headrace.core.recipe import ALL
 from headrace.features.declaration import Label
@@ -66,10 +66,9 @@ def candidate_asset(site: Site, label: Label, model: Model) -> dg.AssetsDefiniti
             record_origin(site, label, behind)
             trained_now = Candidate(digest, version, site.clock.now(), reason)
             commit = remember(site, trained_now)
-            figures = {"importance": importance_plot(trained.importance)} | (
-                tuning_plots(tuning.found) if tuning else {}
+            pictures = pngs(
+                {"importance": importance_plot(trained.importance)} | (tuning_plots(tuning.found) if tuning else {})
             )
-            pictures = {name: png(figure) for name, figure in figures.items()}
             story = training_story(site, label, trained_now, trained, tracking.origin)
             registered = tracking.tell(story.model_copy(update={"files": plots_of(pictures)}))
             metadata = {
