@@ -79,5 +79,5 @@ def chores_of(site: "Site", declared: "ProductDeclaration") -> "list[Chore]":
     canary, label, model = declared.serve.canary, declared.label, declared.model
     if canary and label and model:
         plan = Plan(canary, label, model)
-        chores.append(lambda: advance(site, plan, datetime.now(UTC)))
+        chores.append(lambda _: advance(site, plan, datetime.now(UTC)))
     return chores

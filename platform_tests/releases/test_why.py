@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.cli import main
+from headrace.models.lock import installed
 from headrace.product import build, loop_of
 from headrace.project import Project
 from headrace.releases.why import why, why_text
@@ -150,6 +152,15 @@ def test_an_edit_of_code_is_named_with_its_file(shop: Shop) -> None:
     assert facts["changes"]["rows"]["columns_added"] == ["squared"]
 
 
+@pytest.fixture
+def another_process() -> Iterator[None]:
+    """A process looks once at what is installed: let this one be another, and another again."""
+    installed.cache_clear()
+    yield
+    installed.cache_clear()
+
+
+@pytest.mark.usefixtures("another_process")
 def test_another_version_of_a_library_is_named(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "newer" / "lightgbm-99.0.dist-info"
     folder.mkdir(parents=True)

@@ -215,7 +215,7 @@ def main(root: Path, port: int, workers: int, *, keys: bool, facts: str) -> None
     chores: list[Chore] = [Gatherer(site)]
     if "SHOP_CANARY" in os.environ:
         plan = Plan(Canary.model_validate_json(os.environ["SHOP_CANARY"]), LABEL, model())
-        chores.append(lambda: advance(site, plan, datetime.now(UTC)))
+        chores.append(lambda _: advance(site, plan, datetime.now(UTC)))
     listening = Listening(port=port, workers=workers, keys=keys, access_log="SHOP_ACCESS_LOG" in os.environ)
     serve(Served.model_validate_json(facts), site.place, listening, chores)
 

@@ -1,7 +1,5 @@
 """Predictions are taken in once, whoever gathers at the same moment; days that are over lie in few files, with the same rows."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -25,7 +23,6 @@ from headrace.serving.assets import NOT_LOST, served_assets
 from headrace.serving.compact import compact_days
 from headrace.serving.declaration import Serve
 from headrace.serving.gather import Gathered, gather_predictions
-from headrace.serving.gatherer import Gatherer
 from headrace.serving.journal import Entry, Journal, journal_folder
 from headrace.serving.lately import served_lately
 from headrace.store.digest import rows_digest
@@ -248,46 +245,6 @@ def test_nothing_new_keeps_the_data_version_also_where_files_were_compacted(site
 @pytest.mark.parametrize("serve", [{}, {"online": {}, "predictions": {"share": 0}}])
 def test_a_product_that_keeps_no_predictions_has_no_such_asset(site: Site, serve: dict[str, object]) -> None:
     assert served_assets(site, Serve.model_validate(serve)) == []
-
-
-def test_a_server_gathers_in_a_process_of_its_own_that_is_replaced_and_ends_when_it_is_told(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headrace.serving.gatherer.ROUNDS", 2)
-    gatherer = Gatherer(site)
-    assert gatherer() == Gathered(0, 0)
-    seen = []
-    for number in range(3):
-        serve(site, [at(NOON, f"r{number}")])
-        assert gatherer() == Gathered(1, 0)
-        seen.append(gatherer.pid or 0)
-    assert (len(seen), len(set(seen))) == (3, 2)
-    assert seen[0] == seen[1]
-    serve(site, [at(NOON, "r3")])
-    os.kill(seen[-1], signal.SIGKILL)
-    assert gatherer() == Gathered(1, 0)
-    gatherer.close()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in seen)
-    assert requests(site) == Counter(["r0", "r1", "r2", "r3"])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system has this order of processes")
-def test_who_gathers_takes_time_that_nobody_wants_until_predictions_have_waited_too_long(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gatherer = Gatherer(site)
-    serve(site, [at(NOON, "r0")])
-    assert gatherer() == Gathered(1, 0)
-    assert os.sched_getscheduler(gatherer.pid or 0) == os.SCHED_IDLE
-    gatherer.close()
-    # A round that does not end in time is ended: nothing is lost, and another process goes on.
-    serve(site, [at(NOON, "r1")])
-    monkeypatch.setattr("headrace.serving.gatherer.PATIENCE_S", 0.02)
-    monkeypatch.setattr(gatherer, "_is_late", iter([False, True]).__next__)
-    assert gatherer() == Gathered(1, 0)
-    assert os.sched_getscheduler(gatherer.pid or 0) == os.SCHED_OTHER
-    gatherer.close()
-    assert requests(site) == Counter(["r0", "r1"])
 
 
 def test_a_column_that_comes_in_another_type_stands_beside_the_one_that_it_was(site: Site) -> None:

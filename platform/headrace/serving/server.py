@@ -44,7 +44,10 @@ CHORE_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
 """How long a thread that writes or looks may hold up those that answer; Python's own 5 ms would be seen by requests."""
 log = logging.getLogger("headrace.serving")
-Chore = Callable[[], object]
+Told = Callable[[], object]
+"""What a worker counts or looks at every few seconds."""
+Chore = Callable[[threading.Event], object]
+"""What the supervisor does every few seconds; it is told whether the server ends."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _answering(service: Service, place: Place, *, with_keys: bool, access_log: b
     return app
 
 
-def app_of(service: Service, place: Place, told: Sequence[Chore] = (), *, access_log: bool = False) -> App:
+def app_of(service: Service, place: Place, told: Sequence[Told] = (), *, access_log: bool = False) -> App:
     """Return the application that answers by a service, and closes it when its server ends.
 
     What is `told` every few seconds are counts that others keep.
@@ -118,7 +121,7 @@ def serve(served: Served, place: Place, listening: Listening, chores: Sequence[C
     finally:
         service.close()
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        _supervise(served, place, listening, [*chores, *_costs(Path(folder))], Path(folder))
+        _supervise(served, place, listening, chores, Path(folder))
 
 
 def serve_alone(served: Served, place: Place, listening: Listening) -> None:
@@ -142,7 +145,8 @@ def _supervise(served: Served, place: Place, listening: Listening, chores: Seque
     worker = partial(application, served, place, counts, with_keys=listening.keys, access_log=listening.access_log)
     config = _config(worker, listening, factory=True)
     supervisor = Multiprocess(config, [config.bind_socket()])
-    with _doing(chores, supervisor.should_exit):
+    over = supervisor.should_exit
+    with _doing([*(partial(chore, over) for chore in chores), _cost(counts)], over):
         supervisor.run()
 
 
@@ -169,18 +173,18 @@ def _config(app: Any, listening: Listening, *, factory: bool = False) -> uvicorn
     )
 
 
-def _costs(counts: Path) -> Sequence[Chore]:
+def _cost(counts: Path) -> Told:
     """Return what counts the processor time of the supervisor itself."""
     spent = Cells(counts).numbers(CPU, (SUPERVISOR,))
 
     def count() -> None:
         spent[0] = time.process_time()
 
-    return [count]
+    return count
 
 
 @asynccontextmanager
-async def _closing(service: Service, traces: Traces | None, told: Sequence[Chore], _: FastAPI) -> AsyncIterator[None]:
+async def _closing(service: Service, traces: Traces | None, told: Sequence[Told], _: FastAPI) -> AsyncIterator[None]:
     with _doing(told, threading.Event()):
         yield
     service.close()
@@ -189,7 +193,7 @@ async def _closing(service: Service, traces: Traces | None, told: Sequence[Chore
 
 
 @contextmanager
-def _doing(chores: Sequence[Chore], over: threading.Event) -> Iterator[None]:
+def _doing(chores: Sequence[Told], over: threading.Event) -> Iterator[None]:
     def work() -> None:
         while not over.wait(CHORE_SECONDS):
             _do(chores)
@@ -204,7 +208,7 @@ def _doing(chores: Sequence[Chore], over: threading.Event) -> Iterator[None]:
         _do(chores)
 
 
-def _do(chores: Sequence[Chore]) -> None:
+def _do(chores: Sequence[Told]) -> None:
     for chore in chores:
         with Attempt() as attempt:
             chore()

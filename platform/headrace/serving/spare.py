@@ -11,18 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NICE = 10
 
-
-def main(product: str, root: str, home: str, patience: str) -> None:
+def main(product: str, root: str, home: str, patience: str, nice: str) -> None:
     """Gather for a product at each line of the input, and end with it.
 
     A round or a start that takes longer than `patience` (seconds; 0: for ever) ends this process wherever it is: the next one goes on.
+    `nice` is how far behind all others it steps, where there is no patience.
     """
     # Libraries may print: what is said to the parent goes another way.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    _step_back(float(patience))
+    _step_back(float(patience), int(nice))
     gather = _gathering(product, root, home)
     while sys.stdin.readline():
         signal.setitimer(signal.ITIMER_REAL, float(patience))
@@ -31,12 +30,12 @@ def main(product: str, root: str, home: str, patience: str) -> None:
         print(json.dumps(answer), file=answers)
 
 
-def _step_back(patience: float) -> None:
+def _step_back(patience: float, nice: int) -> None:
     """Take what time others leave, all of it if there is patience, and let the supervisor alone end this process.
 
     What ends all of a server's processes at once would cut short its last round.
     """
-    os.nice(NICE)
+    os.nice(nice)
     if patience and sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     signal.setitimer(signal.ITIMER_REAL, patience)
