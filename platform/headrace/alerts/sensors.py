@@ -8,9 +8,8 @@ import dagster as dg
 from headrace.alerts.declaration import Alert
 from headrace.alerts.tell import tell, waiting
 from headrace.core.errors import HeadraceError
+from headrace.core.pace import NOW_AND_THEN_S, every
 from headrace.store.site import Site
-
-EVERY_S = 30
 
 
 def alert_automation(site: Site, alerts: Sequence[Alert]) -> list[dg.SensorDefinition]:
@@ -18,7 +17,7 @@ def alert_automation(site: Site, alerts: Sequence[Alert]) -> list[dg.SensorDefin
 
     @dg.sensor(
         name=f"{site.product.product}__alerts",
-        minimum_interval_seconds=EVERY_S,
+        minimum_interval_seconds=every(site.place.root, NOW_AND_THEN_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells the declared channels of incidents: when they open, while they stay open, and when they are over.",
     )

@@ -13,6 +13,7 @@ from headrace.automation.looks.sensors import PRODUCT, in_words, request, steady
 from headrace.automation.loop import Loop
 from headrace.automation.retraining.sensors import retrain_sensor
 from headrace.core.days import Days
+from headrace.core.pace import SOON_S, every
 from headrace.core.resources import instance_of
 from headrace.sources.pending import pending_files
 
@@ -42,7 +43,7 @@ def _files_sensor(loop: Loop) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{product}__files",
         job_name=product,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=every(loop.site.place.root, SOON_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ingests files that have landed and are stable, and scores their days if a model is live.",
     )

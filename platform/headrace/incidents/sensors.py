@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from headrace.core.errors import HeadraceError
+from headrace.core.pace import NOW_AND_THEN_S, every
 from headrace.core.resources import instance_of
 from headrace.incidents.decisions import decision_alarms, evidence_of
 from headrace.incidents.declaration import Incidents
@@ -24,8 +25,6 @@ from headrace.incidents.past import own_past
 from headrace.incidents.resources import Known, check_news, moment, run_news, tick_news, upstream_lines
 from headrace.store.releases import Release
 from headrace.store.site import Site
-
-EVERY_S = 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def incident_automation(site: Site, policy: Incidents) -> list[dg.SensorDefiniti
 
     @dg.sensor(
         name=f"{site.product.product}__incidents",
-        minimum_interval_seconds=EVERY_S,
+        minimum_interval_seconds=every(site.place.root, NOW_AND_THEN_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Opens an incident for a check that fails, a refusal, a rollback or a failed run, and closes what has recovered.",
     )

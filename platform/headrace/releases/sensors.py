@@ -6,12 +6,12 @@ import dagster as dg
 
 from headrace.core.assets import verdict
 from headrace.core.errors import HeadraceError
+from headrace.core.pace import NOW_AND_THEN_S, every
 from headrace.releases.guard import guard
 from headrace.releases.incidents import Trouble
 from headrace.store.site import Site
 
 GUARDED = "guarded"
-EVERY_S = 30
 
 
 def guarded(found: Sequence[Trouble]) -> dg.AssetCheckResult:
@@ -26,7 +26,7 @@ def guard_automation(site: Site) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name=f"{product.product}__guard",
-        minimum_interval_seconds=EVERY_S,
+        minimum_interval_seconds=every(site.place.root, NOW_AND_THEN_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Mends what was done beside the gate: entries of the release log, files of the live model, MLflow's alias.",
     )

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from headrace.core.errors import HeadraceError
+from headrace.core.pace import NOW_AND_THEN_S, every
 from headrace.rollout.advance import Standing, advance
 from headrace.rollout.evidence import Plan
 from headrace.store.site import Site
 
-EVERY_S = 30
 _DONE = {
     "go_on": "takes its next step",
     "promote": "has taken over",
@@ -23,7 +23,7 @@ def rollout_automation(site: Site, plan: Plan) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name=f"{site.product.product}__rollout",
-        minimum_interval_seconds=EVERY_S,
+        minimum_interval_seconds=every(site.place.root, NOW_AND_THEN_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Judges a release on its way to everybody against the one before it: next step, takes over, or back.",
     )

@@ -32,6 +32,7 @@ from headrace.automation.looks.sensors import (
 from headrace.automation.loop import Loop
 from headrace.automation.memory import Memory
 from headrace.core.days import Days
+from headrace.core.pace import SOON_S, every
 from headrace.core.resources import instance_of
 from headrace.resources import UNDER_WAY
 from headrace.sources.freshness import freshness, freshness_of, newest_row
@@ -76,7 +77,7 @@ def retrain_sensor(loop: Loop) -> dg.SensorDefinition:
     @dg.sensor(
         name=name,
         job_name=loop.site.product.product,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=every(loop.site.place.root, SOON_S),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Trains for one of the reasons of `retrain: when:`, unless something forbids it, and says why or why not.",
     )
