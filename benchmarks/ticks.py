@@ -212,7 +212,8 @@ def _code_server(project: Project) -> Iterator[tuple["subprocess.Popen[bytes]", 
             print(f"  code server: up after {time.monotonic() - began:.0f} s")
             yield server, str(workspace)
         finally:
-            server.terminate()
+            # Asked to end, it first waits for whoever may still ask.
+            server.kill()
             server.wait(60)
 
 

@@ -56,7 +56,7 @@ def test_no_way_round_the_gate_stays_unnoticed_for_a_minute(project: Project) ->
         by_writing_into_the_registry(site, champion)
         by_writing_into_the_log(site, champion)
         by_editing_the_model(site, champion)
-        within_a_minute(lambda: alarms(watch.instance) >= 4, "the check said each of them")
+        within_a_minute(lambda: all(word in alarms(watch.instance) for word in SAID), "the check said each of them")
     assert live(site) == champion
     assert site.releases.faults("shop") == []
 
@@ -64,10 +64,15 @@ def test_no_way_round_the_gate_stays_unnoticed_for_a_minute(project: Project) ->
 GUARDED = dg.AssetCheckKey(dg.AssetKey(["shop", "model", "champion"]), "guarded")
 
 
-def alarms(instance: dg.DagsterInstance) -> int:
-    """Return how often the guard's check failed: it is written down only after what it found is mended."""
+SAID = ("stood at no version", "was registered by hand", "was written by hand", "The files of the live model")
+
+
+def alarms(instance: dg.DagsterInstance) -> str:
+    """Return what the guard's check failed for, of which one look may find several: it is written down only after that is mended."""
     said = instance.event_log_storage.get_asset_check_execution_history(GUARDED, limit=50)
-    return sum(record.status.value == "FAILED" for record in said)
+    failed = [record.event for record in said if record.status.value == "FAILED"]
+    told = [entry.dagster_event.asset_check_evaluation_data for entry in failed if entry and entry.dagster_event]
+    return "\n".join(one.description or "" for one in told)
 
 
 def live(site: Site) -> str | None:

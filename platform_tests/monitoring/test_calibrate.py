@@ -1,5 +1,6 @@
 """Limits from the product's own history: false alarms at most as declared over seasons, and real shifts still found."""
 
+import os
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,10 +13,22 @@ from scipy.stats import binom
 from headrace.core.days import DAY
 from headrace.models.meta import Input
 from headrace.models.profile import Profile, merged_profiles, profile_of
-from headrace.monitoring.calibrate import calibrate
+from headrace.monitoring.calibrate import calibrate, neighbours, together
 from headrace.monitoring.declaration import Drift
-from headrace.monitoring.drift import MISSING, PSI, DayProfile, Moved, drift_by_day
+from headrace.monitoring.drift import (
+    MISSING,
+    PSI,
+    DayProfile,
+    Moved,
+    cells_of,
+    drift_by_day,
+    grouped,
+    groups_of,
+    stability_index,
+)
 
+YEARS = int(os.environ.get("CALIBRATION_YEARS", "6"))
+"""How many pairs of years are tried; docs/drift.md tells of twenty."""
 START, YEAR, WINDOW, ROWS = date(2023, 1, 1), 364, 7, 100
 INPUTS = [Input(name=f"x{n}", kind="numeric") for n in range(12)]
 POLICY = Drift(window=timedelta(days=WINDOW), psi=0.2, threshold="calibrated")
@@ -49,7 +62,7 @@ def watched(parts: list[DayProfile], policy: Drift = POLICY) -> tuple[list[Moved
 @pytest.mark.slow
 def test_a_year_of_days_alarms_no_more_often_than_was_declared() -> None:
     alarming = days = 0
-    for seed in range(3):
+    for seed in range(YEARS):
         moved, words = watched(world(seed, 2 * YEAR))
         alarming += len({m.day for m in moved if m.alarms})
         days += len({m.day for m in moved})
@@ -85,15 +98,45 @@ def test_the_limit_is_what_the_declared_share_of_windows_stays_below() -> None:
     assert 0.05 <= beyond <= 0.12
 
 
-def test_a_short_history_says_that_the_limit_is_the_farthest_or_the_declared_one() -> None:
+def test_a_history_too_short_for_the_rate_says_so_and_has_no_limit_below_the_declared_one() -> None:
     chance = np.random.default_rng(0)
-    history, reference = small([chance.normal(0, 1, 50) for _ in range(25)])
-    assert "too few for that rate: the limit is the farthest" in calibrate(history, reference, POLICY).words
+    history, reference = small([chance.normal(day > 20, 1, 50) for day in range(28)])
+    for declared in (0.001, 0.9):
+        found = calibrate(history, reference, POLICY.model_copy(update={"psi": declared}))
+        assert "too few for that rate: each limit is the farthest that any of them lay, and at least" in found.words
+        assert found.limits["x0", PSI] == max(farthest(history, reference), declared)
     found = calibrate(history[:20], reference, POLICY)
     assert (dict(found.limits), found.words) == (
         {},
         "the limits are those that are declared: 20 days of history are too few",
     )
+
+
+def farthest(history: list[DayProfile], reference: Profile) -> float:
+    """Return how far the farthest window of the history lies from all days that are no neighbours of it."""
+    days = np.array([[*cells_of(part.profile["x0"]), 0] for part in history], np.float64)
+    groups = groups_of(reference["x0"])
+    far = []
+    for first in range(len(days) - WINDOW + 1):
+        rest = [n for n in range(len(days)) if not first - 5 <= n < first + WINDOW + 5]
+        sides = [
+            grouped(part[:-1], groups) for part in (days[rest].sum(axis=0), days[first : first + WINDOW].sum(axis=0))
+        ]
+        far.append(stability_index(*sides))
+    return max(far)
+
+
+@pytest.mark.parametrize(("days", "span", "near"), [(364, 7, 21), (60, 7, 13), (21, 7, 3), (3, 1, 0)])
+def test_neighbours_are_three_windows_at_most_and_leave_half_of_the_other_days(days: int, span: int, near: int) -> None:
+    assert neighbours(days, span) == near
+
+
+def test_the_rate_is_that_of_windows_that_have_no_day_in_common() -> None:
+    far = {"x": np.arange(1.0, 359.0)}
+    assert together(far, 1 / 30, 51, {"x": 0.0}).limits["x"] == pytest.approx(353.0)
+    assert together(far, 1 / 30, 358, {"x": 0.0}).limits["x"] == pytest.approx(348.0)
+    assert together(far, 1 / 30, 29, {"x": 999.0}).limits["x"] == pytest.approx(358.0)
+    assert together(far, 1 / 30, 28, {"x": 999.0}).limits["x"] == 999.0
 
 
 def test_a_column_without_missing_values_keeps_its_declared_limit_for_them() -> None:

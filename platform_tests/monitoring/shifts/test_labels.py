@@ -95,7 +95,7 @@ def test_a_label_that_is_a_number_is_compared_as_one(shift: float) -> None:
 def test_the_limit_of_a_label_comes_from_the_history_where_that_is_asked() -> None:
     chance = np.random.default_rng(0)
     trained = Sample(pa.table({"late": (chance.random(6000) < 0.3).astype(np.int8)}), np.repeat(np.arange(60), 100))
-    asked = policy(multivariate={}, threshold="calibrated", label_psi=5.0)
+    asked = policy(multivariate={}, threshold="calibrated", false_alarms="1 per 10d", label_psi=5.0)
     window = pa.table({"late": (chance.random(500) < 0.6).astype(np.int64)})
     found = drift_of_label(trained, window, LAST, "classification", asked)
     assert psi(found.shifts).alarms

@@ -7,15 +7,13 @@ chance brings all of them together beyond that no more often.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from scipy.special import ndtri
 
 from headrace.core.days import whole_days
 from headrace.core.names import duration_text
 from headrace.models.blocks import Array
-from headrace.monitoring.calibrate import DECLARED, LEAST_WINDOWS, together
+from headrace.monitoring.calibrate import DECLARED, LEAST_WINDOWS, together, windows_moved
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import MISSING, PSI, by_chance, missing_rise, stability_index
 
@@ -78,29 +76,13 @@ def calibrated(
     moved = {
         (*part, measure): values
         for part, counts in parts.items()
-        for measure, values in _of_windows(counts.history, span).items()
+        for measure, values in windows_moved(counts.history, span).items()
         if measure in measures
     }
-    found = together(moved, policy.false_alarms.share)
+    least = {key: measures[key[-1]] for key in moved}
+    found = together(moved, policy.false_alarms.share, days // span, least)
     words = (
         f"limits calibrated on {found.windows} windows of {duration_text(policy.window)} of the training set, for "
         f"{policy.false_alarms} of {len(parts)} columns of slices together{found.note}"
     )
     return dict(found.limits), words
-
-
-def _of_windows(days: Array, span: int) -> dict[str, Any]:
-    """Return how far each window lies from all other days, by both measures; 0 where one side has no rows."""
-    sums = np.concatenate((np.zeros((1, days.shape[1])), days.cumsum(axis=0)))
-    windows = sums[span:] - sums[:-span]
-    others = days.sum(axis=0) - windows
-    filled = (windows[:, :-1].sum(axis=1) > 0) & (others[:, :-1].sum(axis=1) > 0)
-    pairs = zip(others, windows, filled, strict=True)
-    return {
-        PSI: np.array([stability_index(rest[:-1], now[:-1]) if full else 0.0 for rest, now, full in pairs]),
-        MISSING: np.maximum(_shares(windows) - _shares(others), 0.0),
-    }
-
-
-def _shares(counts: Array) -> Array:
-    return np.asarray(counts[:, -1] / np.maximum(counts.sum(axis=1), 1))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from headrace.core.days import whole_days
 from headrace.core.names import duration_text
 from headrace.models.meta import Input
-from headrace.monitoring.calibrate import DECLARED, LEAST_WINDOWS, Together, together
+from headrace.monitoring.calibrate import DECLARED, LEAST_WINDOWS, Together, neighbours, together
 from headrace.monitoring.declaration import Drift
 from headrace.monitoring.drift import ONCE_IN_A_THOUSAND
 from headrace.monitoring.shifts.classifier import MOST_NAMED, told_apart
@@ -33,6 +33,8 @@ class Usual:
     aucs: Sequence[float] = ()
     errors: Sequence[float] = ()
     words: str = DECLARED
+    apart: int = 0
+    """How many windows have no day in common."""
 
     @property
     def error(self) -> float:
@@ -59,11 +61,13 @@ def usual_windows(history: Sample, asked: Asked) -> Usual:
     days = np.unique(history.days)
     if not len(days) or days[-1] - days[0] + 1 < LEAST_WINDOWS * span:
         return Usual(words=f"{DECLARED}: {len(days)} days of history are too few")
-    starts = np.arange(days[0], days[-1] - span + 2)
+    whole = int(days[-1] - days[0]) + 1
+    starts, near = np.arange(days[0], days[-1] - span + 2), neighbours(whole, span)
     chosen = starts[np.unique(np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(np.int64))]
     calibrated, aucs, errors = policy.threshold == "calibrated", [], []
     for number, first in enumerate(chosen):
-        before, after = history.without(first, first + span - 1), history.within(first, first + span - 1)
+        last = first + span - 1
+        before, after = history.without(first - near, last + near), history.within(first, last)
         if min(before.num_rows, after.num_rows) < LEAST_ROWS:
             continue
         sides = [drawn(rows, asked.most, asked.seed + number) for rows in (before, after)]
@@ -77,7 +81,7 @@ def usual_windows(history: Sample, asked: Asked) -> Usual:
         return Usual(words=f"{DECLARED}: windows of the history have too few rows")
     first, last = (date.fromordinal(int(day) + date(1970, 1, 1).toordinal()) for day in (days[0], days[-1]))
     words = f"{counted} windows of {duration_text(policy.window)} of the training set, {first} to {last}"
-    return Usual(aucs, errors, words)
+    return Usual(aucs, errors, words, min(counted, whole // span))
 
 
 def shifts_of_all(history: Sample, window: pa.Table, day: date, asked: Asked, usual: Usual) -> Iterator[Shift]:
@@ -107,11 +111,14 @@ def _limits(policy: Drift, usual: Usual) -> Together[str]:
     """Return how far the AUC may lie from a half, and the error from that of usual windows."""
     errors = np.array(usual.errors)
     far = np.abs(errors - errors.mean()) if len(errors) else errors
-    if policy.threshold == "calibrated":
-        both = {AUC: np.array(usual.aucs) - 0.5, ERROR: far}
-        return together({name: values for name, values in both.items() if len(values)}, policy.false_alarms.share)
-    deviations = policy.multivariate.pca.deviations if policy.multivariate.pca else 0.0
-    return Together({ERROR: float(deviations * np.std(errors, ddof=1))} if len(errors) else {}, len(errors))
+    pca, classifier = policy.multivariate.pca, policy.multivariate.domain_classifier
+    declared = {ERROR: float(pca.deviations * np.std(errors, ddof=1))} if pca and len(errors) else {}
+    if policy.threshold == "declared":
+        return Together(declared, len(errors))
+    both = {AUC: np.array(usual.aucs) - 0.5, ERROR: far}
+    least = declared | ({AUC: classifier.auc - 0.5} if classifier else {})
+    known = {name: values for name, values in both.items() if len(values)}
+    return together(known, policy.false_alarms.share, usual.apart, least)
 
 
 def _reconstructed(
