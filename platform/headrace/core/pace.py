@@ -7,7 +7,7 @@ from pathlib import Path
 SOON_S, NOW_AND_THEN_S = 5, 30
 """What waits for files or for a decision to train; what guards, judges or tells."""
 PRODUCT_S = 0.5
-"""How long all looks at one product may keep two processors busy at most, with what Dagster does of its own for it."""
+"""Seconds between two looks for each product of a project: what a daemon on two cores was seen to keep up with (decision 0036)."""
 
 
 def every(root: Path, least: int) -> int:
